@@ -1,6 +1,9 @@
 /** What happens to a text before BPE: added tokens are found, the text between them is normalised and cut into pieces. */
 import type { AddedToken, Normalizer } from '../loaders/types.ts';
 
+const WHITE_SPACE = /\p{White_Space}/u;
+const WORD_CHARACTER = /[\p{L}\p{M}\p{N}\p{Pc}]/u;
+
 /** Cuts by a regular expression; what lies between its matches is kept too. */
 export function cut(text: string, split: RegExp): string[] {
   const pieces: string[] = [];
@@ -40,8 +43,13 @@ export function createNormalizer(steps: readonly Normalizer[]): (text: string, a
 /** Without white space at its end; a regular expression for this is quadratic in runs of white space. */
 function trimEnd(text: string): string {
   let end = text.length;
-  while (end > 0 && /\p{White_Space}/u.test(text[end - 1]!)) end--;
+  while (end > 0 && WHITE_SPACE.test(text[end - 1]!)) end--;
   return text.slice(0, end);
+}
+
+/** The source of a regular expression that matches the text itself. */
+export function escapePattern(text: string): string {
+  return text.replace(/[\^$\\.*+?()[\]{}|/]/g, '\\$&');
 }
 
 export interface Part {
@@ -50,23 +58,41 @@ export interface Part {
   readonly token?: number;
 }
 
-/** Finds added tokens in a text: the leftmost, the longest of those. */
-export function createAddedFinder(added: readonly AddedToken[]): (text: string) => Part[] {
+/**
+ * Finds added tokens in a text: the leftmost, the longest of those. A control token that begins at a barrier or reaches
+ * across one (an offset in the text, ascending) is not taken for one.
+ */
+export function createAddedFinder(added: readonly AddedToken[]): (text: string, barriers: readonly number[]) => Part[] {
   if (added.length === 0) return (text) => [{ text }];
+  const longestFirst = [...added].sort((a, b) => b.text.length - a.text.length);
   const byText = new Map(added.map((token) => [token.text, token]));
-  const longestFirst = [...byText.keys()].sort((a, b) => b.length - a.length);
-  const pattern = new RegExp(longestFirst.map((text) => text.replace(/[\^$\\.*+?()[\]{}|/]/g, '\\$&')).join('|'), 'gu');
-  return (text) => {
+  const pattern = new RegExp(longestFirst.map((token) => escapePattern(token.text)).join('|'), 'g');
+
+  return (text, barriers) => {
     const parts: Part[] = [];
     let end = 0;
-    for (const match of text.matchAll(pattern)) {
-      const token = byText.get(match[0])!;
+    let passed = 0; // barriers before the match
+    const isFree = (token: AddedToken, from: number): boolean =>
+      !token.special || passed === barriers.length || barriers[passed]! >= from + token.text.length;
+    pattern.lastIndex = 0;
+    for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
       let from = match.index;
-      let to = from + match[0].length;
-      if (from < end) continue; // taken in by the token before
-      if (token.singleWord && /[\p{L}\p{M}\p{N}\p{Pc}]/u.test((text[from - 1] ?? '') + (text[to] ?? ''))) continue;
+      while (passed < barriers.length && barriers[passed]! < from) passed++;
+      let token = byText.get(match[0])!;
+      if (!isFree(token, from)) {
+        const shorter = longestFirst.find((other) => text.startsWith(other.text, from) && isFree(other, from));
+        if (shorter === undefined) {
+          pattern.lastIndex = from + 1;
+          continue;
+        }
+        token = shorter;
+      }
+      let to = from + token.text.length;
+      pattern.lastIndex = to;
+      if (token.singleWord && WORD_CHARACTER.test((text[from - 1] ?? '') + (text[to] ?? ''))) continue;
       if (token.lstrip) from = end + trimEnd(text.slice(end, from)).length;
-      if (token.rstrip) while (to < text.length && /\p{White_Space}/u.test(text[to]!)) to++;
+      if (token.rstrip) while (to < text.length && WHITE_SPACE.test(text[to]!)) to++;
+      pattern.lastIndex = to;
       if (from > end) parts.push({ text: text.slice(end, from) });
       parts.push({ text: text.slice(from, to), token: token.id });
       end = to;

@@ -28,8 +28,8 @@ export interface EncodeOptions {
   /** Puts the BOS token first. Defaults to what the model was trained with, unless the text brings its own. */
   readonly bos?: boolean;
   /**
-   * Offsets in the text, ascending, across which no added token is recognised; with these a text can have
-   * trustworthy parts and others (engine/chat-template.ts). Defaults to none.
+   * Offsets in the text, ascending, at which no control token begins and across which none reaches; with these a text
+   * can have trustworthy parts and others (engine/chat-template.ts). Defaults to none.
    */
   readonly barriers?: readonly number[];
 }
@@ -71,22 +71,12 @@ export function createTokenizer(vocab: Vocab): Tokenizer {
   function encode(text: string, options: EncodeOptions = {}): number[] {
     const find = options.special === false ? findHarmless : findAll;
     const ids: number[] = [];
-    let stretch = '';
     let end = 0; // of what was read so far, in text
-    const flush = () => {
-      if (stretch !== '') encodeStretch(stretch, end === stretch.length, ids);
-      stretch = '';
-    };
-    for (const barrier of [...(options.barriers ?? []), text.length]) {
-      for (const part of find(text.slice(end, barrier))) {
-        if (typeof part.token === 'number') {
-          flush();
-          ids.push(part.token);
-        } else stretch += part.text;
-        end += part.text.length;
-      }
+    for (const part of find(text, options.barriers ?? [])) {
+      if (part.token !== undefined) ids.push(part.token);
+      else encodeStretch(part.text, end === 0, ids);
+      end += part.text.length;
     }
-    flush();
     const { bos } = vocab;
     if (bos !== undefined && (options.bos ?? (vocab.addBos && ids[0] !== bos))) ids.unshift(bos);
     return ids;

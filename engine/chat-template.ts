@@ -1,0 +1,257 @@
+/**
+ * Chat templates: Jinja programs that come with a model and turn messages into the one text that it was trained on.
+ *
+ * Such a text is full of control tokens, and a message may spell the same ones: `<|im_end|>` in a user's question must
+ * stay these ten characters. Encoding the messages apart from the template's text would do that but change the ids, for
+ * tokens reach across the border between both. So the text is encoded as a whole, with barriers where no control token
+ * may be recognised. To know their places after the template has trimmed, cut and joined the messages, a mark (a private
+ * use character found nowhere else) goes into every message before each thing that could become a control token, and is
+ * taken out of the rendered text again. Messages without such things are rendered as they are; a mark stands only in
+ * front of a control token's text, so even then trimming, splitting and searching give what they would give without.
+ */
+import type { Environment } from '@huggingface/jinja';
+import { FirstlightError } from '../quant/errors.ts';
+import { escapePattern } from './pre-tokenize.ts';
+import type { Tokenizer } from './tokenizer.ts';
+
+export interface ChatMessage {
+  readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
+  readonly content: string | null;
+  /** What else templates know, by their names: tool_calls, tool_call_id, name, reasoning_content, ... */
+  readonly [field: string]: unknown;
+}
+
+export interface ChatOptions {
+  /** Ends the text with the beginning of an answer. Defaults to true. */
+  readonly addGenerationPrompt?: boolean;
+  /** Text of the BOS token. Defaults to '', for encodeChat to the tokenizer's. */
+  readonly bosToken?: string;
+  /** Text of the EOS token. Defaults to '', for encodeChat to the tokenizer's first. */
+  readonly eosToken?: string;
+  /** Functions that the model may call, as JSON schemas. Defaults to none. */
+  readonly tools?: readonly unknown[];
+  /** Further variables of the template, e.g. enable_thinking for Qwen3. Defaults to none. */
+  readonly variables?: Readonly<Record<string, unknown>>;
+  /** The date that a template may print. Defaults to today. */
+  readonly now?: Date;
+}
+
+const ROLES: ReadonlySet<string> = new Set(['system', 'developer', 'user', 'assistant', 'tool']);
+
+/** Numbers that range() gives at most; a template from somewhere must not take all memory. */
+const MAX_RANGE = 100_000;
+
+/** Levels of nesting in a message or tool. */
+const MAX_DEPTH = 64;
+
+/** What raise_exception() of a template throws: it does not take these messages. */
+class TemplateRefusal extends Error {}
+
+/**
+ * Renders messages as Hugging Face transformers' apply_chat_template does.
+ * @param template Jinja source, as in tokenizer_config.json or GGUF's tokenizer.chat_template
+ * @throws FirstlightError 'bad-argument' when the template refuses the messages or a role is unknown, 'bad-tokenizer'
+ *   when the template itself does not work
+ */
+export async function renderChat(
+  template: string,
+  messages: readonly ChatMessage[],
+  options: ChatOptions = {},
+): Promise<string> {
+  for (const { role } of messages) {
+    if (!ROLES.has(role)) {
+      throw new FirstlightError(
+        'bad-argument',
+        `the role ${JSON.stringify(role)} of a message is unknown; use ${[...ROLES].join(', ')}`,
+      );
+    }
+  }
+  const jinja = await import('@huggingface/jinja'); // only here: most programs never chat
+  const environment = new jinja.Environment();
+  setVariables(environment, messages, options);
+  try {
+    const program = jinja.parse(jinja.tokenize(template, { lstrip_blocks: true, trim_blocks: true }));
+    return String(new jinja.Interpreter(environment).run(program).value);
+  } catch (error) {
+    const reason = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ');
+    throw error instanceof TemplateRefusal
+      ? new FirstlightError(
+          'bad-argument',
+          `the chat template does not take these messages: ${reason}; change them, or use --chat-template or --raw`,
+          { cause: error },
+        )
+      : new FirstlightError(
+          'bad-tokenizer',
+          `the chat template does not work: ${reason}; use --chat-template for another one or --raw for none`,
+          { cause: error },
+        );
+  }
+}
+
+function setVariables(environment: Environment, messages: readonly ChatMessage[], options: ChatOptions): void {
+  const variables = {
+    true: true,
+    false: false,
+    none: null,
+    True: true,
+    False: false,
+    None: null,
+    range,
+    raise_exception: (message: unknown) => {
+      throw new TemplateRefusal(String(message));
+    },
+    strftime_now: (format: string) => formatDate(options.now ?? new Date(), format),
+    messages,
+    tools: options.tools ?? null,
+    documents: null,
+    add_generation_prompt: options.addGenerationPrompt ?? true,
+    bos_token: options.bosToken ?? '',
+    eos_token: options.eosToken ?? '',
+    ...options.variables,
+  };
+  for (const [name, value] of Object.entries(variables)) environment.set(name, value);
+}
+
+/** Python's range. */
+function range(first: number, end?: number, step = 1): number[] {
+  const start = end === undefined ? 0 : first;
+  const length = Math.max(0, Math.ceil(((end ?? first) - start) / step));
+  if (!(length <= MAX_RANGE)) throw new Error(`range() over more than ${MAX_RANGE} numbers`);
+  return Array.from({ length }, (_, index) => start + index * step);
+}
+
+/** Python's strftime in its "C" locale, whatever the machine's language is: models were trained on English dates. */
+function formatDate(date: Date, format: string): string {
+  const two = (value: number) => String(value).padStart(2, '0');
+  const name = (style: Intl.DateTimeFormatOptions) => date.toLocaleDateString('en-US', style);
+  const parts: Readonly<Record<string, () => string>> = {
+    Y: () => String(date.getFullYear()),
+    y: () => two(date.getFullYear() % 100),
+    m: () => two(date.getMonth() + 1),
+    d: () => two(date.getDate()),
+    B: () => name({ month: 'long' }),
+    b: () => name({ month: 'short' }),
+    A: () => name({ weekday: 'long' }),
+    a: () => name({ weekday: 'short' }),
+    H: () => two(date.getHours()),
+    I: () => two(date.getHours() % 12 || 12),
+    p: () => (date.getHours() < 12 ? 'AM' : 'PM'),
+    M: () => two(date.getMinutes()),
+    S: () => two(date.getSeconds()),
+    '%': () => '%',
+  };
+  return format.replace(/%(.)/g, (directive, letter: string) => parts[letter]?.() ?? directive);
+}
+
+/**
+ * Token ids of a chat, with a BOS token first if the model was trained with one. Control tokens come from the template
+ * alone, never from messages or tools. Without control tokens in them the ids are those of the rendered text.
+ * @throws as renderChat
+ */
+export async function encodeChat(
+  tokenizer: Tokenizer,
+  template: string,
+  messages: readonly ChatMessage[],
+  options: ChatOptions = {},
+): Promise<number[]> {
+  const name = (id: number | undefined) =>
+    id === undefined ? '' : tokenizer.decode([id], { special: true, continued: true });
+  const { tools, variables, bosToken = name(tokenizer.bos), eosToken = name(tokenizer.eos[0]) } = options;
+  const mark = findMark([template, messages, tools, variables]);
+  const guard = createGuard(tokenizer.specialTexts, mark);
+  const guarded = messages.map((message) => {
+    const fields = Object.entries(message).map(([key, value]) => {
+      if (key === 'role') return [key, value]; // one of a few words
+      return [
+        guard.inside(key),
+        key === 'content' && typeof value === 'string' ? guard.whole(value) : mapStrings(value, guard.inside),
+      ];
+    });
+    return Object.fromEntries(fields) as ChatMessage;
+  });
+  const guardedTools = tools && mapStrings(tools, guard.inside);
+  const rendered = await renderChat(template, guarded, { ...options, bosToken, eosToken, tools: guardedTools });
+  const stretches = rendered.split(mark);
+  const barriers: number[] = [];
+  for (const stretch of stretches.slice(0, -1)) barriers.push((barriers.at(-1) ?? 0) + stretch.length);
+  return tokenizer.encode(stretches.join(''), { special: true, barriers });
+}
+
+/** A private use character that none of the strings has. */
+function findMark(values: readonly unknown[]): string {
+  const strings: string[] = [];
+  mapStrings(values, (text) => {
+    strings.push(text);
+    return text;
+  });
+  for (let code = 0xe000; code <= 0xf8ff; code++) {
+    const mark = String.fromCharCode(code);
+    if (!strings.some((text) => text.includes(mark))) return mark;
+  }
+  throw new FirstlightError(
+    'bad-argument',
+    'the messages use all 6400 private use characters of Unicode; leave one out',
+  );
+}
+
+/** The same JSON value with each string in it, keys too, replaced. */
+function mapStrings<T>(value: T, replace: (text: string) => string, depth?: number): T;
+function mapStrings(value: unknown, replace: (text: string) => string, depth = 0): unknown {
+  if (depth > MAX_DEPTH) {
+    throw new FirstlightError(
+      'bad-argument',
+      `a message or tool is nested deeper than ${MAX_DEPTH} levels; flatten it`,
+    );
+  }
+  if (typeof value === 'string') return replace(value);
+  if (Array.isArray(value)) return value.map((one) => mapStrings(one, replace, depth + 1));
+  if (typeof value !== 'object' || value === null) return value;
+  const mapped = Object.entries(value).map(([key, one]) => [replace(key), mapStrings(one, replace, depth + 1)]);
+  return Object.fromEntries(mapped);
+}
+
+interface Guard {
+  /** Marks each control token that the text spells. */
+  inside(text: string): string;
+  /** Marks also what could become one together with the text before or after it. */
+  whole(text: string): string;
+}
+
+/**
+ * @param specials texts of the control tokens
+ * A barrier keeps any control token from being recognised that begins at it or reaches across it, so a mark in front
+ * of each place where one could begin is enough.
+ */
+function createGuard(specials: readonly string[], mark: string): Guard {
+  if (specials.length === 0) return { inside: (text) => text, whole: (text) => text };
+  const spelt = new RegExp(`(?=${specials.map(escapePattern).join('|')})`, 'g');
+  const longest = Math.max(...specials.map((text) => text.length));
+  const cuts = (text: string) => Array.from({ length: text.length - 1 }, (_, index) => index + 1);
+  const heads = new Set(specials.flatMap((text) => cuts(text).map((at) => text.slice(0, at))));
+  const tails = new Set(specials.flatMap((text) => cuts(text).map((at) => text.slice(at))));
+
+  function inside(text: string): string {
+    return text.replace(spelt, mark);
+  }
+
+  function whole(text: string): string {
+    // Within the white space around it, so that a template can trim that as ever.
+    const core = text.trim();
+    if (core === '') return text;
+    const places = new Set(Array.from(core.matchAll(spelt), (match) => match.index));
+    for (let length = 1; length < longest && length <= core.length; length++) {
+      if (heads.has(core.slice(-length))) places.add(core.length - length);
+      if (tails.has(core.slice(0, length))) places.add(0);
+    }
+    if (core.length < longest && specials.some((special) => special.includes(core))) places.add(0);
+    let marked = '';
+    let end = 0;
+    for (const place of [...places].sort((a, b) => a - b)) {
+      marked += core.slice(end, place) + mark;
+      end = place;
+    }
+    return text.replace(core, () => marked + core.slice(end));
+  }
+
+  return { inside, whole };
+}
