@@ -10,22 +10,23 @@ export interface MergeTable {
 
 /**
  * @param merges [index][left, right, joined] symbols, all >= 0
- * @param ranks [index]; undefined: a pair's index is its rank
- * Of a pair that is there twice the lower rank holds.
+ * @param ranks [index]; -1 leaves a pair out, and of a pair that is there twice the lower rank holds
  */
-export function createMergeTable(merges: Int32Array, ranks?: Int32Array): MergeTable {
-  const count = merges.length / 3;
+export function createMergeTable(merges: Int32Array, ranks: Int32Array): MergeTable {
   let slots = 16;
-  while (slots < 2 * count) slots *= 2;
-  const table = { mask: slots - 1, pairs: new Int32Array(slots * 4).fill(-1) };
-  for (let index = 0; index < count; index++) {
+  while (slots < 2 * ranks.length) slots *= 2;
+  const pairs = new Int32Array(slots * 4).fill(-1);
+  const table = { mask: slots - 1, pairs };
+  ranks.forEach((rank, index) => {
     const left = merges[3 * index]!;
     const right = merges[3 * index + 1]!;
-    const rank = ranks === undefined ? index : ranks[index]!;
     const slot = findSlot(table, left, right);
-    if (table.pairs[slot] !== -1 && table.pairs[slot + 3]! <= rank) continue;
-    table.pairs.set([left, right, merges[3 * index + 2]!, rank], slot);
-  }
+    if (rank < 0 || (pairs[slot] !== -1 && pairs[slot + 3]! <= rank)) return;
+    pairs[slot] = left;
+    pairs[slot + 1] = right;
+    pairs[slot + 2] = merges[3 * index + 2]!;
+    pairs[slot + 3] = rank;
+  });
   return table;
 }
 

@@ -119,15 +119,9 @@ function createByteIds(vocab: Vocab): Map<number, number> {
 
 /** The pairs of a file that lists them. A pair that makes a control token is left out: no text may turn into one. */
 function rankedPairs(merges: Int32Array, ordinary: ReadonlySet<number>): MergeTable {
-  const kept: number[] = [];
-  const ranks: number[] = [];
-  for (let rank = 0; rank < merges.length / 3; rank++) {
-    const triple = merges.subarray(3 * rank, 3 * rank + 3);
-    if (!ordinary.has(triple[2]!)) continue;
-    kept.push(...triple);
-    ranks.push(rank);
-  }
-  return createMergeTable(Int32Array.from(kept), Int32Array.from(ranks));
+  const ranks = new Int32Array(merges.length / 3);
+  for (let rank = 0; rank < ranks.length; rank++) ranks[rank] = ordinary.has(merges[3 * rank + 2]!) ? rank : -1;
+  return createMergeTable(merges, ranks);
 }
 
 /**

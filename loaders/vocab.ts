@@ -20,6 +20,14 @@ const ANSWER_ENDS: ReadonlySet<string> = new Set([
   '<\uff5cend\u2581of\u2581sentence\uff5c>',
 ]);
 
+/** Tokens that begin a turn; some files of chat models do not call them special, but a user's text must not make them. */
+const TURN_STARTS: ReadonlySet<string> = new Set([
+  '<|im_start|>',
+  '<|start_header_id|>',
+  '<|end_header_id|>',
+  '<start_of_turn>',
+]);
+
 // Token types of GGUF files, tokenizer.ggml.token_type.
 const UNKNOWN = 2;
 const CONTROL = 3;
@@ -74,9 +82,12 @@ function readMerges(merges: readonly unknown[], ids: ReadonlyMap<string, number>
   return triples;
 }
 
-/** Which of the added tokens are control tokens, once the file's bos and eos are known. */
-function markSpecial(added: readonly AddedToken[], ...always: readonly (number | undefined)[]): AddedToken[] {
-  return added.map((token) => (always.includes(token.id) ? { ...token, special: true } : token));
+/** Control tokens by their use, where the file's flag does not say it. */
+function markSpecial(added: readonly AddedToken[], bos: number | undefined, eos: readonly number[]): AddedToken[] {
+  return added.map((token) => {
+    const special = token.special || token.id === bos || eos.includes(token.id) || TURN_STARTS.has(token.text);
+    return { ...token, special };
+  });
 }
 
 function answerEnds(named: readonly (number | undefined)[], added: readonly AddedToken[]): number[] {
@@ -128,7 +139,7 @@ export function vocabFromTokenizerJson(
     tokens,
     merges: readMerges(merges, ids, file),
     scores: undefined,
-    added: markSpecial(added, bos, ...eos),
+    added: markSpecial(added, bos, eos),
     byteFallback: model.byte_fallback === true,
     unknown: idOf(model.unk_token),
     fuseUnknown: model.fuse_unk === true,
@@ -253,7 +264,7 @@ export function vocabFromGguf(metadata: ReadonlyMap<string, GgufValue>, file: st
     tokens,
     merges: spm ? undefined : readMerges(readStrings(get('merges'), 'merges', file), ids, file),
     scores,
-    added: markSpecial(added, bos, ...eos),
+    added: markSpecial(added, bos, eos),
     byteFallback: spm && ids.has('<0x00>'),
     unknown,
     fuseUnknown: spm,
