@@ -1,0 +1,32 @@
+// y = W x for up to COLS columns at once, one thread a row: no subgroups, one barrier. For devices without subgroups and
+// for CPU drivers, where barriers are dear.
+//! include state-read dot-$DOT rows norm-$NORM epilogue-$EPILOGUE
+//! param BLOCKS u32
+//! param LAST bool
+
+@compute @workgroup_size(TILE)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let row = group.x * TILE + lane;
+  let first = select(group.y * COLS, state.last, LAST);
+  var sums: array<f32, COLS>;
+  var squares: array<f32, COLS>;
+  for (var block = 0u; block < BLOCKS; block++) {
+    let scale = quad_scales(row / 4u, block)[row % 4u];
+    let w = load_w(row, block);
+    for (var c = 0u; c < COLS; c++) {
+      let x = load_x(first + c, block);
+      sums[c] = fma(scale, dot_block(w, x), sums[c]);
+      squares[c] += x.squares;
+    }
+  }
+  for (var c = 0u; c < COLS; c++) {
+    y_rows[c * TILE + lane] = sums[c];
+  }
+  workgroupBarrier();
+  for (var c = 0u; c < COLS; c++) {
+    epilogue(group.x, select(first + c, 0u, LAST), c, lane, norm_factor(squares[c]));
+    if (COLS > 1u) {
+      workgroupBarrier();
+    }
+  }
+}
