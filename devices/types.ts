@@ -48,7 +48,12 @@ export interface DeviceOptions {
   readonly validate?: boolean | undefined;
   /** Longest wait for the GPU in milliseconds before `device-timeout`; default 30000. */
   readonly timeoutMs?: number | undefined;
+  /** Gets one line when the adapter is only software; default: nobody is told. */
+  readonly onNotice?: ((line: string) => void) | undefined;
 }
+
+/** An adapter of this machine, for people to choose from. */
+export type AdapterInfo = Pick<Traits, 'name' | 'driver' | 'vendor' | 'architecture' | 'software'>;
 
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline;
