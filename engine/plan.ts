@@ -9,9 +9,9 @@ import { BLOCK, blocksOf, packedBytes, roundUp } from '../quant/layout.ts';
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
 import {
   type Arithmetic,
-  COLUMNS_AT_ONCE,
   chooseArithmetic,
   chooseAttention,
+  chooseColumns,
   chooseGemv,
   chooseSubgroup,
   type Preferences,
@@ -64,7 +64,7 @@ export function planDecode(options: PlanOptions, choice: Choice): readonly Step[
 
 /** The steps of a pass over several prompt tokens; the last pass of a prompt also makes logits and chooses. */
 export function planPrefill(options: PlanOptions, choice: Choice | undefined): readonly Step[] {
-  const body = planBody(options, COLUMNS_AT_ONCE);
+  const body = planBody(options, chooseColumns(options.traits));
   return choice === undefined ? body : [...body, ...planOutput(options), ...planChoice(options, choice)];
 }
 
@@ -262,7 +262,14 @@ function productSteps(
     return {
       name: matrix.parts.length === 1 ? name : `${name}/${index}`,
       kernel: variant.kernel,
-      spec: { ...spec, ...variant.spec, DOT: `${arithmetic}-${part.format}`, BLOCKS: blocks, LAST: last, FIRST_ROW: part.firstRow },
+      spec: {
+        ...spec,
+        ...variant.spec,
+        DOT: `${arithmetic}-${part.format}`,
+        BLOCKS: blocks,
+        LAST: last,
+        FIRST_ROW: part.firstRow,
+      },
       buffers: { ...partBuffers(part.name), state: 'state', x_codes: `${input}.codes`, x_meta: `${input}.meta`, ...buffers },
       grid: (columns: number) => [part.rows / tile, last ? 1 : Math.ceil(columns / columnsAtOnce)],
     };
@@ -287,7 +294,7 @@ export function weightBuffers(weights: Weights): readonly BufferSpec[] {
 /** The buffers of one session: KV cache, activations, state. */
 export function sessionBuffers(options: PlanOptions): readonly BufferSpec[] {
   const { config, weights, context, chunk, kv } = options;
-  const columns = roundUp(chunk, COLUMNS_AT_ONCE);
+  const columns = roundUp(chunk, chooseColumns(options.traits));
   const list: BufferSpec[] = [];
   const add = (name: string, bytes: number, purpose: Purpose) => list.push({ name, bytes, purpose });
 

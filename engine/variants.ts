@@ -81,5 +81,10 @@ export function chooseAttention(traits: Traits, headDim: number): Spec {
   return { LANES: lanes, SHARE: lanes === 1 ? 'none' : 'lanes', THREADS: Math.min(threads, traits.limits.maxWorkgroupThreads) };
 }
 
-/** Columns that one workgroup handles in a pass of several tokens. */
-export const COLUMNS_AT_ONCE = 4;
+/**
+ * Columns (tokens) that one workgroup handles in a pass of several. CPU drivers win nothing by it and would have to compile
+ * a second set of kernels.
+ */
+export function chooseColumns(traits: Traits): 1 | 4 {
+  return traits.software ? 1 : 4;
+}

@@ -5,19 +5,16 @@
 @group(0) @binding(4) var<storage, read> x_meta: array<vec4<f32>>;  // [column][block]: 1, sum of values, sum of squares before the gain
 
 struct X {
-  low: array<vec4<u32>, 2>,
-  high: array<vec4<u32>, 2>,
+  low01: vec4<u32>,  // the pairs for words 0 and 1 of the weights' low nibbles
+  low23: vec4<u32>,
+  high01: vec4<u32>,
+  high23: vec4<u32>,
   sum: f32,
   squares: f32,
 }
 
 fn load_x(column: u32, block: u32) -> X {
-  let at = column * BLOCKS + block;
-  let note = x_meta[at];
-  return X(
-    array<vec4<u32>, 2>(x_codes[4u * at], x_codes[4u * at + 1u]),
-    array<vec4<u32>, 2>(x_codes[4u * at + 2u], x_codes[4u * at + 3u]),
-    note.y,
-    note.z,
-  );
+  let note = x_meta[column * BLOCKS + block];
+  let at = 4u * (column * BLOCKS + block);
+  return X(x_codes[at], x_codes[at + 1u], x_codes[at + 2u], x_codes[at + 3u], note.y, note.z);
 }

@@ -15,17 +15,15 @@ fn pair_dot(nibbles: u32, x: u32, sum: f32) -> f32 {
   return fma(f32(w.y), f32(v.y), fma(f32(w.x), f32(v.x), sum));
 }
 
+// The eight weights of one word: even and odd bytes of the low nibbles, then of the high ones.
+fn word_dot(word: u32, low: vec2<u32>, high: vec2<u32>, sum: f32) -> f32 {
+  let lows = pair_dot(word >> 8u, low.y, pair_dot(word, low.x, sum));
+  return pair_dot(word >> 12u, high.y, pair_dot(word >> 4u, high.x, lows));
+}
+
 // Without the row's scale.
 fn dot_block(w: W, x: X) -> f32 {
-  var sums = vec2<f32>();
-  for (var i = 0u; i < 4u; i++) {
-    let q = w[i];
-    let low = vec2<u32>(x.low[i / 2u][2u * (i % 2u)], x.low[i / 2u][2u * (i % 2u) + 1u]);
-    let high = vec2<u32>(x.high[i / 2u][2u * (i % 2u)], x.high[i / 2u][2u * (i % 2u) + 1u]);
-    sums.x = pair_dot(q, low.x, sums.x);
-    sums.y = pair_dot(q >> 4u, high.x, sums.y);
-    sums.x = pair_dot(q >> 8u, low.y, sums.x);
-    sums.y = pair_dot(q >> 12u, high.y, sums.y);
-  }
-  return (sums.x + sums.y) - 1032.0 * x.sum;
+  let even = word_dot(w.z, x.low23.xy, x.high23.xy, word_dot(w.x, x.low01.xy, x.high01.xy, 0.0));
+  let odd = word_dot(w.w, x.low23.zw, x.high23.zw, word_dot(w.y, x.low01.zw, x.high01.zw, 0.0));
+  return even + odd - 1032.0 * x.sum;
 }

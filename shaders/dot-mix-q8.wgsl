@@ -2,27 +2,31 @@
 //! include act-f16 scales-quad
 @group(0) @binding(1) var<storage, read> codes: array<vec4<u32>>; // [row][block][2]
 
-alias W = array<vec4<u32>, 2>;
+struct W {
+  low: vec4<u32>,
+  high: vec4<u32>,
+}
 
 fn load_w(row: u32, block: u32) -> W {
   let at = 2u * (row * BLOCKS + block);
   return W(codes[at], codes[at + 1u]);
 }
 
-fn quad_dot(word: u32, even: u32, odd: u32, sum: f32) -> f32 {
-  let w = vec4<f32>(unpack4xI8(word));
-  let a = vec2<f32>(bitcast<vec2<f16>>(even));
-  let b = vec2<f32>(bitcast<vec2<f16>>(odd));
-  return sum + dot(w, vec4<f32>(a.x, b.x, a.y, b.y));
+fn word_dot(word: u32, x: vec2<u32>, sum: vec4<f32>) -> vec4<f32> {
+  let even = vec2<f32>(bitcast<vec2<f16>>(x.x));
+  let odd = vec2<f32>(bitcast<vec2<f16>>(x.y));
+  return fma(vec4<f32>(unpack4xI8(word)), vec4<f32>(even.x, odd.x, even.y, odd.y), sum);
 }
 
 // Without the row's scale.
 fn dot_block(w: W, x: X) -> f32 {
-  var sums = vec2<f32>();
-  for (var i = 0u; i < 4u; i++) {
-    let at = 2u * (i % 2u);
-    sums.x = quad_dot(w[0][i], x.low[i / 2u][at], x.low[i / 2u][at + 1u], sums.x);
-    sums.y = quad_dot(w[1][i], x.high[i / 2u][at], x.high[i / 2u][at + 1u], sums.y);
-  }
-  return sums.x + sums.y;
+  var sums = word_dot(w.low.x, x.low01.xy, vec4<f32>());
+  sums = word_dot(w.low.y, x.low01.zw, sums);
+  sums = word_dot(w.low.z, x.low23.xy, sums);
+  sums = word_dot(w.low.w, x.low23.zw, sums);
+  sums = word_dot(w.high.x, x.high01.xy, sums);
+  sums = word_dot(w.high.y, x.high01.zw, sums);
+  sums = word_dot(w.high.z, x.high23.xy, sums);
+  sums = word_dot(w.high.w, x.high23.zw, sums);
+  return (sums.x + sums.y) + (sums.z + sums.w);
 }

@@ -6,9 +6,6 @@
 
 fn epilogue(block: u32, column: u32, slot: u32, lane: u32, factor: f32) {
   const VOCAB_BLOCKS = (VOCAB + 31u) / 32u;
-  if (column >= state.columns) {
-    return;
-  }
   if (lane < 32u) {
     logits[column * VOCAB_BLOCKS * 32u + block * 32u + lane] = y_rows[slot * TILE + lane] * factor;
   }

@@ -5,7 +5,7 @@
 
 fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32) {
   let row = row_block * 32u + lane;
-  if (lane < 32u && column < state.columns) {
+  if (lane < 32u) {
     out[column * OUT_ROWS + row] = fma(y_rows[slot * TILE + lane], factor, bias(row));
   }
 }

@@ -12,7 +12,7 @@ fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32) {
     y_rows[slot * TILE + lane] = fma(y_rows[slot * TILE + lane], factor, bias(row));
   }
   workgroupBarrier();
-  if (lane >= 32u || column >= state.columns) {
+  if (lane >= 32u) {
     return;
   }
   const Q_PADDED = (Q_ROWS + 31u) / 32u * 32u;

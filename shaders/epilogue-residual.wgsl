@@ -6,16 +6,13 @@
 
 fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32) {
   let row = row_block * 32u + lane;
-  let live = column < state.columns;
   var value = 0.0;
   var gain = 0.0;
   if (lane < 32u) {
     let at = column * Y_BLOCKS * 32u + row;
     gain = gains[row];
     value = residual[at] + y_rows[slot * TILE + lane];
-    if (live) {
-      residual[at] = value;
-    }
+    residual[at] = value;
   }
-  store_block(column, row_block, lane, gain * value, value * value, live);
+  store_block(column, row_block, lane, gain * value, value * value, true);
 }

@@ -3,10 +3,8 @@
 // the same rows, for products with too few rows to fill the GPU.
 //! enable subgroups
 //! diagnostic off subgroup_uniformity
-//! include state-read dot-$DOT rows norm-$NORM epilogue-$EPILOGUE size-$SIZE
+//! include state-read dot-$DOT rows finish size-$SIZE
 //! param BLOCKS u32
-//! param FIRST_ROW u32
-//! param LAST bool
 //! param SG u32 4 8 16 32 64
 //! param THREADS u32
 //! param K_SPLIT u32 1 2 4 8
@@ -20,7 +18,7 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
   let subgroup = thread / SG;
   let part = subgroup % K_SPLIT;
   let first_row = subgroup / K_SPLIT * ROWS; // within the tile
-  let first = select(group.y * COLS, state.last, LAST);
+  let first = first_column(group.y);
   let base = group.x * TILE + first_row;
   var sums: array<vec4<f32>, QUADS * COLS>; // [quad][column]
   var squares: array<f32, COLS>;
@@ -62,15 +60,13 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
     }
     y_rows[i] = sum;
   }
-  workgroupBarrier();
-  for (var c = 0u; c < COLS; c++) {
-    var total_squares = 0.0;
+  if (thread < COLS) {
+    var sum = 0.0;
     for (var k = 0u; k < K_SPLIT; k++) {
-      total_squares += partial_squares[k * COLS + c];
+      sum += partial_squares[k * COLS + thread];
     }
-    epilogue(group.x + FIRST_ROW / TILE, select(first + c, 0u, LAST), c, thread, norm_factor(total_squares));
-    if (COLS > 1u) {
-      workgroupBarrier();
-    }
+    y_squares[thread] = sum;
   }
+  workgroupBarrier();
+  finish(group.x, first, thread);
 }
