@@ -81,7 +81,7 @@ function unzip(path: string, bytes: Uint8Array): Record<string, Uint8Array> {
   let total = 0;
   // Called before an entry is unpacked: its sizes are what the archive claims.
   const filter = ({ size, originalSize }: { size: number; originalSize: number }) => {
-    total += originalSize;
+    total += Math.max(size, originalSize);
     if (total > MAX_ZIP_BYTES) throw tooLarge(path);
     if (++entries > MAX_ZIP_ENTRIES || originalSize > 64 + MAX_DEFLATE_RATIO * Math.min(size, bytes.length)) {
       throw damagedZip(path);
