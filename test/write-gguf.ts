@@ -40,7 +40,7 @@ export function writeGguf(
   if (alignment !== 32) entries.push(['general.alignment', 'u32', alignment]);
   const header: Buffer[] = [Buffer.from('GGUF'), scalar('u32', version)];
   header.push(scalar('u64', tensors.length), scalar('u64', entries.length));
-  for (const entry of entries) header.push(scalar('string', entry[0]), ...valueBytes(entry));
+  for (const entry of entries) header.push(scalar('string', entry[0]), valueBytes(entry));
 
   const data: Uint8Array[] = [];
   let end = 0;
@@ -59,16 +59,11 @@ function isArrayEntry(entry: GgufEntry): entry is ArrayEntry {
   return entry[1].endsWith('[]');
 }
 
-function valueBytes(entry: GgufEntry): Buffer[] {
-  if (!isArrayEntry(entry)) return [typeBytes(entry[1]), scalar(entry[1], entry[2])];
+function valueBytes(entry: GgufEntry): Buffer {
+  if (!isArrayEntry(entry)) return Buffer.concat([typeBytes(entry[1]), scalar(entry[1], entry[2])]);
   const type = entry[1].slice(0, -2) as ValueType;
-  const values = [...entry[2]];
-  return [
-    typeBytes('array'),
-    typeBytes(type),
-    scalar('u64', values.length),
-    ...values.map((value) => scalar(type, value)),
-  ];
+  const values = Array.from(entry[2], (value) => scalar(type, value));
+  return Buffer.concat([typeBytes('array'), typeBytes(type), scalar('u64', values.length), Buffer.concat(values)]);
 }
 
 function typeBytes(type: ValueType): Buffer {
