@@ -73,17 +73,17 @@ test('tensors come back with their places, at any alignment', async () => {
 });
 
 test('a header longer than the first read is read whole', async () => {
-  const tokens = Array.from({ length: 300_000 }, (_, i) => `a token of some length, number ${i}`);
+  const tokens = Array.from({ length: 150_000 }, (_, i) => `a token of some length, number ${i}`);
   const file = writeGguf(
     [
       ['tokens', 'string[]', tokens],
-      ['last', 'string', 'x'.repeat(20 * 2 ** 20)],
+      ['last', 'string', 'x'.repeat(17 * 2 ** 20)],
     ],
     [],
   );
   const { metadata } = await parse(file);
   assert.equal(metadata.get('tokens'), tokens);
-  assert.is(String(metadata.get('last')).length, 20 * 2 ** 20);
+  assert.is(String(metadata.get('last')).length, 17 * 2 ** 20);
 });
 
 test('a header beyond 64 MiB is refused unread', async () => {
