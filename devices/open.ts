@@ -209,7 +209,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const packedDot = dawnOf(place, name).wgslLanguageFeatures.has('packed_4x8_integer_dot_product');
   const traits = readTraits(gpu, info, packedDot);
   if (traits.software) {
-    const why = place.manifest !== undefined && !isSwiftShader(options.adapter) ? 'no Vulkan driver found: ' : '';
+    const why = place.manifest !== undefined && !isSwiftShader(options.adapter) ? 'no usable Vulkan driver: ' : '';
     options.onNotice?.(`${why}running on ${traits.name}, which plays GPU on the CPU: right, but slow`);
   }
   const watch = watchDevice(gpu, options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
