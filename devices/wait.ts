@@ -124,8 +124,12 @@ function joinErrors(errors: readonly Error[]): Error {
   return first instanceof FirstlightError ? new FirstlightError(first.code, message) : new Error(message);
 }
 
+/** Dawn's message without line breaks and without places in its own source. */
 function oneLine(text: string): string {
-  return text.trim().replaceAll(/\s+/g, ' ');
+  return text
+    .replaceAll(/^\s*at \S+ \(.*\)$/gm, '')
+    .replaceAll(/\s+/g, ' ')
+    .trim();
 }
 
 /**

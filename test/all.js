@@ -7,6 +7,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const vangogh = join(root, '../shared/vangogh');
@@ -19,7 +20,7 @@ const totals = { passed: 0, failed: 0, skipped: 0 };
 async function show(command, args, env = {}) {
   const child = spawn(command, args, {
     cwd: root,
-    env: { ...process.env, NO_COLOR: '1', ...env },
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // a group of its own, so that the time-out ends its children too
   });
@@ -48,7 +49,8 @@ async function show(command, args, env = {}) {
 
 /** uvu's closing lines, or undefined when it did not get that far. */
 function countTests(output) {
-  const number = (title) => output.match(new RegExp(`^\\s*${title}:\\s+(\\d+)`, 'm'))?.[1];
+  const text = stripVTControlCharacters(output);
+  const number = (title) => text.match(new RegExp(`^\\s*${title}:\\s+(\\d+)`, 'm'))?.[1];
   const [total, passed, skipped] = ['Total', 'Passed', 'Skipped'].map(number);
   if (total === undefined || passed === undefined) return undefined;
   return { passed: Number(passed), failed: Number(total) - Number(passed), skipped: Number(skipped ?? 0) };
@@ -58,7 +60,7 @@ function countTests(output) {
 async function runGroup(group, where, prefix, env) {
   if (!existsSync(join(root, 'test', group))) return;
   console.log(`\n---- test/${group}${where ? ` on ${where}` : ''}`);
-  const [command, ...args] = [...prefix, process.execPath, ...UVU, `test/${group}`, '\\.test\\.ts$'];
+  const [command, ...args] = [...prefix, process.execPath, ...UVU, '--no-color', `test/${group}`, '\\.test\\.ts$'];
   const { output, code } = await show(command, args, env);
   const counts = countTests(output) ?? { passed: 0, failed: 0, skipped: 0 };
   // a run that dies counts as one failure, whatever it had passed
