@@ -104,44 +104,51 @@ async function adapterNames(place: Place): Promise<string[]> {
   }
 }
 
-/** SwiftShader as a place, if it is installed and answers; Dawn is tried with the system's loader, then with its own. */
-async function softwarePlace(flags: readonly string[]): Promise<Place | undefined> {
+const hasAdapters = async (place: Place) => (await adapterNames(place)).length > 0;
+
+/** The folder of SwiftShader and its Vulkan loader; undefined where the package is absent or made for another system. */
+async function softwareFolder(): Promise<string | undefined> {
   const archive = packedSwiftShader();
   if (archive === undefined) return undefined;
   const caches = [
     join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'firstlight'),
     join(tmpdir(), `firstlight-${userInfo().uid}`),
   ];
-  const folder = await unpackSwiftShader(archive, caches).catch((cause) => {
+  try {
+    return await unpackSwiftShader(archive, caches);
+  } catch (cause) {
     throw new FirstlightError(
       'no-adapter',
-      `no Vulkan driver found, and SwiftShader cannot be unpacked to ${caches.join(' or ')} (${cause.message}): ` +
-        "install your GPU's Vulkan driver, or set XDG_CACHE_HOME to a folder that can be written",
+      `no usable Vulkan driver, and SwiftShader cannot be unpacked to ${caches.join(' or ')} ` +
+        `(${(cause as Error).message}): install your GPU's Vulkan driver, or set XDG_CACHE_HOME to a folder of your own`,
       { cause },
     );
-  });
-  const place: Place = { flags, manifest: manifestOf(folder) };
-  if ((await adapterNames(place)).length > 0) return place;
-  loadLoader(folder);
-  const ownPlace = { ...place, ownLoader: true };
-  return (await adapterNames(ownPlace)).length > 0 ? ownPlace : undefined;
+  }
 }
 
 function isSwiftShader(wanted: DeviceOptions['adapter']): boolean {
   return typeof wanted === 'string' && wanted.toLowerCase() === SWIFTSHADER;
 }
 
-/** The system's adapters, or SwiftShader when there are none or when it is wanted. */
+/**
+ * The system's adapters; else the system's drivers under the package's loader, as in containers that have a driver but
+ * no loader; else SwiftShader, which comes first when it is wanted.
+ */
 async function findPlace(flags: readonly string[], wanted: DeviceOptions['adapter']): Promise<Place> {
   const forced = isSwiftShader(wanted);
-  if (forced) {
-    const software = await softwarePlace(flags);
-    if (software) return software;
-  }
   const system: Place = { flags };
-  if ((await adapterNames(system)).length > 0) return system;
-  const software = forced ? undefined : await softwarePlace(flags);
-  if (software) return software;
+  if (!forced && (await hasAdapters(system))) return system;
+  const folder = await softwareFolder();
+  if (folder !== undefined) {
+    const software: Place = { flags, manifest: manifestOf(folder) };
+    if (await hasAdapters(software)) return software;
+    loadLoader(folder);
+    for (const place of forced ? [software] : [system, software]) {
+      const own = { ...place, ownLoader: true };
+      if (await hasAdapters(own)) return own;
+    }
+  }
+  if (forced && (await hasAdapters(system))) return system;
   throw new FirstlightError(
     'no-adapter',
     "no Vulkan device answers: install your GPU's Vulkan driver (Mesa, or the vendor's); to try firstlight on the CPU, " +
