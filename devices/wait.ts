@@ -46,12 +46,11 @@ export function watchDevice(gpu: GPUDevice, timeoutMs: number): Watch {
     return lostReason;
   });
 
-  const lostError = (reason: string, what: string, cause?: unknown) =>
+  const lostError = (reason: string, what: string) =>
     new FirstlightError(
       'device-lost',
       `the GPU was lost while ${what} (${oneLine(reason)}): open the device again and load the model anew; ` +
         'if it happens again, use a smaller model, context or prompt chunk, or update the driver',
-      { cause },
     );
 
   const guard = async <T>(work: Promise<T>, what: string, limitMs = timeoutMs): Promise<T> => {
@@ -77,8 +76,8 @@ export function watchDevice(gpu: GPUDevice, timeoutMs: number): Watch {
       work.then(
         (value) => end(() => resolve(value)),
         async (cause) => {
-          if (lostReason === undefined) await sleep(LOSS_GRACE_MS);
-          end(() => reject(lostReason === undefined ? cause : lostError(lostReason, what, cause)));
+          await sleep(LOSS_GRACE_MS);
+          end(() => reject(cause));
         },
       );
       if (lostReason !== undefined) onLost(lostReason);
