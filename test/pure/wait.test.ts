@@ -82,6 +82,24 @@ test('throws what was raised since the last wait, once', async ({ watch, raise }
   assert.is((await failureOf(watch.guard(Promise.resolve(1), 'running'))).code, 'not-enough-memory');
 });
 
+test('gives the reason that was raised rather than its effect', async ({ watch, raise }) => {
+  const wait = failureOf(watch.guard(Promise.reject(new Error('not mapped')), 'mapping'));
+  raise(new Error('no such buffer'));
+  assert.match((await wait).message, 'no such buffer');
+});
+
+test('keeps what is raised after a time-out for the next wait', async ({ watch, raise }) => {
+  let finish: () => void = () => {};
+  const slow = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  await failureOf(watch.guard(slow, 'running', 5));
+  raise(new Error('late'));
+  finish();
+  await sleep(5);
+  assert.match((await failureOf(watch.guard(Promise.resolve(1), 'running'))).message, 'late');
+});
+
 test('joins several errors, but not thousands', async ({ watch, raise }) => {
   for (let i = 0; i < 1000; i += 1) raise(new Error(`number ${i}.`));
   const { message } = await failureOf(watch.guard(Promise.resolve(1), 'running'));
