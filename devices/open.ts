@@ -1,5 +1,5 @@
 /** From nothing to a device: which adapters there are, which one to take, and what to ask of Dawn. */
-import { homedir, tmpdir, userInfo } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { assert, FirstlightError } from '../quant/errors.ts';
 import { createBuffers } from './buffers.ts';
@@ -10,6 +10,8 @@ import type { AdapterInfo, Device, DeviceOptions, Traits } from './types.ts';
 import { watchDevice } from './wait.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
+/** Node's timers end at once above this. */
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 const SWIFTSHADER = 'swiftshader';
 
 /** Asked for when the adapter has them. */
@@ -112,7 +114,7 @@ async function softwareFolder(): Promise<string | undefined> {
   if (archive === undefined) return undefined;
   const caches = [
     join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'firstlight'),
-    join(tmpdir(), `firstlight-${userInfo().uid}`),
+    join(tmpdir(), `firstlight-${process.getuid?.()}`),
   ];
   try {
     return await unpackSwiftShader(archive, caches);
@@ -202,10 +204,13 @@ function describeAdapter(info: GPUAdapterInfo, name: string): AdapterInfo {
 /**
  * Opens a device: the fastest adapter unless `options.adapter` names another; SwiftShader when the machine has none,
  * which `options.onNotice` is told. Everything that the adapter can do is asked for.
- * Throws `no-adapter`.
+ * Throws `no-adapter`, or `bad-argument` for a time-out that is none.
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  const validate = options.validate ?? false;
+  const { validate = false, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  if (!(timeoutMs > 0)) {
+    throw new FirstlightError('bad-argument', `timeoutMs is ${timeoutMs}: give a number of milliseconds above 0`);
+  }
   const place = await findPlace(togglesFor(validate), options.adapter);
   const names = await adapterNames(place);
   const name = chooseName(names, options.adapter);
@@ -219,7 +224,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
     const why = place.manifest !== undefined && !isSwiftShader(options.adapter) ? 'no usable Vulkan driver: ' : '';
     options.onNotice?.(`${why}running on ${traits.name}, which plays GPU on the CPU: right, but slow`);
   }
-  const watch = watchDevice(gpu, options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+  const watch = watchDevice(gpu, Math.min(timeoutMs, LONGEST_TIMEOUT_MS));
   return {
     gpu,
     traits,

@@ -62,9 +62,10 @@ async function runGroup(group, where, prefix, env) {
   console.log(`\n---- test/${group}${where ? ` on ${where}` : ''}`);
   const [command, ...args] = [...prefix, process.execPath, ...UVU, '--no-color', `test/${group}`, '\\.test\\.ts$'];
   const { output, code } = await show(command, args, env);
-  const counts = countTests(output) ?? { passed: 0, failed: 0, skipped: 0 };
-  // a run that dies counts as one failure, whatever it had passed
-  if (code !== 0 && counts.failed === 0) counts.failed = 1;
+  const closing = countTests(output);
+  const counts = closing ?? { passed: 0, failed: 0, skipped: 0 };
+  // a run that dies or never gets to its end counts as one failure
+  if ((code !== 0 || !closing) && counts.failed === 0) counts.failed = 1;
   for (const key of Object.keys(totals)) totals[key] += counts[key];
 }
 
@@ -73,7 +74,7 @@ function hasLavapipe() {
   const env = join(vangogh, 'env.sh');
   if (!existsSync(env)) return false;
   const works = () => spawnSync(env, ['lavapipe', 'true'], { cwd: root }).status === 0;
-  if (!works() && process.getuid() === 0) {
+  if (!works() && process.getuid?.() === 0) {
     console.log('\n---- setting up lavapipe');
     spawnSync(join(vangogh, 'setup.sh'), { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
   }

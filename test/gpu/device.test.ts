@@ -273,6 +273,13 @@ check('gives up after the time-out, says so, and can be used again', async () =>
   });
 });
 
+check('refuses a time-out that is none, and takes an endless one', async () => {
+  for (const timeoutMs of [0, -1, Number.NaN]) {
+    assert.is((await failureOf(openDevice({ adapter: testAdapter, timeoutMs }))).code, 'bad-argument');
+  }
+  await withDevice({ timeoutMs: Number.POSITIVE_INFINITY }, (device) => device.settle());
+});
+
 check('rejects what is pending when the device is lost, and all that comes later', async () => {
   const device = await openDevice({ adapter: testAdapter, validate: true });
   const sum = await count(device, 1000);
