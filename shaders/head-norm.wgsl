@@ -8,7 +8,7 @@
 const THREADS = 32u;
 
 @group(0) @binding(1) var<storage, read> raw: array<f32>;     // [column][q padded to 32][k padded to 32][v padded to 32]
-@group(0) @binding(2) var<storage, read> gains: array<f32>;   // [q, k][HEAD_DIM]
+@group(0) @binding(2) var<storage, read> gains: array<f32>;   // [q, k][HEAD_DIM padded to 32]
 @group(0) @binding(5) var<storage, read_write> q: array<f32>; // [column][Q_ROWS padded to 32]
 var<workgroup> partial: array<f32, THREADS>;
 
@@ -44,7 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       store_kv(1u, head, position, dim, a, b);
       continue;
     }
-    let gain = select(HEAD_DIM, 0u, is_query) + dim;
+    let gain = select((HEAD_DIM + 31u) / 32u * 32u, 0u, is_query) + dim;
     a *= factor * gains[gain];
     b *= factor * gains[gain + 1u];
     let turned_a = rotate(position, dim, a, b);
