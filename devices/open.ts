@@ -1,5 +1,5 @@
 /** From nothing to a device: which adapters there are, which one to take, and what to ask of Dawn. */
-import { homedir, tmpdir, userInfo } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { assert, FirstlightError } from '../quant/errors.ts';
 import { createBuffers } from './buffers.ts';
@@ -10,6 +10,8 @@ import type { AdapterInfo, Device, DeviceOptions, Traits } from './types.ts';
 import { watchDevice } from './wait.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
+/** Node's timers end at once above this. */
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 const SWIFTSHADER = 'swiftshader';
 
 /** Asked for when the adapter has them. */
@@ -104,44 +106,51 @@ async function adapterNames(place: Place): Promise<string[]> {
   }
 }
 
-/** SwiftShader as a place, if it is installed and answers; Dawn is tried with the system's loader, then with its own. */
-async function softwarePlace(flags: readonly string[]): Promise<Place | undefined> {
+const hasAdapters = async (place: Place) => (await adapterNames(place)).length > 0;
+
+/** The folder of SwiftShader and its Vulkan loader; undefined where the package is absent or made for another system. */
+async function softwareFolder(): Promise<string | undefined> {
   const archive = packedSwiftShader();
   if (archive === undefined) return undefined;
   const caches = [
     join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'firstlight'),
-    join(tmpdir(), `firstlight-${userInfo().uid}`),
+    join(tmpdir(), `firstlight-${process.getuid?.()}`),
   ];
-  const folder = await unpackSwiftShader(archive, caches).catch((cause) => {
+  try {
+    return await unpackSwiftShader(archive, caches);
+  } catch (cause) {
     throw new FirstlightError(
       'no-adapter',
-      `no Vulkan driver found, and SwiftShader cannot be unpacked to ${caches.join(' or ')} (${cause.message}): ` +
-        "install your GPU's Vulkan driver, or set XDG_CACHE_HOME to a folder that can be written",
+      `no usable Vulkan driver, and SwiftShader cannot be unpacked to ${caches.join(' or ')} ` +
+        `(${(cause as Error).message}): install your GPU's Vulkan driver, or set XDG_CACHE_HOME to a folder of your own`,
       { cause },
     );
-  });
-  const place: Place = { flags, manifest: manifestOf(folder) };
-  if ((await adapterNames(place)).length > 0) return place;
-  loadLoader(folder);
-  const ownPlace = { ...place, ownLoader: true };
-  return (await adapterNames(ownPlace)).length > 0 ? ownPlace : undefined;
+  }
 }
 
 function isSwiftShader(wanted: DeviceOptions['adapter']): boolean {
   return typeof wanted === 'string' && wanted.toLowerCase() === SWIFTSHADER;
 }
 
-/** The system's adapters, or SwiftShader when there are none or when it is wanted. */
+/**
+ * The system's adapters; else the system's drivers under the package's loader, as in containers that have a driver but
+ * no loader; else SwiftShader, which comes first when it is wanted.
+ */
 async function findPlace(flags: readonly string[], wanted: DeviceOptions['adapter']): Promise<Place> {
   const forced = isSwiftShader(wanted);
-  if (forced) {
-    const software = await softwarePlace(flags);
-    if (software) return software;
-  }
   const system: Place = { flags };
-  if ((await adapterNames(system)).length > 0) return system;
-  const software = forced ? undefined : await softwarePlace(flags);
-  if (software) return software;
+  if (!forced && (await hasAdapters(system))) return system;
+  const folder = await softwareFolder();
+  if (folder !== undefined) {
+    const software: Place = { flags, manifest: manifestOf(folder) };
+    if (await hasAdapters(software)) return software;
+    loadLoader(folder);
+    for (const place of forced ? [software] : [system, software]) {
+      const own = { ...place, ownLoader: true };
+      if (await hasAdapters(own)) return own;
+    }
+  }
+  if (forced && (await hasAdapters(system))) return system;
   throw new FirstlightError(
     'no-adapter',
     "no Vulkan device answers: install your GPU's Vulkan driver (Mesa, or the vendor's); to try firstlight on the CPU, " +
@@ -195,10 +204,13 @@ function describeAdapter(info: GPUAdapterInfo, name: string): AdapterInfo {
 /**
  * Opens a device: the fastest adapter unless `options.adapter` names another; SwiftShader when the machine has none,
  * which `options.onNotice` is told. Everything that the adapter can do is asked for.
- * Throws `no-adapter`.
+ * Throws `no-adapter`, or `bad-argument` for a time-out that is none.
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  const validate = options.validate ?? false;
+  const { validate = false, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  if (!(timeoutMs > 0)) {
+    throw new FirstlightError('bad-argument', `timeoutMs is ${timeoutMs}: give a number of milliseconds above 0`);
+  }
   const place = await findPlace(togglesFor(validate), options.adapter);
   const names = await adapterNames(place);
   const name = chooseName(names, options.adapter);
@@ -209,10 +221,10 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const packedDot = dawnOf(place, name).wgslLanguageFeatures.has('packed_4x8_integer_dot_product');
   const traits = readTraits(gpu, info, packedDot);
   if (traits.software) {
-    const why = place.manifest !== undefined && !isSwiftShader(options.adapter) ? 'no Vulkan driver found: ' : '';
+    const why = place.manifest !== undefined && !isSwiftShader(options.adapter) ? 'no usable Vulkan driver: ' : '';
     options.onNotice?.(`${why}running on ${traits.name}, which plays GPU on the CPU: right, but slow`);
   }
-  const watch = watchDevice(gpu, options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+  const watch = watchDevice(gpu, Math.min(timeoutMs, LONGEST_TIMEOUT_MS));
   return {
     gpu,
     traits,

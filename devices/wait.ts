@@ -46,47 +46,37 @@ export function watchDevice(gpu: GPUDevice, timeoutMs: number): Watch {
     return lostReason;
   });
 
-  const lostError = (reason: string, what: string, cause?: unknown) =>
-    new FirstlightError(
-      'device-lost',
-      `the GPU was lost while ${what} (${oneLine(reason)}): open the device again and load the model anew; ` +
-        'if it happens again, use a smaller model, context or prompt chunk, or update the driver',
-      { cause },
-    );
+  /** What the device raised since the last wait, error scopes included. */
+  const takeFailures = async (): Promise<Error | undefined> => {
+    if (outcomes.size > 0) await Promise.all(outcomes);
+    return failures.length > 0 ? joinErrors(failures.splice(0)) : undefined;
+  };
 
-  const guard = async <T>(work: Promise<T>, what: string, limitMs = timeoutMs): Promise<T> => {
-    const value = await new Promise<T>((resolve, reject) => {
+  const guard = <T>(work: Promise<T>, what: string, limitMs = timeoutMs): Promise<T> =>
+    new Promise<T>((resolve, reject) => {
       const end = (settle: () => void) => {
         clearTimeout(timer);
         waits.delete(onLost);
         settle();
       };
       const onLost = (reason: string) => end(() => reject(lostError(reason, what)));
-      const onTimeout = () =>
-        end(() =>
-          reject(
-            new FirstlightError(
-              'device-timeout',
-              `the GPU did not answer within ${limitMs} ms while ${what}: it may hang, or the work may be too large ` +
-                'for it; use a smaller prompt chunk, raise timeoutMs, or restart the program',
-            ),
-          ),
-        );
-      const timer = setTimeout(onTimeout, limitMs);
+      const timer = setTimeout(() => end(() => reject(timeoutError(limitMs, what))), limitMs);
       waits.add(onLost);
+      if (lostReason !== undefined) onLost(lostReason);
       work.then(
-        (value) => end(() => resolve(value)),
+        async (value) => {
+          if (!waits.has(onLost)) return; // too late: what was raised belongs to the next wait
+          const failure = await takeFailures();
+          end(() => (failure ? reject(failure) : resolve(value)));
+        },
         async (cause) => {
-          if (lostReason === undefined) await sleep(LOSS_GRACE_MS);
-          end(() => reject(lostReason === undefined ? cause : lostError(lostReason, what, cause)));
+          await sleep(LOSS_GRACE_MS);
+          if (!waits.has(onLost)) return;
+          const failure = await takeFailures();
+          end(() => reject(failure ?? cause));
         },
       );
-      if (lostReason !== undefined) onLost(lostReason);
     });
-    if (outcomes.size > 0) await Promise.all(outcomes);
-    if (failures.length > 0) throw joinErrors(failures.splice(0));
-    return value;
-  };
 
   return {
     lost,
@@ -103,6 +93,22 @@ export function watchDevice(gpu: GPUDevice, timeoutMs: number): Watch {
       outcomes.add(settled);
     },
   };
+}
+
+function lostError(reason: string, what: string): FirstlightError {
+  return new FirstlightError(
+    'device-lost',
+    `the GPU was lost while ${what} (${oneLine(reason)}): open the device again and load the model anew; ` +
+      'if it happens again, use a smaller model, context or prompt chunk, or update the driver',
+  );
+}
+
+function timeoutError(limitMs: number, what: string): FirstlightError {
+  return new FirstlightError(
+    'device-timeout',
+    `the GPU did not answer within ${limitMs} ms while ${what}: it may hang, or the work may be too large for it; ` +
+      'use a smaller prompt chunk, raise timeoutMs, or restart the program',
+  );
 }
 
 /** A GPUError as an Error that names what happened. */
@@ -124,8 +130,12 @@ function joinErrors(errors: readonly Error[]): Error {
   return first instanceof FirstlightError ? new FirstlightError(first.code, message) : new Error(message);
 }
 
+/** Dawn's message without line breaks and without places in its own source. */
 function oneLine(text: string): string {
-  return text.trim().replaceAll(/\s+/g, ' ');
+  return text
+    .replaceAll(/^\s*at \S+ \(.*\)$/gm, '')
+    .replaceAll(/\s+/g, ' ')
+    .trim();
 }
 
 /**

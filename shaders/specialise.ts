@@ -136,7 +136,11 @@ function bindingsOf(code: string, where: () => string): Binding[] {
     const twin = bindings.find((other) => other.binding === binding);
     if (twin) throw new Error(`${where()}: ${twin.name} and ${name} share binding ${binding}`);
     assert(name !== undefined, 'the pattern has a name');
-    bindings.push({ name, binding, access: space === 'uniform' ? 'uniform' : access === 'read_write' ? access : 'read' });
+    bindings.push({
+      name,
+      binding,
+      access: space === 'uniform' ? 'uniform' : access === 'read_write' ? access : 'read',
+    });
   }
   return bindings;
 }
