@@ -1,0 +1,270 @@
+/** Opens a model, whatever it is stored as. */
+import { stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { assert, FirstlightError } from '../quant/errors.ts';
+import { configFromJson } from './config.ts';
+import { configFromGguf, readRopeFactors } from './config-gguf.ts';
+import type { StoredTensor } from './container.ts';
+import { diskFolder, type Folder, readJson, readSmall, zipFolder } from './folder.ts';
+import { openGguf, readGgufHeader } from './gguf.ts';
+import { decodeUtf8, isJsonObject, type JsonObject, parseJson } from './json.ts';
+import { selectTensors } from './model-tensors.ts';
+import { openSafetensors, readSafetensorsHeader } from './safetensors.ts';
+import { sniff } from './sniff.ts';
+import { fileSource, pathError } from './source.ts';
+import type { Checkpoint, LlamaConfig, Source, Vocab } from './types.ts';
+import { vocabFromGguf, vocabFromTokenizerJson } from './vocab.ts';
+
+const CONFIG = 'config.json';
+const WEIGHTS = 'model.safetensors';
+const INDEX = 'model.safetensors.index.json';
+/** More parts than any model has. */
+const MAX_SHARDS = 1000;
+
+/**
+ * Opens a model and reads its header; the weights stay in the files. By content, not by extension:
+ *
+ * - a folder with config.json and model.safetensors, or shards with model.safetensors.index.json
+ * - one of these files, which stands for its folder
+ * - a GGUF file
+ * - a zip archive of such a folder (up to 1 GiB, held in memory)
+ *
+ * @throws `bad-argument` when the path leads to nothing readable, `bad-file` for damaged files and files that are no
+ *   model, `unsupported-model` for models that firstlight does not run
+ */
+export async function openCheckpoint(path: string): Promise<Checkpoint> {
+  if (await isFolder(path)) return openFolder(await diskFolder(path));
+  const source = await fileSource(path);
+  const content = await closeOnError([source], () => sniff(source));
+  if (content === 'gguf') return openGgufSource(source);
+  let checkpoint: Checkpoint;
+  if (content === 'zip') {
+    checkpoint = await openFolder(await closeAfter(source, zipFolder));
+  } else {
+    const weights = await closeAfter(source, content === 'json' ? weightsOfJson : weightsOfSafetensors);
+    checkpoint = await openFolder(await diskFolder(dirname(path)), weights);
+  }
+  return { ...checkpoint, path };
+}
+
+/** The model that comes with firstlight: a zip archive for openCheckpoint. */
+export function builtinPath(): string {
+  return fileURLToPath(new URL('engine/builtin/storyteller.zip', import.meta.resolve('firstlight/package.json')));
+}
+
+/** Opens a GGUF file, which the checkpoint then owns. Throws as openCheckpoint does. */
+export async function openGgufSource(source: Source): Promise<Checkpoint> {
+  return closeOnError([source], async () => {
+    const header = await readGgufHeader(source);
+    const stored = openGguf(source, header);
+    const plain = configFromGguf(header.metadata, stored, source.name);
+    const config = { ...plain, ropeFactors: await readRopeFactors(stored, plain, source.name) };
+    return makeCheckpoint({
+      format: `GGUF v${header.version}`,
+      path: source.name,
+      config,
+      stored,
+      sources: [source],
+      async vocab() {
+        return header.metadata.has('tokenizer.ggml.tokens') ? vocabFromGguf(header.metadata, source.name) : undefined;
+      },
+    });
+  });
+}
+
+/**
+ * Opens a model in Hugging Face's layout. Throws as openCheckpoint does.
+ *
+ * @param weights the safetensors file or index to take; default as in transformers: model.safetensors, else the index
+ */
+export async function openFolder(folder: Folder, weights?: string): Promise<Checkpoint> {
+  if (!folder.names.has(CONFIG)) throw noConfig(folder);
+  const json = await readJson(folder, CONFIG);
+  const config = configFromJson(json, join(folder.path, CONFIG));
+  const shards = await shardsOf(folder, weights);
+  const sources: Source[] = [];
+  return closeOnError(sources, async () => {
+    for (const shard of shards) sources.push(await folder.open(shard));
+    return makeCheckpoint({
+      format: shards.length === 1 ? 'safetensors' : `safetensors in ${shards.length} shards`,
+      path: folder.path,
+      config,
+      stored: await openShards(sources),
+      sources,
+      vocab: () => folderVocab(folder, json),
+    });
+  });
+}
+
+interface Parts {
+  readonly format: string;
+  readonly path: string;
+  readonly config: LlamaConfig;
+  readonly stored: ReadonlyMap<string, StoredTensor>;
+  readonly sources: readonly Source[];
+  readonly vocab: () => Promise<Vocab | undefined>;
+}
+
+function makeCheckpoint({ format, path, config, stored, sources, vocab }: Parts): Checkpoint {
+  const tensors = selectTensors(config, stored, path);
+  return {
+    format,
+    path,
+    config,
+    tensors,
+    async readRows(name, firstRow, rowCount) {
+      const rows = tensors.get(name)?.rows ?? 0;
+      assert(
+        firstRow >= 0 && rowCount >= 0 && firstRow + rowCount <= rows,
+        `${name} has no rows ${firstRow} + ${rowCount}`,
+      );
+      return stored.get(name)!.readRows(firstRow, rowCount);
+    },
+    vocab,
+    close: () => closeAll(sources),
+  };
+}
+
+/** The names of the safetensors files that make up the model. */
+async function shardsOf(folder: Folder, weights: string | undefined): Promise<readonly string[]> {
+  const { names } = folder;
+  if (weights !== undefined && weights !== INDEX) {
+    // One shard of many stands for all of them.
+    const shards = names.has(INDEX) ? await readIndex(folder, INDEX) : [];
+    return shards.includes(weights) ? shards : [weights];
+  }
+  if (weights === undefined && names.has(WEIGHTS)) return [WEIGHTS];
+  if (names.has(INDEX)) return readIndex(folder, INDEX);
+  const [only, ...others] = [...names].filter((name) => name.endsWith('.safetensors'));
+  if (only !== undefined && others.length === 0) return [only];
+  throw noWeights(folder);
+}
+
+async function readIndex(folder: Folder, name: string): Promise<readonly string[]> {
+  const json = await readJson(folder, name);
+  const file = join(folder.path, name);
+  const map = isJsonObject(json) ? json.weight_map : undefined;
+  if (!isJsonObject(map)) throw new FirstlightError('bad-file', `${file} has no weight_map: get the file again`);
+  const shards = [...new Set(Object.values(map))];
+  if (shards.length === 0 || shards.length > MAX_SHARDS) {
+    throw new FirstlightError('bad-file', `${file} names ${shards.length} files: get the file again`);
+  }
+  return shards.map((shard) => {
+    // Only names from the folder's own listing are opened, so that none leads elsewhere.
+    if (typeof shard === 'string' && folder.names.has(shard)) return shard;
+    throw new FirstlightError(
+      'bad-file',
+      `${file} names ${JSON.stringify(shard)}, which is not beside it: get all shards`,
+    );
+  });
+}
+
+async function openShards(sources: readonly Source[]): Promise<ReadonlyMap<string, StoredTensor>> {
+  const tensors = new Map<string, StoredTensor>();
+  for (const source of sources) {
+    const content = await sniff(source);
+    if (content !== 'safetensors') {
+      throw new FirstlightError(
+        'bad-file',
+        `${source.name} holds ${content} where safetensors are expected: get it again`,
+      );
+    }
+    for (const [name, tensor] of await openSafetensors(source)) {
+      if (tensors.has(name)) throw new FirstlightError('bad-file', `${source.name} has ${name}, as has another shard`);
+      tensors.set(name, tensor);
+    }
+  }
+  return tensors;
+}
+
+/** The weights that a JSON file speaks of: itself for an index, undefined (the folder's usual ones) for config.json. */
+async function weightsOfJson(source: Source): Promise<string | undefined> {
+  const json = parseJson(await readSmall(source), source.name);
+  if (isJsonObject(json) && 'weight_map' in json) return basename(source.name);
+  if (isJsonObject(json) && ('architectures' in json || 'model_type' in json)) return undefined;
+  throw new FirstlightError('bad-file', `${source.name} is JSON but neither config.json nor an index of safetensors`);
+}
+
+/** Checks the header first: what is wrong with the file itself comes before what is missing beside it. */
+async function weightsOfSafetensors(source: Source): Promise<string> {
+  await readSafetensorsHeader(source);
+  return basename(source.name);
+}
+
+async function folderVocab(folder: Folder, config: unknown): Promise<Vocab | undefined> {
+  const { names, path } = folder;
+  if (!names.has('tokenizer.json')) {
+    if (!names.has('tokenizer.model')) return undefined;
+    const advice = 'get tokenizer.json, or save it with transformers (AutoTokenizer.save_pretrained)';
+    throw new FirstlightError('bad-tokenizer', `${path} has its tokenizer as tokenizer.model only: ${advice}`);
+  }
+  const optional = async (name: string) => (names.has(name) ? readJson(folder, name) : undefined);
+  const tokenizerConfig = await optional('tokenizer_config.json');
+  const template = names.has('chat_template.jinja') ? await readTemplate(folder) : {};
+  return vocabFromTokenizerJson(
+    await readJson(folder, 'tokenizer.json'),
+    { ...asObject(tokenizerConfig), ...template },
+    { ...tokenIds(config), ...asObject(await optional('generation_config.json')) },
+    join(path, 'tokenizer.json'),
+  );
+}
+
+/** Newer models keep their template in a file of its own, which goes before the one in tokenizer_config.json. */
+async function readTemplate(folder: Folder): Promise<JsonObject> {
+  const source = await folder.open('chat_template.jinja');
+  return { chat_template: decodeUtf8(await closeAfter(source, readSmall), source.name) };
+}
+
+/** Older models name their first and last tokens in config.json. */
+function tokenIds(config: unknown): JsonObject {
+  const { bos_token_id, eos_token_id } = asObject(config);
+  return { bos_token_id, eos_token_id };
+}
+
+function asObject(json: unknown): JsonObject {
+  return isJsonObject(json) ? json : {};
+}
+
+function noConfig({ path, names }: Folder): FirstlightError {
+  const gguf = [...names].find((name) => name.endsWith('.gguf'));
+  let advice = "a model in Hugging Face's layout has config.json beside its weights";
+  if (gguf !== undefined) advice = `to open a GGUF file give its own path, for instance ${join(path, gguf)}`;
+  if (names.has('mlc-chat-config.json')) advice = 'it is an MLC export, get the original model as safetensors or GGUF';
+  return new FirstlightError('bad-file', `${path} has no config.json: ${advice}`);
+}
+
+function noWeights({ path, names }: Folder): FirstlightError {
+  const pytorch = [...names].find((name) => /\.(bin|pth|pt)$/.test(name));
+  const advice = pytorch === undefined ? 'get the weights too' : `convert ${pytorch} to safetensors, or get them`;
+  return new FirstlightError('bad-file', `${path} has neither ${WEIGHTS} nor ${INDEX}: ${advice}`);
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    throw pathError(error, path);
+  }
+}
+
+async function closeAll(sources: readonly Source[]): Promise<void> {
+  await Promise.all(sources.map((source) => source.close()));
+}
+
+async function closeOnError<T>(sources: readonly Source[], work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await closeAll(sources);
+    throw error;
+  }
+}
+
+async function closeAfter<T>(source: Source, work: (source: Source) => Promise<T>): Promise<T> {
+  try {
+    return await work(source);
+  } finally {
+    await source.close();
+  }
+}

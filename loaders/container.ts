@@ -1,0 +1,26 @@
+/** What both kinds of weight files have in common: named tensors whose rows can be read. */
+import { assert } from '../quant/errors.ts';
+import { isFileType, rowBytes } from '../quant/file-types.ts';
+import type { Source } from './types.ts';
+
+export interface StoredTensor {
+  /** As the file calls it; a FileType, or something that firstlight does not run. */
+  readonly type: string;
+  /** Outermost first: [rows, cols] for a matrix. */
+  readonly shape: readonly number[];
+  /** Raw bytes of whole rows; only for types that are a FileType and shapes of one or two dimensions. */
+  readRows(firstRow: number, rowCount: number): Promise<Uint8Array>;
+}
+
+/** A tensor whose rows lie one after another from `offset` on. */
+export function plainTensor(source: Source, type: string, shape: readonly number[], offset: number): StoredTensor {
+  return {
+    type,
+    shape,
+    readRows(firstRow, rowCount) {
+      assert(isFileType(type), `rows of type ${type} have no known size`);
+      const bytes = rowBytes(type, shape.at(-1) ?? 1);
+      return source.read(offset + firstRow * bytes, rowCount * bytes);
+    },
+  };
+}

@@ -1,0 +1,87 @@
+/** Where bytes come from. */
+import { type FileHandle, open } from 'node:fs/promises';
+import { FirstlightError } from '../quant/errors.ts';
+import type { Source } from './types.ts';
+
+/**
+ * Opens a file for positional reads.
+ *
+ * @throws `bad-argument` when it is missing, no regular file or may not be read
+ */
+export async function fileSource(path: string): Promise<Source> {
+  const file = await openFile(path);
+  try {
+    const stats = await file.stat();
+    if (!stats.isFile()) throw new FirstlightError('bad-argument', `${path} is no regular file: give a model's file`);
+    return {
+      name: path,
+      size: stats.size,
+      async read(offset, length) {
+        checkRange(path, stats.size, offset, length);
+        return readFully(file, path, offset, length);
+      },
+      close: () => file.close(),
+    };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** Bytes in memory. Reads are views, not copies. */
+export function memorySource(name: string, bytes: Uint8Array): Source {
+  return {
+    name,
+    size: bytes.length,
+    async read(offset, length) {
+      checkRange(name, bytes.length, offset, length);
+      return bytes.subarray(offset, offset + length);
+    },
+    async close() {},
+  };
+}
+
+/** Rephrases an error of the file system for people; anything else comes back as it is. */
+export function pathError(error: unknown, path: string): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  switch (code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return new FirstlightError('bad-argument', `${path} does not exist: check the path`, { cause: error });
+    case 'EACCES':
+    case 'EPERM':
+      return new FirstlightError('bad-argument', `${path} may not be read: check its permissions`, { cause: error });
+    case 'EISDIR':
+      return new FirstlightError('bad-argument', `${path} is a folder where a file is needed`, { cause: error });
+    default:
+      return error;
+  }
+}
+
+async function openFile(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'r');
+  } catch (error) {
+    throw pathError(error, path);
+  }
+}
+
+async function readFully(file: FileHandle, path: string, offset: number, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  for (let filled = 0; filled < length; ) {
+    const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled);
+    if (bytesRead === 0)
+      throw new FirstlightError('bad-file', `${path} became shorter while it was read: load it again`);
+    filled += bytesRead;
+  }
+  return bytes;
+}
+
+/** Before anything is allocated. */
+function checkRange(name: string, size: number, offset: number, length: number): void {
+  if (offset >= 0 && length >= 0 && offset + length <= size) return;
+  throw new FirstlightError(
+    'bad-file',
+    `${name} ends at byte ${size}, but ${length} bytes at ${offset} are needed: the file is cut off, get it again`,
+  );
+}
