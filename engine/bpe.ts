@@ -1,7 +1,8 @@
 /**
  * Byte pair encoding: of all neighbouring symbols that may join, the pair of lowest rank joins first, the leftmost of
- * equals; again and again until no pair is left. Symbols are numbers; what they stand for is tokenizer.ts's business.
+ * equals; again and again until no pair is left. Symbols are numbers; piece-encoder.ts knows what they stand for.
  */
+
 /** Pairs that may join: a hash table with open addressing, since a vocabulary has up to a million of them. */
 export interface MergeTable {
   readonly mask: number; // slots - 1, slots being a power of two

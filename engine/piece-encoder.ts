@@ -33,17 +33,8 @@ export function createPieceEncoder(
   const { tokens } = vocab;
   const ordinary = createOrdinaryIds(vocab);
   const byteIds = createByteIds(vocab);
-  // A symbol is a token's id, or, from tokens.length on, a character that is no token.
-  const strangers: string[] = [];
-  const symbols = new Map(ordinary);
-  const symbolOf = (character: string): number => {
-    let symbol = symbols.get(character);
-    if (symbol === undefined) {
-      symbol = tokens.length + strangers.push(character) - 1;
-      symbols.set(character, symbol);
-    }
-    return symbol;
-  };
+  // A symbol is a token's id, or, from tokens.length on, the code point of a character that is no token.
+  const symbolOf = (character: string) => ordinary.get(character) ?? tokens.length + character.codePointAt(0)!;
   const byteSymbols = alphabet?.characterOf.map(symbolOf);
   const table =
     vocab.scores === undefined
@@ -64,14 +55,15 @@ export function createPieceEncoder(
     const ids: number[] = [];
     let afterUnknown = false;
     for (const symbol of mergeSymbols(table, start)) {
-      const stranger = strangers[symbol - tokens.length];
-      if (stranger === undefined) ids.push(symbol);
+      const isToken = symbol < tokens.length;
+      if (isToken) ids.push(symbol);
       else {
-        const fallback = Array.from(Buffer.from(stranger), (byte) => byteIds.get(byte));
+        const character = String.fromCodePoint(symbol - tokens.length);
+        const fallback = Array.from(Buffer.from(character), (byte) => byteIds.get(byte));
         if (fallback.every((id) => id !== undefined)) ids.push(...fallback);
         else if (vocab.unknown !== undefined && !(afterUnknown && vocab.fuseUnknown)) ids.push(vocab.unknown);
       }
-      afterUnknown = stranger !== undefined;
+      afterUnknown = !isToken;
     }
     return ids;
   }
@@ -82,7 +74,7 @@ export function createPieceEncoder(
     if (ids === undefined) {
       ids = encode(piece);
       if (cache.size === CACHED_PIECES) cache.clear();
-      cache.set(piece, ids);
+      cache.set(Buffer.from(piece).toString(), ids); // a copy: a slice would keep its whole text in memory
     }
     return ids;
   };

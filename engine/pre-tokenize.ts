@@ -24,6 +24,7 @@ export function createNormalizer(steps: readonly Normalizer[]): (text: string, a
     pattern: step.kind === 'replace' ? new RegExp(step.pattern, 'gu') : undefined,
   }));
   return (text, atStart) => {
+    if (text === '') return ''; // nothing is not made into something
     for (const { step, pattern } of compiled) {
       if (step.kind === 'unicode') text = text.normalize(step.form);
       else if (step.kind === 'lowercase') text = text.toLowerCase();
@@ -31,8 +32,6 @@ export function createNormalizer(steps: readonly Normalizer[]): (text: string, a
         if (step.left) text = text.replace(/^\p{White_Space}+/u, '');
         if (step.right) text = trimEnd(text);
       } else if (step.kind === 'replace') text = text.replace(pattern!, () => step.text);
-      else if (text === '')
-        continue; // nothing is not made into something
       else if (step.where === 'always') text = step.text + text;
       else if (!text.startsWith(step.text) && (atStart || step.where === 'missing')) text = step.text + text;
     }

@@ -38,7 +38,6 @@ export function readPipeline(json: Fields, file: string): Pipeline {
   const normalizers: Normalizer[] = [];
   const splits: string[] = [];
   let bytes = false;
-  let metaspacePrefix = false;
 
   function refuse(where: string, what: string): never {
     throw new FirstlightError(
@@ -109,14 +108,12 @@ export function readPipeline(json: Fields, file: string): Pipeline {
     const sign = step.replacement === undefined ? SPACE_SIGN : text(step, 'replacement', 'pre_tokenizer');
     if (sign !== SPACE_SIGN) refuse('pre_tokenizer', `Metaspace with ${JSON.stringify(sign)} for a space`);
     if (splits.length > 0) refuse('pre_tokenizer', 'Metaspace after another step');
-    // Files from before prepend_scheme have add_prefix_space (default true) instead.
-    const scheme = step.prepend_scheme ?? (step.add_prefix_space === false ? 'never' : 'always');
+    const scheme = prependScheme(step);
     if (scheme !== 'always' && scheme !== 'first' && scheme !== 'never')
       refuse('pre_tokenizer', `Metaspace with prepend_scheme ${scheme}`);
     normalizers.push({ kind: 'replace', pattern: ' ', text: sign });
     if (scheme !== 'never')
       normalizers.push({ kind: 'prepend', text: sign, where: scheme === 'first' ? 'first' : 'missing' });
-    metaspacePrefix = scheme !== 'never';
     if (step.split !== false) splits.push(cutBefore(sign));
   }
 
@@ -134,7 +131,7 @@ export function readPipeline(json: Fields, file: string): Pipeline {
 
   for (const step of flatten(json.normalizer, 'normalizer', 'normalizers')) normalize(step);
   for (const step of flatten(json.pre_tokenizer, 'pre_tokenizer', 'pretokenizers')) preTokenize(step);
-  const decoders = flatten(json.decoder, 'decoder', 'decoders').map((step) => step.type);
+  const decoders = flatten(json.decoder, 'decoder', 'decoders');
   const spm = normalizers.some((step) => step.kind === 'replace' && step.text === SPACE_SIGN);
   if (bytes === spm)
     refuse('pre_tokenizer', bytes ? 'ByteLevel together with U+2581 for spaces' : 'without ByteLevel or Metaspace');
@@ -142,9 +139,18 @@ export function readPipeline(json: Fields, file: string): Pipeline {
     kind: bytes ? 'bytes' : 'spm',
     normalizers,
     splits,
-    stripSpacePrefix: spm && (decoders.includes('Strip') || metaspacePrefix),
+    stripSpacePrefix: spm && decoders.some(takesSpaceOff),
     before: readPostProcessor(flatten(json.post_processor, 'post_processor', 'processors'), refuse),
   };
+}
+
+/** Files from before prepend_scheme have add_prefix_space, true by default, instead. */
+function prependScheme(metaspace: Fields): unknown {
+  return metaspace.prepend_scheme ?? (metaspace.add_prefix_space === false ? 'never' : 'always');
+}
+
+function takesSpaceOff(decoder: Fields): boolean {
+  return decoder.type === 'Strip' || (decoder.type === 'Metaspace' && prependScheme(decoder) !== 'never');
 }
 
 /** A one-character pattern, for which "merge the match with its neighbour" is a regular expression too. */

@@ -2,6 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createMergeTable, mergeSymbols } from '../../engine/bpe.ts';
+import { seededRandom } from '../random.ts';
 
 /** Looks at all neighbours before each join. */
 function mergeByDefinition(merges: Int32Array, ranks: Int32Array, symbols: readonly number[]): number[] {
@@ -25,11 +26,8 @@ function mergeByDefinition(merges: Int32Array, ranks: Int32Array, symbols: reado
 }
 
 test('random tables and texts', () => {
-  let state = 7;
-  const random = (limit: number) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * limit);
-  };
+  const uniform = seededRandom(7);
+  const random = (limit: number) => Math.floor(uniform() * limit);
   let joins = 0;
   for (let round = 0; round < 1500; round++) {
     // Few symbols and ranks make many ties, and pairs that are there twice.

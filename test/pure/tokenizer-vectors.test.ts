@@ -2,9 +2,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createTokenizer, type Tokenizer } from '../../engine/tokenizer.ts';
+import { readGgufHeader } from '../../loaders/gguf.ts';
+import { fileSource } from '../../loaders/source.ts';
 import type { Vocab } from '../../loaders/types.ts';
 import { vocabFromGguf, vocabFromTokenizerJson } from '../../loaders/vocab.ts';
-import { readGgufMetadata } from './gguf-metadata.ts';
 import { hasSharedData, readSharedJson, reportSkipped, sharedPath } from './shared-data.ts';
 
 interface AidreamsCase {
@@ -33,6 +34,15 @@ function tokenizerJson(folder: string, config?: string): Vocab {
   return vocabFromTokenizerJson(read('tokenizer.json'), config && read(config), undefined, folder);
 }
 
+async function ggufTokenizer(file: string): Promise<Tokenizer> {
+  const source = await fileSource(sharedPath(file));
+  try {
+    return createTokenizer(vocabFromGguf((await readGgufHeader(source)).metadata, file));
+  } finally {
+    await source.close();
+  }
+}
+
 function checkAidreams(tokenizer: Tokenizer): void {
   const { cases } = readSharedJson('models/aidreams260K/tokenizer-vectors.json') as { cases: AidreamsCase[] };
   assert.is(cases.length, 254);
@@ -44,10 +54,8 @@ function checkAidreams(tokenizer: Tokenizer): void {
   }
 }
 
-function checkLlamaCpp(name: string, notDecodedAlike: number): void {
-  const tokenizer = createTokenizer(
-    vocabFromGguf(readGgufMetadata(sharedPath(`vocab-gguf/ggml-vocab-${name}.gguf`)), name),
-  );
+async function checkLlamaCpp(name: string, notDecodedAlike: number): Promise<void> {
+  const tokenizer = await ggufTokenizer(`vocab-gguf/ggml-vocab-${name}.gguf`);
   const { cases } = readSharedJson(`tokenizer-expected/llamacpp_${name}.json`) as { cases: LlamaCppCase[] };
   assert.is(cases.length, 124);
   let different = 0;
@@ -64,51 +72,52 @@ function checkLlamaCpp(name: string, notDecodedAlike: number): void {
   assert.is(different, notDecodedAlike);
 }
 
-if (hasSharedData) {
-  test('aidreams260K, tokenizer.json', () => {
-    checkAidreams(createTokenizer(tokenizerJson('models/aidreams260K/hf', 'tokenizer_config.json')));
-  });
+const shared = hasSharedData ? test : test.skip;
 
-  test('aidreams260K, GGUF', () => {
-    const metadata = readGgufMetadata(sharedPath('models/aidreams260K/gguf/aidreams260K-F32.gguf'));
-    checkAidreams(createTokenizer(vocabFromGguf(metadata, 'aidreams260K-F32.gguf')));
-  });
+shared('aidreams260K, tokenizer.json', () => {
+  checkAidreams(createTokenizer(tokenizerJson('models/aidreams260K/hf', 'tokenizer_config.json')));
+});
 
-  test('Llama 2, tokenizer.json', () => {
-    const tokenizer = createTokenizer(tokenizerJson('tokenizers/llama2', 'tokenizer_config.json'));
-    const { encode, decode_only } = readSharedJson('tokenizers/llama2/vectors.json') as Llama2Vectors;
-    assert.is(encode.length, 12);
-    for (const { text, ids } of encode) {
-      assert.equal(tokenizer.encode(text), ids, text);
-      assert.is(tokenizer.decode(ids), text);
-    }
-    assert.is(decode_only.length, 8);
-    for (const { text, ids, skip_bos, skip_preceding_space } of decode_only) {
-      assert.is(tokenizer.decode(ids, { special: !skip_bos, continued: !skip_preceding_space }), text);
-    }
-  });
+shared('aidreams260K, GGUF', async () => {
+  checkAidreams(await ggufTokenizer('models/aidreams260K/gguf/aidreams260K-F32.gguf'));
+});
 
-  test('GPT-2, GGUF, against llama.cpp', () => checkLlamaCpp('gpt-2', 2));
-  test('Phi-3, GGUF, against llama.cpp', () => checkLlamaCpp('phi-3', 0));
+shared('Llama 2, tokenizer.json', () => {
+  const tokenizer = createTokenizer(tokenizerJson('tokenizers/llama2', 'tokenizer_config.json'));
+  const { encode, decode_only } = readSharedJson('tokenizers/llama2/vectors.json') as Llama2Vectors;
+  assert.is(encode.length, 12);
+  for (const { text, ids } of encode) {
+    assert.equal(tokenizer.encode(text), ids, text);
+    assert.is(tokenizer.decode(ids), text);
+  }
+  assert.is(decode_only.length, 8);
+  for (const { text, ids, skip_bos, skip_preceding_space } of decode_only) {
+    assert.is(tokenizer.decode(ids, { special: !skip_bos, continued: !skip_preceding_space }), text);
+  }
+});
 
-  test('a cutting of Llama 3, tokenizer.json', () => {
-    const json = readSharedJson('tokenizers/mini_llama_byte_level/tokenizer.json') as {
-      model: { vocab: Record<string, number> };
-      added_tokens: { content: string }[];
-    };
-    const read = () => vocabFromTokenizerJson(json, { bos_token: '<|begin_of_text|>' }, undefined, 'mini');
-    assert.throws(read, /the id \d+ has no token/, 'the ids of the whole vocabulary, most of it gone');
-    const tokens = Object.entries(json.model.vocab).sort(([, a], [, b]) => a - b);
-    json.model.vocab = Object.fromEntries(tokens.map(([token], id) => [token, id]));
-    const tokenizer = createTokenizer(read());
-    assert.equal(tokenizer.encode('<|begin_of_text|>', { bos: false }), [128000]);
-    assert.is(tokenizer.vocabSize, 128002);
-    assert.is(tokenizer.decode([400, 5]), '&', 'an id between the two parts of the vocabulary is no text');
-    for (const { text } of (readSharedJson('tokenizer-expected/llamacpp_gpt-2.json') as { cases: LlamaCppCase[] })
-      .cases) {
-      assert.is(tokenizer.decode(tokenizer.encode(text, { special: false })), text);
-    }
-  });
-} else reportSkipped('tokenizer-vectors', 6);
+shared('GPT-2, GGUF, against llama.cpp', () => checkLlamaCpp('gpt-2', 2));
+shared('Phi-3, GGUF, against llama.cpp', () => checkLlamaCpp('phi-3', 0));
+
+shared('a cutting of Llama 3, tokenizer.json', () => {
+  const json = readSharedJson('tokenizers/mini_llama_byte_level/tokenizer.json') as {
+    model: { vocab: Record<string, number> };
+    added_tokens: { content: string }[];
+  };
+  const read = () => vocabFromTokenizerJson(json, { bos_token: '<|begin_of_text|>' }, undefined, 'mini');
+  assert.throws(read, /the id \d+ has no token/, 'the ids of the whole vocabulary, most of it gone');
+  const tokens = Object.entries(json.model.vocab).sort(([, a], [, b]) => a - b);
+  json.model.vocab = Object.fromEntries(tokens.map(([token], id) => [token, id]));
+  const tokenizer = createTokenizer(read());
+  assert.equal(tokenizer.encode('<|begin_of_text|>', { bos: false }), [128000]);
+  assert.is(tokenizer.vocabSize, 128002);
+  assert.is(tokenizer.decode([400, 5]), '&', 'an id between the two parts of the vocabulary is no text');
+  for (const { text } of (readSharedJson('tokenizer-expected/llamacpp_gpt-2.json') as { cases: LlamaCppCase[] })
+    .cases) {
+    assert.is(tokenizer.decode(tokenizer.encode(text, { special: false })), text);
+  }
+});
+
+if (!hasSharedData) reportSkipped('tokenizer-vectors.test.ts', 6);
 
 test.run();

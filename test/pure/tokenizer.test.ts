@@ -3,6 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createTokenizer, type Tokenizer } from '../../engine/tokenizer.ts';
 import { vocabFromGguf, vocabFromTokenizerJson } from '../../loaders/vocab.ts';
+import { seededRandom } from '../random.ts';
 import { byteLevelJson, byteLevelMetadata, type Json, spmJson, spmMetadata } from './small-tokenizers.ts';
 
 const LLAMA3 =
@@ -325,13 +326,10 @@ test('long texts take time in proportion', () => {
   }
 });
 
-/** Numbers from 0 to below `limit` that are the same in every run. */
+/** Whole numbers from 0 to below `limit`. */
 function createRandom(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * limit);
-  };
+  const random = seededRandom(seed);
+  return (limit) => Math.floor(random() * limit);
 }
 
 test.run();
