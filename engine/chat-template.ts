@@ -5,9 +5,10 @@
  * stay these ten characters. Encoding the messages apart from the template's text would do that but change the ids, for
  * tokens reach across the border between both. So the text is encoded as a whole, with barriers where no control token
  * may be recognised. To know their places after the template has trimmed, cut and joined the messages, a mark (a private
- * use character found nowhere else) goes into every message before each thing that could become a control token, and is
- * taken out of the rendered text again. Messages without such things are rendered as they are; a mark stands only in
- * front of a control token's text, so even then trimming, splitting and searching give what they would give without.
+ * use character found nowhere else) goes into the messages before each thing that could become a control token, and is
+ * taken out of the rendered text again. A message without such things gets no mark. One with them still trims, splits
+ * and searches as ever, the mark being in front of the control token's text; only a template that asks whether a message
+ * equals or begins with a control token is told no, which is what it should hear of text that is not one.
  */
 import type { Environment } from '@huggingface/jinja';
 import { FirstlightError } from '../quant/errors.ts';
@@ -145,7 +146,8 @@ function formatDate(date: Date, format: string): string {
 
 /**
  * Token ids of a chat, with a BOS token first if the model was trained with one. Control tokens come from the template
- * alone, never from messages or tools. Without control tokens in them the ids are those of the rendered text.
+ * alone, never from messages or tools (as long as it does not itself change letters or delete text within them); the
+ * variables are the caller's own. Without control tokens in the messages the ids are those of the rendered text.
  * @throws as renderChat
  */
 export async function encodeChat(
@@ -157,7 +159,7 @@ export async function encodeChat(
   const name = (id: number | undefined) =>
     id === undefined ? '' : tokenizer.decode([id], { special: true, continued: true });
   const { tools, variables, bosToken = name(tokenizer.bos), eosToken = name(tokenizer.eos[0]) } = options;
-  const mark = findMark([template, messages, tools, variables]);
+  const mark = findMark([template, messages, tools, variables, tokenizer.specialTexts]);
   const guard = createGuard(tokenizer.specialTexts, mark);
   const guarded = messages.map((message) => {
     const fields = Object.entries(message).map(([key, value]) => {
