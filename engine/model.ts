@@ -2,9 +2,9 @@
 import type { Device, Purpose } from '../devices/types.ts';
 import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 import { assert, FirstlightError } from '../quant/errors.ts';
+import { decodeRows } from '../quant/file-types.ts';
 import { blocksOf, type Format, ROW_BLOCK, roundUp, WORDS_PER_BLOCK } from '../quant/layout.ts';
 import { packRows } from '../quant/pack.ts';
-import { decodeRows } from '../quant/file-types.ts';
 import { type KvFormat, weightBuffers } from './plan.ts';
 import { createTokenizer, type Tokenizer } from './tokenizer.ts';
 import type { Preferences } from './variants.ts';

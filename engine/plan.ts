@@ -100,7 +100,8 @@ function planBody(options: PlanOptions, columnsAtOnce: number): Step[] {
     epilogue: string,
     spec: Spec,
     buffers: Record<string, string>,
-  ): Step[] => productSteps(options, matrix(name), name, input, columnsAtOnce, { EPILOGUE: epilogue, ...spec }, buffers);
+  ): Step[] =>
+    productSteps(options, matrix(name), name, input, columnsAtOnce, { EPILOGUE: epilogue, ...spec }, buffers);
 
   const steps: Step[] = [];
   const first = matrix('layers.0.qkv');
@@ -130,16 +131,13 @@ function planBody(options: PlanOptions, columnsAtOnce: number): Step[] {
     const biases = `${at}.qkvBias`;
     if (config.qkNorm) {
       const rows = roundUp(queryRows, BLOCK) + 2 * roundUp(kvRows, BLOCK);
-      steps.push(
-        ...product(`${at}.qkv`, 'x', 'plain', { ...norm, ...bias, OUT_ROWS: rows }, { out: 'raw', biases }),
-        {
-          name: `${at}.headNorm`,
-          kernel: 'head-norm',
-          spec: { ...headSpec, EPSILON: normEpsilon },
-          buffers: { state: 'state', raw: 'raw', gains: `${at}.headGain`, q: 'q', kv: cache, rope: 'rope' },
-          grid: (columns) => [heads + 2 * kvHeads, columns],
-        },
-      );
+      steps.push(...product(`${at}.qkv`, 'x', 'plain', { ...norm, ...bias, OUT_ROWS: rows }, { out: 'raw', biases }), {
+        name: `${at}.headNorm`,
+        kernel: 'head-norm',
+        spec: { ...headSpec, EPSILON: normEpsilon },
+        buffers: { state: 'state', raw: 'raw', gains: `${at}.headGain`, q: 'q', kv: cache, rope: 'rope' },
+        grid: (columns) => [heads + 2 * kvHeads, columns],
+      });
     } else {
       const buffers = { q: 'q', kv: cache, rope: 'rope', biases };
       steps.push(...product(`${at}.qkv`, 'x', 'qkv', { ...norm, ...bias, ...headSpec }, buffers));
@@ -270,7 +268,13 @@ function productSteps(
         LAST: last,
         FIRST_ROW: part.firstRow,
       },
-      buffers: { ...partBuffers(part.name), state: 'state', x_codes: `${input}.codes`, x_meta: `${input}.meta`, ...buffers },
+      buffers: {
+        ...partBuffers(part.name),
+        state: 'state',
+        x_codes: `${input}.codes`,
+        x_meta: `${input}.meta`,
+        ...buffers,
+      },
       grid: (columns: number) => [part.rows / tile, last ? 1 : Math.ceil(columns / columnsAtOnce)],
     };
   });

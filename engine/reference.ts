@@ -94,7 +94,8 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
       for (let at = first; at <= position; at++) {
         let sum = 0;
         for (let i = 0; i < headDim; i++)
-          sum += (queries[head * headDim + i] as number) * ((keys[layer] as Float64Array[])[at]?.[shared + i] as number);
+          sum +=
+            (queries[head * headDim + i] as number) * ((keys[layer] as Float64Array[])[at]?.[shared + i] as number);
         scores.push(sum / Math.sqrt(headDim));
       }
       const best = Math.max(...scores);
@@ -112,7 +113,7 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
   const embedding = weight('model.embed_tokens.weight');
   return {
     next(id) {
-      let x = Float64Array.from(embedding.values.subarray(id * hidden, (id + 1) * hidden));
+      let x: Float64Array = Float64Array.from(embedding.values.subarray(id * hidden, (id + 1) * hidden));
       trace('embed', x);
       for (let layer = 0; layer < layers; layer++) {
         const at = `model.layers.${layer}`;
@@ -128,7 +129,8 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
           ['q', q],
           ['k', k],
         ] as const) {
-          if (config.qkNorm) normaliseHeads(vector, weight(`${at}.self_attn.${letter}_norm.weight`).values, normEpsilon);
+          if (config.qkNorm)
+            normaliseHeads(vector, weight(`${at}.self_attn.${letter}_norm.weight`).values, normEpsilon);
           rotateHeads(vector, config, position);
         }
         trace(`layers.${layer}.qkv`, q);

@@ -133,8 +133,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     return compiled;
   };
   const decodeProgram = (choice: Choice) => program(`decode ${choice}`, () => planDecode(plan, choice));
-  const prefillProgram = (choice: Choice | undefined) =>
-    program(`prefill ${choice}`, () => planPrefill(plan, choice));
+  const prefillProgram = (choice: Choice | undefined) => program(`prefill ${choice}`, () => planPrefill(plan, choice));
 
   let history: number[] = [];
   let busy = false;
@@ -154,14 +153,16 @@ export async function createSession(model: Model, options: SessionOptions = {}):
   const submit = (compiled: Program, columns: number, readback?: { buffer: GPUBuffer; position: number }) => {
     const encoder = device.gpu.createCommandEncoder();
     recordPass(encoder, compiled, columns);
-    if (readback)
-      encoder.copyBufferToBuffer(own('picked'), (readback.position % RING) * 4, readback.buffer, 0, 4);
+    if (readback) encoder.copyBufferToBuffer(own('picked'), (readback.position % RING) * 4, readback.buffer, 0, 4);
     queue.submit([encoder.finish()]);
   };
 
   const checkIds = (ids: readonly number[]) => {
     if (ids.length === 0)
-      throw new FirstlightError('bad-argument', 'the prompt is empty: give at least one token, such as the begin token');
+      throw new FirstlightError(
+        'bad-argument',
+        'the prompt is empty: give at least one token, such as the begin token',
+      );
     const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocab);
     if (wrong !== undefined)
       throw new FirstlightError(
@@ -171,7 +172,13 @@ export async function createSession(model: Model, options: SessionOptions = {}):
   };
 
   /** Runs the prompt from `start`; the last pass makes logits and, if asked, chooses. */
-  async function prefill(ids: readonly number[], start: number, choice: Choice, options: GenerateOptions, sampling: CompleteSampling) {
+  async function prefill(
+    ids: readonly number[],
+    start: number,
+    choice: Choice,
+    options: GenerateOptions,
+    sampling: CompleteSampling,
+  ) {
     const body = await prefillProgram(undefined);
     const ending = await prefillProgram(choice);
     for (let position = start; position < ids.length; ) {
@@ -199,7 +206,10 @@ export async function createSession(model: Model, options: SessionOptions = {}):
   async function* generate(ids: readonly number[], options: GenerateOptions = {}): AsyncGenerator<number, void, void> {
     if (closed) throw new FirstlightError('bad-argument', 'the session is closed: create another one');
     if (busy)
-      throw new FirstlightError('bad-argument', 'the session is already generating: wait, abort it, or use another session');
+      throw new FirstlightError(
+        'bad-argument',
+        'the session is already generating: wait, abort it, or use another session',
+      );
     checkIds(ids);
     if (ids.length >= context)
       throw new FirstlightError(

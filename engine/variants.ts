@@ -23,7 +23,11 @@ export interface Preferences {
 }
 
 /** The arithmetic for products with weights of these formats (all of one matrix, which shares its input). */
-export function chooseArithmetic(traits: Traits, formats: readonly Format[], wanted: Arithmetic | undefined): Arithmetic {
+export function chooseArithmetic(
+  traits: Traits,
+  formats: readonly Format[],
+  wanted: Arithmetic | undefined,
+): Arithmetic {
   if (!formats.every(isQuantised)) return 'f32';
   if (wanted === 'mix') return traits.f16 ? 'mix' : 'f32';
   return wanted ?? (traits.packedDot ? 'i8' : 'f32');
@@ -78,7 +82,11 @@ export function chooseAttention(traits: Traits, headDim: number): Spec {
   let lanes = 1;
   while (lanes * 2 <= most && lanes < chunks) lanes *= 2;
   const threads = traits.software ? Math.max(32, lanes * 4) : 256;
-  return { LANES: lanes, SHARE: lanes === 1 ? 'none' : 'lanes', THREADS: Math.min(threads, traits.limits.maxWorkgroupThreads) };
+  return {
+    LANES: lanes,
+    SHARE: lanes === 1 ? 'none' : 'lanes',
+    THREADS: Math.min(threads, traits.limits.maxWorkgroupThreads),
+  };
 }
 
 /**

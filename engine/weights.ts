@@ -3,9 +3,9 @@
  * estimate and loader all read it.
  */
 import type { Checkpoint, LlamaConfig, TensorInfo } from '../loaders/types.ts';
-import { nativeFormat } from '../quant/pack.ts';
-import { type Format, packedBytes, ROW_BLOCK, roundUp } from '../quant/layout.ts';
 import { assert } from '../quant/errors.ts';
+import { type Format, packedBytes, ROW_BLOCK, roundUp } from '../quant/layout.ts';
+import { nativeFormat } from '../quant/pack.ts';
 
 /** Rows that come from one tensor. In the matrix they start at a multiple of 32 and are padded to one. */
 export interface Section {
@@ -145,10 +145,24 @@ export function describeWeights(
     const to = `layers.${layer}`;
     const qkv = ['q', 'k', 'v'].map((letter) => `${from}.self_attn.${letter}_proj`);
     addVector(`${to}.attentionGain`, [`${from}.input_layernorm.weight`]);
-    add(`${to}.qkv`, qkv.map((name) => `${name}.weight`), false, interleave);
-    if (config.attentionBias) addVector(`${to}.qkvBias`, qkv.map((name) => `${name}.bias`), interleave);
+    add(
+      `${to}.qkv`,
+      qkv.map((name) => `${name}.weight`),
+      false,
+      interleave,
+    );
+    if (config.attentionBias)
+      addVector(
+        `${to}.qkvBias`,
+        qkv.map((name) => `${name}.bias`),
+        interleave,
+      );
     if (config.qkNorm)
-      addVector(`${to}.headGain`, ['q', 'k'].map((letter) => `${from}.self_attn.${letter}_norm.weight`), interleave);
+      addVector(
+        `${to}.headGain`,
+        ['q', 'k'].map((letter) => `${from}.self_attn.${letter}_norm.weight`),
+        interleave,
+      );
     add(`${to}.o`, [`${from}.self_attn.o_proj.weight`], false);
     addVector(`${to}.feedForwardGain`, [`${from}.post_attention_layernorm.weight`]);
     add(`${to}.gateUp`, [`${from}.mlp.gate_proj.weight`, `${from}.mlp.up_proj.weight`], true);
@@ -175,7 +189,6 @@ export function paddedRows(matrix: Matrix): number {
 export function vectorLength(vector: Vector): number {
   return vector.sections.reduce((sum, section) => sum + roundUp(section.rows, ROW_BLOCK), 0);
 }
-
 
 /**
  * A format that holds all without loss, for matrices whose rows alternate: a quantised weight is an f16 scale times a small

@@ -39,8 +39,6 @@ export interface LlamaConfig {
   readonly ropeFactors?: Float32Array | undefined;
   /** Rotated dimensions at the head's start; headDim unless the model rotates a part only. */
   readonly ropeDim: number;
-  /** Divisors of the frequencies, [ropeDim / 2], where a file gives them ready-made (GGUF `rope_freqs.weight`). */
-  readonly ropeFactors?: Float32Array | undefined;
   /** Pairs that RoPE turns: (i, i + headDim/2) in Hugging Face files, (2i, 2i + 1) in GGUF files of architecture llama. */
   readonly ropePairs: 'half' | 'interleaved';
   /** Keys that a query sees, itself included; undefined = all. */

@@ -14,7 +14,7 @@ const MINE = (CHUNKS + LANES - 1u) / LANES; // chunks of eight elements in each 
 const TEAMS = THREADS / LANES;
 const OUT = KV_GROUP * GROUP * HEAD_DIM;
 const OUT_BLOCKS = (OUT + 31u) / 32u;
-const LOWEST = -3.0e38;
+const LOWEST = -1.0e30;
 
 @group(0) @binding(5) var<storage, read> q: array<f32>; // [column][Q_ROWS padded to 32]
 var<workgroup> team_best: array<f32, TEAMS>;
@@ -24,7 +24,7 @@ var<workgroup> result: array<f32, OUT_BLOCKS * 32u>;
 
 fn load_q(column: u32, head: u32, chunk: u32) -> Eight {
   const SCALE = inverseSqrt(f32(HEAD_DIM));
-  var values: array<f32, 8>;
+  var values = array<f32, 8>();
   let at = column * ((Q_ROWS + 31u) / 32u * 32u) + head * HEAD_DIM;
   for (var i = 0u; i < 8u; i++) {
     let dim = chunk * 8u + i;
@@ -44,6 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let position = state.position + column;
   let team = thread / LANES;
   let lane = thread % LANES;
+  let teams = opaque_count(TEAMS);
   let first_key = select(0u, position + 1u - min(WINDOW, position + 1u), WINDOW > 0u);
 
   for (var i = thread; i < OUT_BLOCKS * 32u; i += THREADS) {
@@ -56,15 +57,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let keys = kv_place(0u, kv_head, 0u);
     let values = kv_place(1u, kv_head, 0u);
-    var queries: array<Eight, GROUP * MINE>;
+    var queries = array<Eight, GROUP * MINE>();
     for (var g = 0u; g < GROUP; g++) {
       for (var m = 0u; m < MINE; m++) {
         queries[g * MINE + m] = load_q(column, kv_head * GROUP + g, m * LANES + lane);
       }
     }
-    var best: array<f32, GROUP>;
-    var total: array<f32, GROUP>;
-    var sums: array<Eight, GROUP * MINE>;
+    var best = array<f32, GROUP>();
+    var total = array<f32, GROUP>();
+    var sums = array<Eight, GROUP * MINE>();
     for (var g = 0u; g < GROUP; g++) {
       best[g] = LOWEST;
     }
@@ -72,7 +73,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var base = first_key; base <= position; base += TEAMS) {
       let live = base + team <= position;
       let key = min(base + team, position);
-      var scores: array<f32, GROUP>;
+      var scores = array<f32, GROUP>();
       for (var m = 0u; m < MINE; m++) {
         let chunk = min(m * LANES + lane, CHUNKS - 1u); // beyond the head the query is zero
         let row = load_kv(keys + key * HEAD_STRIDE, chunk);
@@ -81,8 +82,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           scores[g] += dot(query.a, row.a) + dot(query.b, row.b);
         }
       }
-      var weights: array<f32, GROUP>;
-      var keeps: array<f32, GROUP>;
+      var weights = array<f32, GROUP>();
+      var keeps = array<f32, GROUP>();
       for (var g = 0u; g < GROUP; g++) {
         let score = select(LOWEST, team_sum(scores[g]), live);
         let top = max(best[g], score);
@@ -119,16 +120,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       }
       workgroupBarrier();
       var top = LOWEST;
-      for (var t = 0u; t < TEAMS; t++) {
+      for (var t = 0u; t < teams; t++) {
         top = max(top, team_best[t]);
       }
       var whole = 0.0;
-      for (var t = 0u; t < TEAMS; t++) {
+      for (var t = 0u; t < teams; t++) {
         whole += team_total[t] * exp(team_best[t] - top);
       }
       for (var dim = thread; dim < HEAD_DIM; dim += THREADS) {
         var sum = 0.0;
-        for (var t = 0u; t < TEAMS; t++) {
+        for (var t = 0u; t < teams; t++) {
           sum += team_out[t * HEAD_STRIDE + dim] * exp(team_best[t] - top);
         }
         result[(k * GROUP + g) * HEAD_DIM + dim] = sum / whole;

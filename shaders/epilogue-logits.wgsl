@@ -11,7 +11,7 @@ fn epilogue(block: u32, column: u32, slot: u32, lane: u32, factor: f32) {
   }
   if (lane == 0u) {
     var best = vec2<f32>(y_rows[slot * TILE] * factor, bitcast<f32>(block * 32u));
-    for (var i = 1u; i < 32u && block * 32u + i < VOCAB; i++) {
+    for (var i = 1u; i < opaque_count(32u) && block * 32u + i < VOCAB; i++) {
       let value = y_rows[slot * TILE + i] * factor;
       if (value > best.x) {
         best = vec2<f32>(value, bitcast<f32>(block * 32u + i));

@@ -20,10 +20,10 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
   let first_row = subgroup / K_SPLIT * ROWS; // within the tile
   let first = first_column(group.y);
   let base = group.x * TILE + first_row;
-  var sums: array<vec4<f32>, QUADS * COLS>; // [quad][column]
-  var squares: array<f32, COLS>;
+  var sums = array<vec4<f32>, QUADS * COLS>(); // [quad][column]
+  var squares = array<f32, COLS>();
   for (var block = part * SG + lane; block < BLOCKS; block += SG * K_SPLIT) {
-    var xs: array<X, COLS>;
+    var xs = array<X, COLS>();
     for (var c = 0u; c < COLS; c++) {
       xs[c] = load_x(first + c, block);
       squares[c] += xs[c].squares;

@@ -7,10 +7,9 @@
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let row = group.x * TILE + lane;
   let first = first_column(group.y);
-  var sums: array<f32, COLS>;
-  var squares: array<f32, COLS>;
-  // always BLOCKS, but hidden from compilers that would unroll a small model's loop into seconds of compile time
-  let end = min(BLOCKS, state.capacity * BLOCKS);
+  var sums = array<f32, COLS>();
+  var squares = array<f32, COLS>();
+  let end = opaque_count(BLOCKS);
   for (var block = 0u; block < end; block++) {
     let scale = quad_scales(row / 4u, block)[row % 4u];
     let w = load_w(row, block);

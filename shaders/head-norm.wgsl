@@ -31,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   partial[thread] = squares;
   workgroupBarrier();
   var sum = 0.0;
-  for (var i = 0u; i < THREADS; i++) {
+  for (var i = 0u; i < opaque_count(THREADS); i++) {
     sum += partial[i];
   }
   let factor = inverseSqrt(sum / f32(HEAD_DIM) + EPSILON);

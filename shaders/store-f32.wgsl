@@ -1,4 +1,5 @@
 // Writes one activation block for the next product, in f32.
+//! include state-read
 //! param Y_BLOCKS u32
 @group(0) @binding(7) var<storage, read_write> y_codes: array<f32>;      // [column][block][32]
 @group(0) @binding(8) var<storage, read_write> y_meta: array<vec4<f32>>; // [column][block]: 1, sum of values, sum of squares before the gain
@@ -19,7 +20,7 @@ fn store_block(column: u32, block: u32, lane: u32, value: f32, square: f32, live
   }
   if (lane == 0u) {
     var sums = vec2<f32>();
-    for (var i = 0u; i < 32u; i++) {
+    for (var i = 0u; i < opaque_count(32u); i++) {
       sums += block_values[i];
     }
     y_meta[at] = vec4<f32>(1.0, sums, 0.0);

@@ -1,5 +1,6 @@
 // Writes one activation block for the next product as int8: d = largest / 127, code = round(value / d).
 // Needs no subgroups; store-i8-lanes.wgsl does the same with them.
+//! include state-read
 //! param Y_BLOCKS u32
 @group(0) @binding(7) var<storage, read_write> y_codes: array<u32>;      // [column][block][8], four int8 a word
 @group(0) @binding(8) var<storage, read_write> y_meta: array<vec4<f32>>; // [column][block]: d, d * sum of codes, sum of squares before the gain
@@ -15,7 +16,7 @@ fn store_block(column: u32, block: u32, lane: u32, value: f32, square: f32, live
     return;
   }
   var largest = 0.0;
-  for (var i = 0u; i < 32u; i++) {
+  for (var i = 0u; i < opaque_count(32u); i++) {
     largest = max(largest, abs(block_values[i].x));
   }
   let inverse = select(0.0, 127.0 / largest, largest > 0.0);
@@ -30,7 +31,7 @@ fn store_block(column: u32, block: u32, lane: u32, value: f32, square: f32, live
   y_codes[at * 8u + lane] = pack4xI8(vec4<i32>(round(four * inverse)));
   if (lane == 0u) {
     var sums = vec2<f32>();
-    for (var i = 0u; i < 32u; i++) {
+    for (var i = 0u; i < opaque_count(32u); i++) {
       sums += vec2<f32>(round(block_values[i].x * inverse), block_values[i].y);
     }
     y_meta[at] = vec4<f32>(d, d * sums.x, sums.y, 0.0);

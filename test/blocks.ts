@@ -1,6 +1,7 @@
 /** Activation blocks as kernels read and write them: the CPU's side of shaders/act-*.wgsl and store-*.wgsl. */
-import { BLOCK, blocksOf } from '../quant/layout.ts';
+
 import { decodeF16, f16ToF32, f32ToF16 } from '../quant/f16.ts';
+import { BLOCK, blocksOf } from '../quant/layout.ts';
 
 export type BlockForm = 'f32' | 'f16' | 'i8';
 
@@ -18,7 +19,13 @@ export function f16Place(p: number): number {
 }
 
 /** Writes [columns][width] values as blocks; `squares` says what the sum of squares is taken of (the values by default). */
-export function writeBlocks(form: BlockForm, input: Float32Array, columns: number, width: number, squares = input): Blocks {
+export function writeBlocks(
+  form: BlockForm,
+  input: Float32Array,
+  columns: number,
+  width: number,
+  squares = input,
+): Blocks {
   const blocks = blocksOf(width);
   const words = { f32: 32, f16: 16, i8: 8 }[form];
   const codes = new Uint32Array(columns * blocks * words);
@@ -56,7 +63,13 @@ export function writeBlocks(form: BlockForm, input: Float32Array, columns: numbe
 }
 
 /** What blocks that a kernel wrote stand for, [columns][width]. */
-export function readBlocks(form: BlockForm, codes: Uint32Array, meta: Float32Array, columns: number, width: number): Float64Array {
+export function readBlocks(
+  form: BlockForm,
+  codes: Uint32Array,
+  meta: Float32Array,
+  columns: number,
+  width: number,
+): Float64Array {
   const blocks = blocksOf(width);
   const values = new Float64Array(columns * width);
   const bytes = new Int8Array(codes.buffer, codes.byteOffset, codes.byteLength);
@@ -68,7 +81,8 @@ export function readBlocks(form: BlockForm, codes: Uint32Array, meta: Float32Arr
       for (let i = 0; i < BLOCK; i++) {
         if (block * BLOCK + i >= width) continue;
         let value = 0;
-        if (form === 'f32') value = new Float32Array(codes.buffer, codes.byteOffset, codes.length)[at * BLOCK + i] as number;
+        if (form === 'f32')
+          value = new Float32Array(codes.buffer, codes.byteOffset, codes.length)[at * BLOCK + i] as number;
         else if (form === 'i8') value = (bytes[at * BLOCK + i] as number) * (meta[at * 4] as number);
         else value = halves[Array.from({ length: BLOCK }, (_, p) => p).findIndex((p) => f16Place(p) === i)] as number;
         values[column * width + block * BLOCK + i] = value;

@@ -2,7 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
-import { type Format, blocksOf, roundUp } from '../../quant/layout.ts';
+import { blocksOf, type Format, roundUp } from '../../quant/layout.ts';
 import { packRows, unpackRows } from '../../quant/pack.ts';
 import { type BlockForm, readBlocks, writeBlocks } from '../blocks.ts';
 import { deviceTests } from '../device.ts';
@@ -26,7 +26,10 @@ interface Shape {
 }
 
 /** Spec of the variant under test, or undefined where the device cannot run it. */
-function variants(device: Device, tile: number): { kernel: 'gemv-rows' | 'gemv-lanes'; spec: Record<string, number | string> }[] {
+function variants(
+  device: Device,
+  tile: number,
+): { kernel: 'gemv-rows' | 'gemv-lanes'; spec: Record<string, number | string> }[] {
   const list: ReturnType<typeof variants> = [{ kernel: 'gemv-rows', spec: { TILE: tile } }];
   const { subgroups, subgroupSizeControl, limits } = device.traits;
   if (!subgroups) return list;
@@ -43,8 +46,16 @@ function variants(device: Device, tile: number): { kernel: 'gemv-rows' | 'gemv-l
   return list;
 }
 
-function randomCase(random: ReturnType<typeof createRandom>, { rows, cols, columns }: Shape, format: Format, form: BlockForm) {
-  const weights = Float32Array.from({ length: rows * cols }, () => random.normal() / Math.sqrt(cols));
+function randomCase(
+  random: ReturnType<typeof createRandom>,
+  { rows, cols, columns }: Shape,
+  format: Format,
+  form: BlockForm,
+  real: (row: number) => boolean = () => true,
+) {
+  const weights = Float32Array.from({ length: rows * cols }, (_, i) =>
+    real(Math.floor(i / cols)) ? random.normal() / Math.sqrt(cols) : 0,
+  );
   const packed = packRows('F32', new Uint8Array(weights.buffer), rows, cols, format);
   const seen = unpackRows(packed);
   // one outlier a column, as real activations have
@@ -54,7 +65,8 @@ function randomCase(random: ReturnType<typeof createRandom>, { rows, cols, colum
   for (let column = 0; column < columns; column++) {
     for (let row = 0; row < rows; row++) {
       let sum = 0;
-      for (let i = 0; i < cols; i++) sum += (seen[row * cols + i] as number) * (blocks.values[column * cols + i] as number);
+      for (let i = 0; i < cols; i++)
+        sum += (seen[row * cols + i] as number) * (blocks.values[column * cols + i] as number);
       truth[column * rows + row] = sum;
     }
   }
@@ -73,7 +85,11 @@ for (const [arithmetic, formats] of Object.entries(FORMATS)) {
       const random = createRandom(format.length * 1000 + arithmetic.length);
       for (const { kernel, spec } of variants(device, 32)) {
         for (const COLS of [1, 4]) {
-          const shape = { rows: 1 + random.below(100), cols: 1 + random.below(300), columns: COLS === 1 ? 1 : 1 + random.below(6) };
+          const shape = {
+            rows: 1 + random.below(100),
+            cols: 1 + random.below(300),
+            columns: COLS === 1 ? 1 : 1 + random.below(6),
+          };
           const { rows, cols, columns } = shape;
           const { packed, blocks, truth, x } = randomCase(random, shape, format, FORM[arithmetic] as BlockForm);
           const padded = roundUp(rows, 32);
@@ -111,14 +127,18 @@ for (const [arithmetic, formats] of Object.entries(FORMATS)) {
             let squares = 0;
             for (let i = 0; i < cols; i++) squares += (x[column * cols + i] as number) ** 2;
             const factor = 1 / Math.sqrt(squares / cols + 1e-5);
-            const wanted = Array.from({ length: rows }, (_, row) => (truth[column * rows + row] as number) * factor + (biases[row] as number));
+            const wanted = Array.from(
+              { length: rows },
+              (_, row) => (truth[column * rows + row] as number) * factor + (biases[row] as number),
+            );
             const error = relativeError(got.subarray(column * padded, column * padded + rows), wanted);
             assert.ok(
               error < (TOLERANCE[arithmetic] as number),
               `${kernel} ${JSON.stringify(spec)} ${JSON.stringify(shape)} column ${column}: relative error ${error}`,
             );
           }
-          for (const value of got.subarray(columns * padded)) assert.is(value, 0, 'columns beyond the pass are not written');
+          for (const value of got.subarray(columns * padded))
+            assert.is(value, 0, 'columns beyond the pass are not written');
         }
       }
     });
@@ -126,7 +146,10 @@ for (const [arithmetic, formats] of Object.entries(FORMATS)) {
 }
 
 function padColumns<T extends Uint32Array | Float32Array>(data: T, columns: number, multiple: number): T {
-  const padded = data instanceof Uint32Array ? new Uint32Array((data.length / columns) * roundUp(columns, multiple)) : new Float32Array((data.length / columns) * roundUp(columns, multiple));
+  const padded =
+    data instanceof Uint32Array
+      ? new Uint32Array((data.length / columns) * roundUp(columns, multiple))
+      : new Float32Array((data.length / columns) * roundUp(columns, multiple));
   padded.set(data);
   return padded as T;
 }
@@ -145,11 +168,25 @@ for (const store of ['f32', 'f16', 'i8', 'i8-lanes'] as const) {
         const outputs = 1 + random.below(90);
         const rows = gate ? 2 * roundUp(outputs, 32) : outputs;
         const shape = { rows, cols: 40 + random.below(100), columns: 3 };
-        const { packed, blocks, truth } = randomCase(random, shape, 'q4', 'f32');
+        // rows that only pad a block are zero, as the loader leaves them
+        const real = (row: number) => !gate || Math.floor(row / 64) * 32 + (row % 32) < outputs;
+        const { packed, blocks, truth } = randomCase(random, shape, 'q4', 'f32', real);
         const Y_BLOCKS = blocksOf(outputs);
-        const residual = Float32Array.from({ length: 4 * Y_BLOCKS * 32 }, (_, i) => (i % (Y_BLOCKS * 32) < outputs ? random.normal() : 0));
+        const residual = Float32Array.from({ length: 4 * Y_BLOCKS * 32 }, (_, i) =>
+          i % (Y_BLOCKS * 32) < outputs ? random.normal() : 0,
+        );
         const gains = Float32Array.from({ length: Y_BLOCKS * 32 }, (_, i) => (i < outputs ? random.normal() : 0));
-        const common = { ...spec, COLS: 4, DOT: 'f32-q4', BLOCKS: blocksOf(shape.cols), FIRST_ROW: 0, LAST: false, NORM: 'none', STORE: store, Y_BLOCKS };
+        const common = {
+          ...spec,
+          COLS: 4,
+          DOT: 'f32-q4',
+          BLOCKS: blocksOf(shape.cols),
+          FIRST_ROW: 0,
+          LAST: false,
+          NORM: 'none',
+          STORE: store,
+          Y_BLOCKS,
+        };
         const result = await runKernel(
           device,
           kernel,
@@ -190,14 +227,26 @@ for (const store of ['f32', 'f16', 'i8', 'i8-lanes'] as const) {
           let toldSquares = 0;
           for (let block = 0; block < Y_BLOCKS; block++) {
             toldSquares += told[block * 4 + 2] as number;
-            const inBlock = got.subarray(column * outputs + block * 32, Math.min(column * outputs + block * 32 + 32, (column + 1) * outputs));
+            const inBlock = got.subarray(
+              column * outputs + block * 32,
+              Math.min(column * outputs + block * 32 + 32, (column + 1) * outputs),
+            );
             const sum = inBlock.reduce((a, b) => a + b, 0);
-            assert.ok(Math.abs((told[block * 4 + 1] as number) - sum) < 1e-3 * (1 + Math.abs(sum)), 'the sum beside a block is that of its values');
+            assert.ok(
+              Math.abs((told[block * 4 + 1] as number) - sum) < 1e-3 * (1 + Math.abs(sum)),
+              'the sum beside a block is that of its values',
+            );
           }
-          assert.ok(Math.abs(toldSquares - squares) <= 1e-4 * (1 + squares), `sum of squares ${toldSquares} is not ${squares}`);
+          assert.ok(
+            Math.abs(toldSquares - squares) <= 1e-4 * (1 + squares),
+            `sum of squares ${toldSquares} is not ${squares}`,
+          );
         }
         const error = relativeError(got, wanted);
-        assert.ok(error < tolerance, `${kernel} ${gate ? 'gate' : 'residual'} ${JSON.stringify(spec)}: relative error ${error}`);
+        assert.ok(
+          error < tolerance,
+          `${kernel} ${gate ? 'gate' : 'residual'} ${JSON.stringify(spec)}: relative error ${error}`,
+        );
       }
     }
   });
