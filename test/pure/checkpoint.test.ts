@@ -185,6 +185,7 @@ test('tensors must agree with the configuration', async () => {
     ],
     [{ [Q_PROJ]: { shape: [4096] } }, 'bad-file', /is \[4096\] where \[64, 64\]/],
     [{ [Q_PROJ]: { shape: [64, 64, 1] } }, 'bad-file', /is \[64, 64, 1\]/],
+    [{ [Q_PROJ]: { shape: [2, 64, 64], type: 'F16' } }, 'bad-file', /is \[2, 64, 64\]/],
     [
       { [Q_PROJ]: { type: 'I32' } },
       'unsupported-model',
@@ -210,11 +211,33 @@ test('the index must make sense', async () => {
   await expectError(() => open((files) => files.delete(shard)), 'bad-file', /names "model-00001.*not beside it/);
   await expectError(() => open(index({ weight_map: { a: '../secret' } })), 'bad-file', /names "\.\.\/secret"/);
   await expectError(() => open(index({ weight_map: { a: 7 } })), 'bad-file', /names 7/);
-  await expectError(() => open(index({ weight_map: {} })), 'bad-file', /names 0 files/);
+  await expectError(() => open(index({ weight_map: {} })), 'bad-file', /names no files/);
   await expectError(() => open(index([])), 'bad-file', /no weight_map/);
   const twice = (files: Map<string, Uint8Array | string>) =>
     files.set('model-00002-of-00002.safetensors', files.get(shard)!);
   await expectError(() => open(twice), 'bad-file', /as has another shard/);
+});
+
+test('every file that was opened is closed', async () => {
+  const files = sharded();
+  let opened = 0;
+  const counted = (extra: ReadonlyMap<string, string>): Folder => {
+    const memory = memoryFolder(new Map([...files, ...extra].map(([name, content]) => [name, Buffer.from(content)])));
+    const open = async (name: string) => {
+      opened++;
+      const source = await memory.open(name);
+      return { ...source, close: async () => void opened-- };
+    };
+    return { ...memory, open };
+  };
+  const checkpoint = await openFolder(counted(new Map()));
+  assert.is(opened, 2, 'the shards stay open');
+  await checkpoint.close();
+  assert.is(opened, 0);
+  await expectError(() => openFolder(counted(new Map([['config.json', '{']]))), 'bad-file', /JSON/);
+  const broken = new Map([['model-00002-of-00002.safetensors', 'x']]);
+  await expectError(() => openFolder(counted(broken)), 'bad-file', /fewer/);
+  assert.is(opened, 0);
 });
 
 test('a tokenizer that we cannot read is said, not passed over', async () => {
