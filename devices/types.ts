@@ -48,7 +48,12 @@ export interface DeviceOptions {
   readonly validate?: boolean | undefined;
   /** Longest wait for the GPU in milliseconds before `device-timeout`; default 30000. */
   readonly timeoutMs?: number | undefined;
+  /** Gets one line when the adapter is only software; default: nobody is told. */
+  readonly onNotice?: ((line: string) => void) | undefined;
 }
+
+/** An adapter of this machine, for people to choose from. */
+export type AdapterInfo = Pick<Traits, 'name' | 'driver' | 'vendor' | 'architecture' | 'software'>;
 
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline;
@@ -66,9 +71,12 @@ export interface Device {
   buffer(label: string, bytes: number, purpose: Purpose): GPUBuffer;
   /** Destroys a buffer and takes its bytes off the account. Memory returns after `settle()`. */
   free(buffer: GPUBuffer): void;
-  /** Copies data into a buffer, in slices with a bounded amount of staging memory. */
+  /**
+   * Copies data into a buffer, in slices with a bounded amount of staging memory, before anything submitted later. The
+   * array may be used again once this resolves. The offset is a multiple of 4; zeros fill the last 4 bytes up.
+   */
   upload(buffer: GPUBuffer, offsetBytes: number, data: Uint8Array | Uint32Array | Float32Array): Promise<void>;
-  /** Copies bytes back from a buffer; waits for the GPU. */
+  /** Copies bytes back from a buffer, at any offset; waits for the GPU. */
   read(buffer: GPUBuffer, offsetBytes: number, bytes: number): Promise<Uint8Array>;
   /** Waits until all submitted work is done, with the time-out. */
   settle(): Promise<void>;

@@ -39,6 +39,8 @@ export interface LlamaConfig {
   readonly ropeFactors?: Float32Array | undefined;
   /** Rotated dimensions at the head's start; headDim unless the model rotates a part only. */
   readonly ropeDim: number;
+  /** Divisors of the frequencies, [ropeDim / 2], where a file gives them ready-made (GGUF `rope_freqs.weight`). */
+  readonly ropeFactors?: Float32Array | undefined;
   /** Pairs that RoPE turns: (i, i + headDim/2) in Hugging Face files, (2i, 2i + 1) in GGUF files of architecture llama. */
   readonly ropePairs: 'half' | 'interleaved';
   /** Keys that a query sees, itself included; undefined = all. */
@@ -72,39 +74,56 @@ export interface Checkpoint {
   close(): Promise<void>;
 }
 
-/** Everything a tokenizer needs, from tokenizer.json or GGUF metadata. */
+/** Everything a tokenizer needs, from tokenizer.json or GGUF metadata; checked by its reader, so ids and lengths fit. */
 export interface Vocab {
   /** `spm`: text pieces with U+2581 for a space, byte fallback. `bytes`: GPT-2's byte-level alphabet. */
   readonly kind: 'spm' | 'bytes';
-  /** Token text by id, in the file's own alphabet. */
+  /** Token text by id, in the file's own alphabet; '' where the file leaves an id out. */
   readonly tokens: readonly string[];
-  /** Order of merging: pairs by rank (tokenizer.json, GGUF byte-level), or a score for each token (GGUF spm). */
-  readonly merges: readonly (readonly [string, string])[] | undefined;
-  readonly scores: Float32Array | undefined;
-  /** Matched in the text before anything else when special tokens are allowed; `special` ones are not shown when decoding. */
+  /** Which neighbours join first: pairs in order (tokenizer.json, GGUF byte-level), or a score for each token (GGUF spm). */
+  readonly merges: Int32Array | undefined; // [rank][left, right, joined] ids
+  readonly scores: Float32Array | undefined; // [token], higher joins earlier
+  /** Matched in the text as it stands, before anything else; `special` ones only where the caller allows them. */
   readonly added: readonly AddedToken[];
+  /** Characters outside the vocabulary become the tokens <0x00> .. <0xFF> of their UTF-8 bytes. */
   readonly byteFallback: boolean;
-  /** spm: a space is put before the text. */
-  readonly addSpacePrefix: boolean;
-  /** spm: encode whole words directly when the vocabulary has them (tokenizer.json `ignore_merges`). */
-  readonly ignoreMerges: boolean;
-  /** bytes: regular expressions (source text, flags 'gu' added) that cut the text, applied one after another. */
+  /** Stands for a character that has no token; undefined: such characters are left out. */
+  readonly unknown: number | undefined;
+  /** A run of unknown characters gives one `unknown` token. */
+  readonly fuseUnknown: boolean;
+  /** Applied in order to each stretch of text between added tokens. */
+  readonly normalizers: readonly Normalizer[];
+  /** Regular expressions (source text, flags 'gu' to be added) that cut the text, one after another; gaps are kept as pieces. */
   readonly splits: readonly string[];
+  /** A piece that is a token is taken whole, whatever the merges say. */
+  readonly ignoreMerges: boolean;
+  /** Decoding takes one space off the text's start, the one that encoding put there. */
+  readonly stripSpacePrefix: boolean;
   readonly bos: number | undefined;
   /** Ids that end an answer. */
   readonly eos: readonly number[];
-  readonly unknown: number | undefined;
+  /** The model was trained with `bos` before the text. */
   readonly addBos: boolean;
-  readonly addEos: boolean;
   readonly chatTemplate: string | undefined;
 }
+
+export type Normalizer =
+  | { readonly kind: 'unicode'; readonly form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD' }
+  | { readonly kind: 'lowercase' }
+  | { readonly kind: 'strip'; readonly left: boolean; readonly right: boolean }
+  /** `missing`: only before a stretch that does not begin with it; `first`: that, and only at the start of the whole text. */
+  | { readonly kind: 'prepend'; readonly text: string; readonly where: 'always' | 'missing' | 'first' }
+  /** `pattern`: source of a regular expression (flags 'gu' to be added). */
+  | { readonly kind: 'replace'; readonly pattern: string; readonly text: string };
 
 export interface AddedToken {
   readonly id: number;
   readonly text: string;
+  /** A control token: not shown when decoding, and never made from a user's text. */
   readonly special: boolean;
+  /** The match takes in white space on this side. */
   readonly lstrip: boolean;
   readonly rstrip: boolean;
+  /** Matched only where no letter, digit or underscore touches it. */
   readonly singleWord: boolean;
-  readonly normalized: boolean;
 }

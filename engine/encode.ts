@@ -1,0 +1,55 @@
+/** Turns a plan into GPU commands. Bind groups are made once; a pass only sets pipelines and dispatches. */
+import type { Device } from '../devices/types.ts';
+import { assert } from '../quant/errors.ts';
+import type { Step } from './plan.ts';
+
+export interface Program {
+  readonly steps: readonly EncodedStep[];
+}
+
+interface EncodedStep {
+  readonly name: string;
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroup: GPUBindGroup;
+  readonly grid: Step['grid'];
+}
+
+/** Compiles the steps' kernels (all at once, each distinct one only once) and binds their buffers. */
+export async function compileSteps(
+  device: Device,
+  steps: readonly Step[],
+  buffers: (name: string) => GPUBuffer | undefined,
+): Promise<Program> {
+  const pipelines = await Promise.all(steps.map((step) => device.pipeline(step.kernel, step.spec)));
+  return {
+    steps: steps.map((step, i) => {
+      const compiled = pipelines[i];
+      assert(compiled, 'every step has a pipeline');
+      const entries = compiled.bindings.map(({ name, binding }) => {
+        const buffer = buffers(step.buffers[name] ?? '');
+        assert(buffer, `${step.name} (${step.kernel}) has no buffer for ${name} (${step.buffers[name]})`);
+        return { binding, resource: { buffer } };
+      });
+      return {
+        name: step.name,
+        pipeline: compiled.pipeline,
+        bindGroup: device.gpu.createBindGroup({ label: step.name, layout: compiled.layout, entries }),
+        grid: step.grid,
+      };
+    }),
+  };
+}
+
+/** Records one pass of a program over so many columns (tokens). */
+export function recordPass(encoder: GPUCommandEncoder, program: Program, columns: number): void {
+  const pass = encoder.beginComputePass();
+  let current: GPUComputePipeline | undefined;
+  for (const { pipeline, bindGroup, grid } of program.steps) {
+    if (pipeline !== current) pass.setPipeline(pipeline);
+    current = pipeline;
+    pass.setBindGroup(0, bindGroup);
+    const [x, y] = grid(columns);
+    pass.dispatchWorkgroups(x, y);
+  }
+  pass.end();
+}

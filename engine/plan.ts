@@ -1,0 +1,326 @@
+/**
+ * The forward pass as pure data: a list of steps, each naming its kernel, specialisation, buffers and grid. It can be
+ * printed, counted, tested and profiled without a GPU; encode.ts turns it into commands.
+ */
+import type { Purpose, Traits } from '../devices/types.ts';
+import type { LlamaConfig } from '../loaders/types.ts';
+import { assert } from '../quant/errors.ts';
+import { BLOCK, blocksOf, packedBytes, roundUp } from '../quant/layout.ts';
+import type { ShaderName, Spec } from '../shaders/specialise.ts';
+import {
+  type Arithmetic,
+  chooseArithmetic,
+  chooseAttention,
+  chooseColumns,
+  chooseGemv,
+  chooseSubgroup,
+  type Preferences,
+} from './variants.ts';
+import { type Matrix, outputMatrix, paddedRows, vectorLength, type Weights } from './weights.ts';
+
+export interface Step {
+  /** `layers.3.qkv`; the CPU reference uses the same names. */
+  readonly name: string;
+  readonly kernel: ShaderName;
+  readonly spec: Spec;
+  /** Shader variable -> buffer name. */
+  readonly buffers: Readonly<Record<string, string>>;
+  /** Workgroups for a pass of so many columns (tokens). */
+  readonly grid: (columns: number) => readonly [number, number];
+}
+
+export interface BufferSpec {
+  readonly name: string;
+  readonly bytes: number;
+  readonly purpose: Purpose;
+}
+
+export interface PlanOptions {
+  readonly config: LlamaConfig;
+  readonly weights: Weights;
+  readonly traits: Traits;
+  readonly preferences: Preferences;
+  readonly kv: KvFormat;
+  /** Positions of the KV cache. */
+  readonly context: number;
+  /** Most tokens in one pass. */
+  readonly chunk: number;
+}
+
+export type KvFormat = 'f16' | 'f32';
+
+/** How the next token is chosen on the GPU; `none` leaves the logits for the CPU. */
+export type Choice = 'greedy' | 'noise' | 'top' | 'none';
+
+/** Slots of the ring in which chosen tokens wait for the CPU (RING in select.wgsl). */
+export const RING = 64;
+/** Bytes of the State struct in state.wgsl. */
+export const STATE_BYTES = 48;
+
+/** The steps of one token of decode: five a layer, plus embedding, logits and choice. */
+export function planDecode(options: PlanOptions, choice: Choice): readonly Step[] {
+  return [...planBody(options, 1), ...planOutput(options), ...planChoice(options, choice)];
+}
+
+/** The steps of a pass over several prompt tokens; the last pass of a prompt also makes logits and chooses. */
+export function planPrefill(options: PlanOptions, choice: Choice | undefined): readonly Step[] {
+  const body = planBody(options, chooseColumns(options.traits));
+  return choice === undefined ? body : [...body, ...planOutput(options), ...planChoice(options, choice)];
+}
+
+/** Element stride of a head in the KV cache: whole 16-byte loads of f16. */
+export function headStride(config: LlamaConfig): number {
+  return roundUp(config.headDim, 8);
+}
+
+/** kv heads that one attention workgroup takes so that its outputs fill whole blocks of 32. */
+function kvGroup(config: LlamaConfig): number {
+  const outputs = (config.heads / config.kvHeads) * config.headDim;
+  for (let count = 1; count < config.kvHeads; count++) if ((count * outputs) % BLOCK === 0) return count;
+  return config.kvHeads;
+}
+
+function planBody(options: PlanOptions, columnsAtOnce: number): Step[] {
+  const { config, weights, traits, kv } = options;
+  const { headDim, heads, kvHeads, normEpsilon } = config;
+  const queryRows = heads * headDim;
+  const kvRows = kvHeads * headDim;
+  const kvSpec = { KV: kv, KV_HEADS: kvHeads, HEAD_STRIDE: headStride(config) };
+  const headSpec = { HEAD_DIM: headDim, Q_ROWS: queryRows, KV_ROWS: kvRows, ROPE_DIM: config.ropeDim, ...kvSpec };
+  const norm = { NORM: 'rms', HIDDEN: config.hidden, EPSILON: normEpsilon };
+  const store = (matrix: Matrix) => ({ STORE: storeFor(options, matrix), Y_BLOCKS: blocksOf(matrix.cols) });
+  const matrix = (name: string) => {
+    const found = weights.matrices.get(name);
+    assert(found, `no matrix ${name}`);
+    return found;
+  };
+  const product = (
+    name: string,
+    input: string,
+    epilogue: string,
+    spec: Spec,
+    buffers: Record<string, string>,
+  ): Step[] => productSteps(options, matrix(name), name, input, columnsAtOnce, { EPILOGUE: epilogue, ...spec }, buffers);
+
+  const steps: Step[] = [];
+  const first = matrix('layers.0.qkv');
+  for (const part of matrix('embed').parts) {
+    const blocks = blocksOf(config.hidden);
+    steps.push({
+      name: part.name,
+      kernel: 'embed',
+      spec: { FORMAT: part.format, BLOCKS: blocks, FIRST_ROW: part.firstRow, PART_ROWS: part.rows, ...store(first) },
+      buffers: {
+        ...partBuffers(part.name),
+        state: 'state',
+        tokens: 'tokens',
+        residual: 'residual',
+        gains: 'layers.0.attentionGain',
+        y_codes: 'x.codes',
+        y_meta: 'x.meta',
+      },
+      grid: (columns) => [blocks, columns],
+    });
+  }
+
+  for (let layer = 0; layer < config.layers; layer++) {
+    const at = `layers.${layer}`;
+    const cache = `${at}.kv`;
+    const bias = config.attentionBias ? { BIAS: 'add' } : { BIAS: 'none' };
+    const biases = `${at}.qkvBias`;
+    if (config.qkNorm) {
+      const rows = roundUp(queryRows, BLOCK) + 2 * roundUp(kvRows, BLOCK);
+      steps.push(
+        ...product(`${at}.qkv`, 'x', 'plain', { ...norm, ...bias, OUT_ROWS: rows }, { out: 'raw', biases }),
+        {
+          name: `${at}.headNorm`,
+          kernel: 'head-norm',
+          spec: { ...headSpec, EPSILON: normEpsilon },
+          buffers: { state: 'state', raw: 'raw', gains: `${at}.headGain`, q: 'q', kv: cache, rope: 'rope' },
+          grid: (columns) => [heads + 2 * kvHeads, columns],
+        },
+      );
+    } else {
+      const buffers = { q: 'q', kv: cache, rope: 'rope', biases };
+      steps.push(...product(`${at}.qkv`, 'x', 'qkv', { ...norm, ...bias, ...headSpec }, buffers));
+    }
+
+    const group = kvGroup(config);
+    steps.push({
+      name: `${at}.attention`,
+      kernel: 'attention',
+      spec: {
+        ...chooseAttention(traits, headDim),
+        ...kvSpec,
+        ...store(matrix(`${at}.o`)),
+        HEAD_DIM: headDim,
+        GROUP: heads / kvHeads,
+        KV_GROUP: group,
+        Q_ROWS: queryRows,
+        WINDOW: config.slidingWindow ?? 0,
+      },
+      buffers: { state: 'state', q: 'q', kv: cache, y_codes: 'attention.codes', y_meta: 'attention.meta' },
+      grid: (columns) => [Math.ceil(kvHeads / group), columns],
+    });
+
+    const residual = { residual: 'residual', y_codes: 'x.codes', y_meta: 'x.meta' };
+    const plain = { NORM: 'none' };
+    const next = layer + 1 < config.layers ? `layers.${layer + 1}` : undefined;
+    const follower = next ? matrix(`${next}.qkv`) : outputMatrix(config, weights);
+    steps.push(
+      ...product(
+        `${at}.o`,
+        'attention',
+        'residual',
+        { ...plain, ...store(matrix(`${at}.gateUp`)) },
+        { ...residual, gains: `${at}.feedForwardGain` },
+      ),
+      ...product(
+        `${at}.gateUp`,
+        'x',
+        'gate',
+        { ...norm, ...store(matrix(`${at}.down`)) },
+        { y_codes: 'h.codes', y_meta: 'h.meta' },
+      ),
+      ...product(
+        `${at}.down`,
+        'h',
+        'residual',
+        { ...plain, ...store(follower) },
+        { ...residual, gains: next ? `${next}.attentionGain` : 'finalGain' },
+      ),
+    );
+  }
+  return steps;
+}
+
+/** The steps from the residual stream of column `state.last` to its logits. */
+export function planOutput(options: PlanOptions): readonly Step[] {
+  const { config, weights } = options;
+  const matrix = outputMatrix(config, weights);
+  return productSteps(
+    options,
+    matrix,
+    'logits',
+    'x',
+    1,
+    { EPILOGUE: 'logits', NORM: 'rms', HIDDEN: config.hidden, EPSILON: config.normEpsilon, VOCAB: config.vocab },
+    { logits: 'logits', peaks: 'peaks' },
+  );
+}
+
+function planChoice({ config, traits }: PlanOptions, choice: Choice): Step[] {
+  if (choice === 'none') return [];
+  const inputs = { greedy: { peaks: 'peaks' }, noise: { logits: 'logits' }, top: { logits: 'logits', peaks: 'peaks' } };
+  return [
+    {
+      name: `choose.${choice}`,
+      kernel: 'select',
+      spec: { CHOICE: choice, VOCAB: config.vocab, THREADS: traits.software ? 64 : 256 },
+      buffers: { state: 'state', tokens: 'tokens', picked: 'picked', ...inputs[choice] },
+      grid: () => [1, 1],
+    },
+  ];
+}
+
+function partBuffers(part: string): Record<string, string> {
+  return { codes: `${part}.codes`, scales: `${part}.scales` };
+}
+
+function matrixArithmetic({ traits, preferences }: PlanOptions, matrix: Matrix): Arithmetic {
+  return chooseArithmetic(
+    traits,
+    matrix.parts.map((part) => part.format),
+    preferences.arithmetic,
+  );
+}
+
+/** The form in which a matrix wants its input blocks written. */
+function storeFor(options: PlanOptions, matrix: Matrix): string {
+  const arithmetic = matrixArithmetic(options, matrix);
+  if (arithmetic === 'mix') return 'f16';
+  if (arithmetic === 'f32') return 'f32';
+  const subgroup = options.traits.software ? undefined : chooseSubgroup(options.traits);
+  return subgroup && subgroup.size >= 32 && !subgroup.fixed ? 'i8-lanes' : 'i8';
+}
+
+function productSteps(
+  options: PlanOptions,
+  matrix: Matrix,
+  name: string,
+  input: string,
+  columnsAtOnce: number,
+  spec: Spec,
+  buffers: Record<string, string>,
+): Step[] {
+  const tile = matrix.alternate ? 64 : 32;
+  const blocks = blocksOf(matrix.cols);
+  const arithmetic = matrixArithmetic(options, matrix);
+  const last = spec.EPILOGUE === 'logits';
+  return matrix.parts.map((part, index) => {
+    const variant = chooseGemv(options.traits, part.rows, blocks, tile, columnsAtOnce, options.preferences);
+    return {
+      name: matrix.parts.length === 1 ? name : `${name}/${index}`,
+      kernel: variant.kernel,
+      spec: {
+        ...spec,
+        ...variant.spec,
+        DOT: `${arithmetic}-${part.format}`,
+        BLOCKS: blocks,
+        LAST: last,
+        FIRST_ROW: part.firstRow,
+      },
+      buffers: { ...partBuffers(part.name), state: 'state', x_codes: `${input}.codes`, x_meta: `${input}.meta`, ...buffers },
+      grid: (columns: number) => [part.rows / tile, last ? 1 : Math.ceil(columns / columnsAtOnce)],
+    };
+  });
+}
+
+/** The buffers of the weights. Estimate and allocation use the same lists. */
+export function weightBuffers(weights: Weights): readonly BufferSpec[] {
+  const list: BufferSpec[] = [];
+  for (const matrix of weights.matrices.values()) {
+    for (const part of matrix.parts) {
+      const size = packedBytes(part.format, part.rows, matrix.cols);
+      list.push({ name: `${part.name}.codes`, bytes: size.codes, purpose: 'weights' });
+      if (size.scales > 0) list.push({ name: `${part.name}.scales`, bytes: size.scales, purpose: 'weights' });
+    }
+  }
+  for (const vector of weights.vectors.values())
+    list.push({ name: vector.name, bytes: vectorLength(vector) * 4, purpose: 'weights' });
+  return list;
+}
+
+/** The buffers of one session: KV cache, activations, state. */
+export function sessionBuffers(options: PlanOptions): readonly BufferSpec[] {
+  const { config, weights, context, chunk, kv } = options;
+  const columns = roundUp(chunk, chooseColumns(options.traits));
+  const list: BufferSpec[] = [];
+  const add = (name: string, bytes: number, purpose: Purpose) => list.push({ name, bytes, purpose });
+
+  const cacheBytes = 2 * config.kvHeads * context * headStride(config) * (kv === 'f16' ? 2 : 4);
+  for (let layer = 0; layer < config.layers; layer++) add(`layers.${layer}.kv`, cacheBytes, 'kv');
+
+  const queryRows = roundUp(config.heads * config.headDim, BLOCK);
+  const kvRows = roundUp(config.kvHeads * config.headDim, BLOCK);
+  add('residual', columns * roundUp(config.hidden, BLOCK) * 4, 'activations');
+  add('q', columns * queryRows * 4, 'activations');
+  if (config.qkNorm) add('raw', columns * (queryRows + 2 * kvRows) * 4, 'activations');
+  // blocks are sized for f32, the widest form
+  for (const [name, width] of [
+    ['x', config.hidden],
+    ['attention', config.heads * config.headDim],
+    ['h', config.feedForward],
+  ] as const) {
+    add(`${name}.codes`, columns * blocksOf(width) * BLOCK * 4, 'activations');
+    add(`${name}.meta`, columns * blocksOf(width) * 16, 'activations');
+  }
+  const vocabBlocks = paddedRows(outputMatrix(config, weights)) / BLOCK;
+  add('logits', vocabBlocks * BLOCK * 4, 'activations');
+  add('peaks', vocabBlocks * 8, 'activations');
+  add('rope', context * config.ropeDim * 4, 'state');
+  add('state', STATE_BYTES, 'state');
+  add('tokens', columns * 4, 'state');
+  add('picked', RING * 4, 'state');
+  return list;
+}

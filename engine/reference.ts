@@ -1,0 +1,210 @@
+/**
+ * The forward pass on the CPU, written to be read: doubles, one token at a time, no tricks. The truth that kernels are
+ * tested against. In its `i8` mode it rounds activations as the kernels do, so that what is left is only the order of sums.
+ */
+import { mat2, vec2 } from 'gl-matrix';
+import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
+import { assert } from '../quant/errors.ts';
+import { f16ToF32, f32ToF16 } from '../quant/f16.ts';
+import { decodeRows } from '../quant/file-types.ts';
+import { BLOCK, isQuantised } from '../quant/layout.ts';
+import { nativeFormat, packRows, unpackRows } from '../quant/pack.ts';
+import { ropeFrequencies } from './rope.ts';
+import type { WeightsOption } from './weights.ts';
+
+export interface ReferenceOptions {
+  /** Device format of the matrices, as for loadModel. Default native. */
+  readonly weights?: WeightsOption | undefined;
+  /** `f64`: no rounding. `i8`: inputs of products with quantised weights are rounded to int8 blocks. Default f64. */
+  readonly activations?: 'f64' | 'i8' | undefined;
+  /** Rounding of keys and values. Default none. */
+  readonly kv?: 'f64' | 'f16' | undefined;
+  /** Hears the result of every step of the plan, by its name. */
+  readonly trace?: ((step: string, values: Float64Array) => void) | undefined;
+}
+
+export interface Reference {
+  /** Feeds one token and returns its logits, [vocab]. */
+  next(id: number): Float64Array;
+}
+
+interface RealMatrix {
+  readonly rows: number;
+  readonly cols: number;
+  readonly values: Float32Array; // [rows][cols], as the device sees them
+  readonly quantised: boolean;
+}
+
+/** Reads all weights into memory: for small models only. */
+export async function createReference(checkpoint: Checkpoint, options: ReferenceOptions = {}): Promise<Reference> {
+  const { config } = checkpoint;
+  const matrices = new Map<string, RealMatrix>();
+  for (const { name, type, rows, cols } of checkpoint.tensors.values()) {
+    const bytes = await checkpoint.readRows(name, 0, rows);
+    const isMatrix = rows > 1;
+    const format = !isMatrix || !options.weights || options.weights === 'native' ? nativeFormat(type) : options.weights;
+    const values = isMatrix
+      ? unpackRows(packRows(type, bytes, rows, cols, format))
+      : decodeRows(type, bytes, rows, cols);
+    matrices.set(name, { rows, cols, values, quantised: isMatrix && isQuantised(format) });
+  }
+  const weight = (name: string): RealMatrix => {
+    const matrix = matrices.get(name);
+    assert(matrix, `the checkpoint has ${name}`);
+    return matrix;
+  };
+
+  const { layers, hidden, heads, kvHeads, headDim, normEpsilon, slidingWindow } = config;
+  const rounded = (value: number) => (options.kv === 'f16' ? f16ToF32(f32ToF16(value)) : value);
+  const keys: Float64Array[][] = Array.from({ length: layers }, () => []); // [layer][position] -> [kvHeads * headDim]
+  const values: Float64Array[][] = Array.from({ length: layers }, () => []);
+  const trace = options.trace ?? (() => undefined);
+  let position = 0;
+
+  /** W x, or W (g x) * factor with the input rounded where the kernels round it. */
+  const product = (name: string, x: Float64Array, factor = 1): Float64Array => {
+    const matrix = weight(name);
+    const input = options.activations === 'i8' && matrix.quantised ? roundToInt8(x) : x;
+    const y = new Float64Array(matrix.rows);
+    for (let row = 0, at = 0; row < matrix.rows; row++) {
+      let sum = 0;
+      for (let col = 0; col < matrix.cols; col++) sum += (matrix.values[at++] as number) * (input[col] as number);
+      y[row] = sum * factor;
+    }
+    return y;
+  };
+  const addBias = (y: Float64Array, name: string) => {
+    const bias = matrices.get(name);
+    if (bias) for (let i = 0; i < y.length; i++) (y[i] as number) += bias.values[i] as number;
+    return y;
+  };
+  const gained = (x: Float64Array, name: string) => {
+    const gains = weight(name).values;
+    return x.map((value, i) => value * (gains[i] as number));
+  };
+  const normFactor = (x: Float64Array, size: number) =>
+    1 / Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / size + normEpsilon);
+
+  const attend = (layer: number, queries: Float64Array): Float64Array => {
+    const out = new Float64Array(heads * headDim);
+    const first = slidingWindow === undefined ? 0 : Math.max(0, position + 1 - slidingWindow);
+    for (let head = 0; head < heads; head++) {
+      const shared = Math.floor(head / (heads / kvHeads)) * headDim;
+      const scores: number[] = [];
+      for (let at = first; at <= position; at++) {
+        let sum = 0;
+        for (let i = 0; i < headDim; i++)
+          sum += (queries[head * headDim + i] as number) * ((keys[layer] as Float64Array[])[at]?.[shared + i] as number);
+        scores.push(sum / Math.sqrt(headDim));
+      }
+      const best = Math.max(...scores);
+      const shares = scores.map((score) => Math.exp(score - best));
+      const total = shares.reduce((sum, share) => sum + share, 0);
+      for (const [i, share] of shares.entries()) {
+        const row = (values[layer] as Float64Array[])[first + i] as Float64Array;
+        for (let d = 0; d < headDim; d++)
+          (out[head * headDim + d] as number) += (share / total) * (row[shared + d] as number);
+      }
+    }
+    return out;
+  };
+
+  const embedding = weight('model.embed_tokens.weight');
+  return {
+    next(id) {
+      let x = Float64Array.from(embedding.values.subarray(id * hidden, (id + 1) * hidden));
+      trace('embed', x);
+      for (let layer = 0; layer < layers; layer++) {
+        const at = `model.layers.${layer}`;
+        const attentionIn = gained(x, `${at}.input_layernorm.weight`);
+        const factor = normFactor(x, hidden);
+        const [q, k, v] = ['q', 'k', 'v'].map((letter) =>
+          addBias(
+            product(`${at}.self_attn.${letter}_proj.weight`, attentionIn, factor),
+            `${at}.self_attn.${letter}_proj.bias`,
+          ),
+        ) as [Float64Array, Float64Array, Float64Array];
+        for (const [letter, vector] of [
+          ['q', q],
+          ['k', k],
+        ] as const) {
+          if (config.qkNorm) normaliseHeads(vector, weight(`${at}.self_attn.${letter}_norm.weight`).values, normEpsilon);
+          rotateHeads(vector, config, position);
+        }
+        trace(`layers.${layer}.qkv`, q);
+        (keys[layer] as Float64Array[]).push(k.map(rounded));
+        (values[layer] as Float64Array[]).push(v.map(rounded));
+        const attended = attend(layer, q);
+        trace(`layers.${layer}.attention`, attended);
+        x = added(x, product(`${at}.self_attn.o_proj.weight`, attended));
+        trace(`layers.${layer}.o`, x);
+
+        const feedIn = gained(x, `${at}.post_attention_layernorm.weight`);
+        const feedFactor = normFactor(x, hidden);
+        const gate = product(`${at}.mlp.gate_proj.weight`, feedIn, feedFactor);
+        const up = product(`${at}.mlp.up_proj.weight`, feedIn, feedFactor);
+        const h = gate.map((g, i) => (g / (1 + Math.exp(-g))) * (up[i] as number));
+        trace(`layers.${layer}.gateUp`, h);
+        x = added(x, product(`${at}.mlp.down_proj.weight`, h));
+        trace(`layers.${layer}.down`, x);
+      }
+      position++;
+      const output = config.tiedEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
+      const logits = product(output, gained(x, 'model.norm.weight'), normFactor(x, hidden));
+      trace('logits', logits);
+      return logits;
+    },
+  };
+}
+
+function added(x: Float64Array, y: Float64Array): Float64Array {
+  return x.map((value, i) => value + (y[i] as number));
+}
+
+/** RMSNorm over each head by itself (Qwen 3). */
+function normaliseHeads(vector: Float64Array, gains: Float32Array, epsilon: number): void {
+  const headDim = gains.length;
+  for (let start = 0; start < vector.length; start += headDim) {
+    const head = vector.subarray(start, start + headDim);
+    const factor = 1 / Math.sqrt(head.reduce((sum, value) => sum + value * value, 0) / headDim + epsilon);
+    for (let i = 0; i < headDim; i++) head[i] = (head[i] as number) * factor * (gains[i] as number);
+  }
+}
+
+/** Turns the pairs of every head by their angles, in the checkpoint's own pairing. */
+function rotateHeads(vector: Float64Array, config: LlamaConfig, position: number): void {
+  const { headDim, ropeDim, ropePairs } = config;
+  const pair: vec2 = [0, 0]; // plain arrays: gl-matrix then computes in doubles
+  const turn: mat2 = [1, 0, 0, 1];
+  for (const [i, frequency] of ropeFrequencies(config).entries()) {
+    mat2.fromRotation(turn, position * frequency);
+    const first = ropePairs === 'half' ? i : 2 * i;
+    const second = ropePairs === 'half' ? i + ropeDim / 2 : 2 * i + 1;
+    for (let start = 0; start < vector.length; start += headDim) {
+      vec2.set(pair, vector[start + first] as number, vector[start + second] as number);
+      vec2.transformMat2(pair, pair, turn);
+      vector[start + first] = pair[0];
+      vector[start + second] = pair[1];
+    }
+  }
+}
+
+/** The twin of store-i8.wgsl: blocks of 32, d = largest / 127, codes rounded half to even, all in f32. */
+export function roundToInt8(x: Float64Array): Float64Array {
+  const out = new Float64Array(x.length);
+  for (let start = 0; start < x.length; start += BLOCK) {
+    const block = Float32Array.from(x.subarray(start, start + BLOCK));
+    const largest = block.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const inverse = largest > 0 ? Math.fround(127 / largest) : 0;
+    const d = Math.fround(largest * Math.fround(1 / 127));
+    for (const [i, value] of block.entries()) out[start + i] = roundHalfEven(Math.fround(value * inverse)) * d;
+  }
+  return out;
+}
+
+function roundHalfEven(value: number): number {
+  const down = Math.floor(value);
+  const rest = value - down;
+  if (rest !== 0.5) return Math.round(value);
+  return down % 2 === 0 ? down : down + 1;
+}

@@ -1,0 +1,331 @@
+/** One conversation with a model: its KV cache, its position, and the loop that makes tokens. */
+import { mapLate } from '../devices/wait.ts';
+import { assert, FirstlightError } from '../quant/errors.ts';
+import { compileSteps, type Program, recordPass } from './encode.ts';
+import type { Model } from './model.ts';
+import {
+  type Choice,
+  type PlanOptions,
+  planDecode,
+  planOutput,
+  planPrefill,
+  RING,
+  STATE_BYTES,
+  type Step,
+  sessionBuffers,
+} from './plan.ts';
+import { ropeTable } from './rope.ts';
+import { type CompleteSampling, chooseChoice, completeSampling, type Sampling, sampleOnCpu } from './sampler.ts';
+
+export interface SessionOptions {
+  /** Positions of the KV cache. Default: the model's own context, at most 4096. */
+  readonly context?: number | undefined;
+  /** Prompt tokens per pass. Default 32. */
+  readonly chunk?: number | undefined;
+}
+
+export interface GenerateOptions extends Sampling {
+  /** Most tokens to make. Default: until the context is full. */
+  readonly maxTokens?: number | undefined;
+  /** Ids after which to stop; the id itself is still yielded. Default none. */
+  readonly stopIds?: ReadonlySet<number> | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Called after each pass over the prompt. */
+  readonly onPrefill?: ((done: number, total: number) => void) | undefined;
+}
+
+/** Times and counts of the last generate(). */
+export interface Stats {
+  readonly promptTokens: number;
+  /** Prompt tokens that were still in the cache from before. */
+  readonly reusedTokens: number;
+  readonly prefillMs: number;
+  readonly tokens: number;
+  /** From the first token to the last. */
+  readonly decodeMs: number;
+}
+
+export interface Session {
+  readonly model: Model;
+  /** Positions that the KV cache holds. */
+  readonly context: number;
+  /** Ids whose keys and values are in the cache. */
+  readonly history: readonly number[];
+  readonly stats: Stats;
+  /**
+   * Continues `ids`, the whole text so far: what the cache already holds of it is not computed again. Yields ids as they
+   * are made; between yields the GPU works ahead. Throws `bad-argument` for ids outside the vocabulary, `context-full` when
+   * the prompt leaves no room, `device-lost`, `device-timeout`, or the signal's reason.
+   */
+  generate(ids: readonly number[], options?: GenerateOptions): AsyncGenerator<number, void, void>;
+  /** Logits after each of the ids, [ids.length][vocab], computed from an empty cache, `chunk` ids in a pass. */
+  logits(ids: readonly number[], options?: { readonly signal?: AbortSignal | undefined }): AsyncGenerator<Float32Array>;
+  /** Forgets everything after `position`. */
+  rewind(position: number): void;
+  /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
+  inspect(buffer: string): Promise<Float32Array>;
+  close(): Promise<void>;
+}
+
+/** Tokens that are computed ahead while an earlier one travels to the CPU. */
+const IN_FLIGHT = 3;
+const DEFAULT_CHUNK = 32;
+const DEFAULT_CONTEXT = 4096;
+
+/** Allocates a KV cache and compiles the kernels. Throws `not-enough-memory`, `bad-argument`. */
+export async function createSession(model: Model, options: SessionOptions = {}): Promise<Session> {
+  const { device, config } = model;
+  const context = options.context ?? Math.min(config.context, DEFAULT_CONTEXT);
+  const chunk = Math.min(options.chunk ?? DEFAULT_CHUNK, context);
+  for (const [name, value] of [
+    ['context', context],
+    ['chunk', chunk],
+  ] as const) {
+    if (!Number.isInteger(value) || value < 1)
+      throw new FirstlightError('bad-argument', `${name} is ${value}: it must be a whole number of at least 1`);
+  }
+  if (context > config.context)
+    throw new FirstlightError(
+      'bad-argument',
+      `a context of ${context} was asked for, but ${model.path} was made for ${config.context}: ask for at most that`,
+    );
+
+  const plan: PlanOptions = {
+    config,
+    weights: model.weights,
+    traits: device.traits,
+    preferences: model.preferences,
+    kv: model.kv,
+    context,
+    chunk,
+  };
+  const buffers = new Map<string, GPUBuffer>();
+  const readbacks: GPUBuffer[] = [];
+  let closed = false;
+  const close = async () => {
+    if (closed) return;
+    closed = true;
+    for (const buffer of [...buffers.values(), ...readbacks]) device.free(buffer);
+    await device.settle();
+  };
+  try {
+    for (const { name, bytes, purpose } of sessionBuffers(plan)) buffers.set(name, device.buffer(name, bytes, purpose));
+    for (let i = 0; i < IN_FLIGHT; i++) readbacks.push(device.buffer(`chosen token ${i}`, 16, 'readback'));
+    await device.upload(own('rope'), 0, ropeTable(config, context));
+  } catch (error) {
+    await close().catch(() => undefined); // the first failure is the one to tell
+    throw error;
+  }
+
+  function own(name: string): GPUBuffer {
+    const buffer = buffers.get(name);
+    assert(buffer, `the session has no buffer ${name}`);
+    return buffer;
+  }
+
+  const programs = new Map<string, Promise<Program>>();
+  const program = (key: string, steps: () => readonly Step[]) => {
+    let compiled = programs.get(key);
+    if (!compiled) {
+      compiled = compileSteps(device, steps(), (name) => buffers.get(name) ?? model.buffer(name));
+      programs.set(key, compiled);
+    }
+    return compiled;
+  };
+  const decodeProgram = (choice: Choice) => program(`decode ${choice}`, () => planDecode(plan, choice));
+  const prefillProgram = (choice: Choice | undefined) =>
+    program(`prefill ${choice}`, () => planPrefill(plan, choice));
+
+  let history: number[] = [];
+  let busy = false;
+  let stats: Stats = { promptTokens: 0, reusedTokens: 0, prefillMs: 0, tokens: 0, decodeMs: 0 };
+
+  const queue = device.gpu.queue;
+  const writeState = (position: number, columns: number, last: number, sampling?: CompleteSampling) => {
+    const words = new Uint32Array(STATE_BYTES / 4);
+    const floats = new Float32Array(words.buffer);
+    words.set([position, columns, last, context]);
+    if (sampling) {
+      words.set([sampling.seed, sampling.topK], 4);
+      floats.set([sampling.temperature, sampling.topP, sampling.minP], 6);
+    }
+    queue.writeBuffer(own('state'), 0, words);
+  };
+  const submit = (compiled: Program, columns: number, readback?: { buffer: GPUBuffer; position: number }) => {
+    const encoder = device.gpu.createCommandEncoder();
+    recordPass(encoder, compiled, columns);
+    if (readback)
+      encoder.copyBufferToBuffer(own('picked'), (readback.position % RING) * 4, readback.buffer, 0, 4);
+    queue.submit([encoder.finish()]);
+  };
+
+  const checkIds = (ids: readonly number[]) => {
+    if (ids.length === 0)
+      throw new FirstlightError('bad-argument', 'the prompt is empty: give at least one token, such as the begin token');
+    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocab);
+    if (wrong !== undefined)
+      throw new FirstlightError(
+        'bad-argument',
+        `token id ${wrong} is outside the vocabulary of ${model.path}: ids go from 0 to ${config.vocab - 1}`,
+      );
+  };
+
+  /** Runs the prompt from `start`; the last pass makes logits and, if asked, chooses. */
+  async function prefill(ids: readonly number[], start: number, choice: Choice, options: GenerateOptions, sampling: CompleteSampling) {
+    const body = await prefillProgram(undefined);
+    const ending = await prefillProgram(choice);
+    for (let position = start; position < ids.length; ) {
+      options.signal?.throwIfAborted();
+      const columns = Math.min(chunk, ids.length - position);
+      const last = position + columns === ids.length;
+      queue.writeBuffer(own('tokens'), 0, Uint32Array.from(ids.slice(position, position + columns)));
+      writeState(position, columns, columns - 1, sampling);
+      const readback = readbacks[0];
+      assert(readback, 'there is a readback buffer');
+      const wanted = last && choice !== 'none' ? { buffer: readback, position: position + columns } : undefined;
+      submit(last ? ending : body, columns, wanted);
+      position += columns;
+      if (!last) await device.settle(); // one pass at a time: short submits, and an abort is heard between them
+      history = ids.slice(0, position);
+      options.onPrefill?.(position - start, ids.length - start);
+    }
+  }
+
+  const readLogits = async () => {
+    const bytes = await device.read(own('logits'), 0, config.vocab * 4);
+    return new Float32Array(bytes.buffer, bytes.byteOffset, config.vocab);
+  };
+
+  async function* generate(ids: readonly number[], options: GenerateOptions = {}): AsyncGenerator<number, void, void> {
+    if (closed) throw new FirstlightError('bad-argument', 'the session is closed: create another one');
+    if (busy)
+      throw new FirstlightError('bad-argument', 'the session is already generating: wait, abort it, or use another session');
+    checkIds(ids);
+    if (ids.length >= context)
+      throw new FirstlightError(
+        'context-full',
+        `the prompt has ${ids.length} tokens and the context ${context} positions: shorten the prompt` +
+          (context < config.context ? ` or ask for a larger context (up to ${config.context})` : ''),
+      );
+    const sampling = completeSampling(options);
+    const choice = chooseChoice(sampling);
+    const maxTokens = Math.min(options.maxTokens ?? Number.POSITIVE_INFINITY, context - ids.length);
+    if (maxTokens <= 0) return;
+    busy = true;
+    try {
+      const decode = await decodeProgram(choice);
+      // the last id is always computed again: its logits are wanted
+      let reused = 0;
+      while (reused < ids.length - 1 && history[reused] === ids[reused]) reused++;
+      history = history.slice(0, reused);
+      const startMs = performance.now();
+      await prefill(ids, reused, choice, options, sampling);
+
+      let firstMs = 0;
+      let tokens = 0;
+      let expectedMs = 0;
+      let lastMs = performance.now();
+      const arrived = (id: number): boolean => {
+        const nowMs = performance.now();
+        if (tokens === 0) firstMs = nowMs;
+        else expectedMs = expectedMs === 0 ? nowMs - lastMs : 0.8 * expectedMs + 0.2 * (nowMs - lastMs);
+        lastMs = nowMs;
+        tokens++;
+        stats = {
+          promptTokens: ids.length,
+          reusedTokens: reused,
+          prefillMs: firstMs - startMs,
+          tokens,
+          decodeMs: nowMs - firstMs,
+        };
+        return tokens >= maxTokens || (options.stopIds?.has(id) ?? false);
+      };
+
+      if (choice === 'none') {
+        for (let position = ids.length; ; position++) {
+          const id = sampleOnCpu(await readLogits(), sampling, position);
+          const done = arrived(id);
+          yield id;
+          if (done) return;
+          options.signal?.throwIfAborted();
+          queue.writeBuffer(own('tokens'), 0, Uint32Array.of(id));
+          writeState(position, 1, 0, sampling);
+          submit(decode, 1);
+          history.push(id);
+        }
+      }
+
+      // Tokens are fed back on the GPU; submits run ahead of what has been read.
+      let ahead = 0; // passes submitted after the prompt
+      let previous: number | undefined;
+      for (let read = 0; ; read++) {
+        while (ahead < read + IN_FLIGHT - 1 && ahead + 1 < maxTokens) {
+          ahead++;
+          const buffer = readbacks[ahead % IN_FLIGHT];
+          assert(buffer, 'the ring has a buffer for every token in flight');
+          submit(decode, 1, { buffer, position: ids.length + ahead });
+        }
+        const buffer = readbacks[read % IN_FLIGHT];
+        assert(buffer, 'the ring has a buffer for every token in flight');
+        const bytes = await mapLate(device, buffer, 4, expectedMs - (performance.now() - lastMs));
+        const id = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+        if (previous !== undefined) history.push(previous); // it has been fed to the pass that made this one
+        previous = id;
+        const done = arrived(id);
+        yield id;
+        if (done) return;
+        options.signal?.throwIfAborted();
+      }
+    } finally {
+      busy = false;
+    }
+  }
+  async function* logits(ids: readonly number[], { signal }: { readonly signal?: AbortSignal | undefined } = {}) {
+    checkIds(ids);
+    if (ids.length > context)
+      throw new FirstlightError(
+        'context-full',
+        `${ids.length} ids do not fit the context of ${context} positions: give fewer or ask for a larger context`,
+      );
+    history = [];
+    const body = await prefillProgram(undefined);
+    const output = await program('output', () => planOutput(plan));
+    for (let position = 0; position < ids.length; ) {
+      signal?.throwIfAborted();
+      const columns = Math.min(chunk, ids.length - position);
+      queue.writeBuffer(own('tokens'), 0, Uint32Array.from(ids.slice(position, position + columns)));
+      writeState(position, columns, 0);
+      submit(body, columns);
+      for (let last = 0; last < columns; last++) {
+        writeState(position, columns, last);
+        submit(output, columns);
+        yield await readLogits();
+      }
+      position += columns;
+      history = ids.slice(0, position);
+    }
+  }
+
+  return {
+    model,
+    context,
+    get history() {
+      return history;
+    },
+    get stats() {
+      return stats;
+    },
+    generate,
+    logits,
+    rewind(position) {
+      history = history.slice(0, position);
+    },
+    async inspect(name) {
+      const buffer = buffers.get(name);
+      assert(buffer, `the session has no buffer ${name}`);
+      const bytes = await device.read(buffer, 0, buffer.size);
+      return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+    },
+    close,
+  };
+}

@@ -1,0 +1,146 @@
+/** Text to token ids and back, for the two kinds of BPE vocabulary that Llama's family uses. */
+import type { Vocab } from '../loaders/types.ts';
+import { createByteAlphabet, createPieceEncoder, isByteToken, wordsStandApart } from './piece-encoder.ts';
+import { createAddedFinder, createNormalizer, cut } from './pre-tokenize.ts';
+
+export interface Tokenizer {
+  readonly vocabSize: number;
+  readonly bos: number | undefined;
+  /** Ids that end an answer. */
+  readonly eos: readonly number[];
+  /** The model was trained with `bos` before the text. */
+  readonly addBos: boolean;
+  /** Texts of the control tokens. */
+  readonly specialTexts: readonly string[];
+  encode(text: string, options?: EncodeOptions): number[];
+  /** The ids' text; bytes that are no UTF-8 become U+FFFD, ids outside the vocabulary are left out. */
+  decode(ids: readonly number[], options?: DecodeOptions): string;
+  /** Decodes ids one by one; what `push` and `end` return, joined, is what `decode` would give for all. */
+  decoder(options?: DecodeOptions): Decoder;
+  /** The bytes that a token stands for; those of its name for a control token; none for an id outside the vocabulary. */
+  bytes(id: number): Uint8Array;
+  isSpecial(id: number): boolean;
+}
+
+export interface EncodeOptions {
+  /** Control tokens written out in the text become those tokens. Defaults to true; false for text of a user. */
+  readonly special?: boolean;
+  /** Puts the BOS token first. Defaults to what the model was trained with, unless the text brings its own. */
+  readonly bos?: boolean;
+  /**
+   * Offsets in the text, ascending, across which no added token is recognised; with these a text can have
+   * trustworthy parts and others (engine/chat-template.ts). Defaults to none.
+   */
+  readonly barriers?: readonly number[];
+}
+
+export interface DecodeOptions {
+  /** Shows control tokens by name. Defaults to false. */
+  readonly special?: boolean;
+  /** The ids go on after others, so a space at their start belongs to the text. Defaults to false. */
+  readonly continued?: boolean;
+}
+
+export interface Decoder {
+  /** The text that this id completes, '' while a character is still incomplete. */
+  push(id: number): string;
+  /** What is left of an incomplete character, as U+FFFD. */
+  end(): string;
+}
+
+const WORD = '\\u2581*[^\\u2581]+|\\u2581+';
+const EMPTY = new Uint8Array(0);
+
+/** @param vocab as the readers of loaders/vocab.ts give it: ids and lengths are trusted here */
+export function createTokenizer(vocab: Vocab): Tokenizer {
+  const special = new Set(vocab.added.filter((token) => token.special).map((token) => token.id));
+  const alphabet = vocab.kind === 'bytes' ? createByteAlphabet() : undefined;
+  const encodePiece = createPieceEncoder(vocab, alphabet);
+  const normalize = createNormalizer(vocab.normalizers);
+  const splits = [...vocab.splits, ...(wordsStandApart(vocab) ? [WORD] : [])].map((split) => new RegExp(split, 'gu'));
+  const findAll = createAddedFinder(vocab.added);
+  const findHarmless = createAddedFinder(vocab.added.filter((token) => !token.special));
+  const bytesById: (Uint8Array | undefined)[] = new Array(vocab.tokens.length);
+
+  function encodeStretch(stretch: string, atStart: boolean, ids: number[]): void {
+    let pieces = [normalize(stretch, atStart)];
+    for (const split of splits) pieces = pieces.flatMap((piece) => cut(piece, split));
+    for (const piece of pieces) for (const id of encodePiece(piece)) ids.push(id);
+  }
+
+  function encode(text: string, options: EncodeOptions = {}): number[] {
+    const find = options.special === false ? findHarmless : findAll;
+    const ids: number[] = [];
+    let stretch = '';
+    let end = 0; // of what was read so far, in text
+    const flush = () => {
+      if (stretch !== '') encodeStretch(stretch, end === stretch.length, ids);
+      stretch = '';
+    };
+    for (const barrier of [...(options.barriers ?? []), text.length]) {
+      for (const part of find(text.slice(end, barrier))) {
+        if (typeof part.token === 'number') {
+          flush();
+          ids.push(part.token);
+        } else stretch += part.text;
+        end += part.text.length;
+      }
+    }
+    flush();
+    const { bos } = vocab;
+    if (bos !== undefined && (options.bos ?? (vocab.addBos && ids[0] !== bos))) ids.unshift(bos);
+    return ids;
+  }
+
+  function bytes(id: number): Uint8Array {
+    const token = vocab.tokens[id];
+    if (token === undefined) return EMPTY;
+    bytesById[id] ??= bytesOfToken(token, id);
+    return bytesById[id]!;
+  }
+
+  const addedIds = new Set(vocab.added.map((token) => token.id));
+  function bytesOfToken(token: string, id: number): Uint8Array {
+    if (alphabet !== undefined) {
+      const codes = addedIds.has(id) ? [] : Array.from(token, (character) => alphabet.byteOf.get(character));
+      return codes.length > 0 && codes.every((code) => code !== undefined)
+        ? Uint8Array.from(codes)
+        : Buffer.from(token);
+    }
+    if (vocab.byteFallback && isByteToken(token)) return Uint8Array.of(Number.parseInt(token.slice(3, 5), 16));
+    return Buffer.from(token.replaceAll('\u2581', ' '));
+  }
+
+  function decoder(options: DecodeOptions = {}): Decoder {
+    const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+    let strip = vocab.stripSpacePrefix && options.continued !== true;
+    return {
+      push(id) {
+        let shown = special.has(id) && options.special !== true ? EMPTY : bytes(id);
+        if (shown.length === 0) return '';
+        if (strip && shown[0] === 0x20) shown = shown.subarray(1);
+        strip = false;
+        return utf8.decode(shown, { stream: true });
+      },
+      end: () => utf8.decode(),
+    };
+  }
+
+  function decode(ids: readonly number[], options: DecodeOptions = {}): string {
+    const stream = decoder(options);
+    return ids.map((id) => stream.push(id)).join('') + stream.end();
+  }
+
+  return {
+    vocabSize: vocab.tokens.length,
+    bos: vocab.bos,
+    eos: vocab.eos,
+    addBos: vocab.addBos,
+    specialTexts: vocab.added.filter((token) => token.special).map((token) => token.text),
+    encode,
+    decode,
+    decoder,
+    bytes,
+    isSpecial: (id) => special.has(id),
+  };
+}

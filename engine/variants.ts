@@ -1,0 +1,90 @@
+/** Which variant of a kernel suits a device and a shape, before anything has been measured. */
+import type { Traits } from '../devices/types.ts';
+import { type Format, isQuantised, roundUp } from '../quant/layout.ts';
+import type { ShaderName, Spec } from '../shaders/specialise.ts';
+
+/**
+ * The arithmetic inside a block of 32 products; sums across blocks are always f32.
+ * `i8`: int8 activations, whole numbers. `mix`: f16 activations, f32 sums. `f32`: exact and portable.
+ */
+export type Arithmetic = 'i8' | 'mix' | 'f32';
+
+export interface Variant {
+  readonly kernel: ShaderName;
+  readonly spec: Spec;
+}
+
+/** What a caller may force, for tests and measurements. */
+export interface Preferences {
+  /** Default: i8 where the device has packed dot products, else f32. `f32` is what `--exact` means. */
+  readonly arithmetic?: Arithmetic | undefined;
+  /** Default: `lanes` on GPUs with subgroups of a known size, else `rows`. */
+  readonly gemv?: 'rows' | 'lanes' | undefined;
+}
+
+/** The arithmetic for products with weights of these formats (all of one matrix, which shares its input). */
+export function chooseArithmetic(traits: Traits, formats: readonly Format[], wanted: Arithmetic | undefined): Arithmetic {
+  if (!formats.every(isQuantised)) return 'f32';
+  if (wanted === 'mix') return traits.f16 ? 'mix' : 'f32';
+  return wanted ?? (traits.packedDot ? 'i8' : 'f32');
+}
+
+/** The subgroup size that kernels are compiled for, or undefined when it cannot be known beforehand. */
+export function chooseSubgroup(traits: Traits): { readonly size: number; readonly fixed: boolean } | undefined {
+  if (!traits.subgroups) return undefined;
+  const { min, max } = traits.subgroups;
+  if (min === max) return { size: min, fixed: false };
+  if (!traits.subgroupSizeControl) return undefined;
+  const wanted = traits.vendor === 'amd' ? 64 : 32; // measured on RDNA 2's compiler: fewer instructions per weight at 64
+  return { size: Math.min(Math.max(wanted, min), max), fixed: true };
+}
+
+/** Matrix-vector product of `rows` output rows (padded), `tile` rows to a workgroup, for `columns` columns at once. */
+export function chooseGemv(
+  traits: Traits,
+  rows: number,
+  blocks: number,
+  tile: 32 | 64,
+  columns: number,
+  preferences: Preferences,
+): Variant {
+  const subgroup = chooseSubgroup(traits);
+  const wanted = preferences.gemv ?? (traits.software ? 'rows' : 'lanes');
+  if (wanted === 'rows' || !subgroup || subgroup.size < 4)
+    return { kernel: 'gemv-rows', spec: { TILE: tile, COLS: columns } };
+  const { size, fixed } = subgroup;
+  // four rows a subgroup (a quad of scales), eight where subgroups are wide; few output rows: split each between subgroups
+  const rowsEach = size >= 64 ? 8 : 4;
+  const threads = (tile / rowsEach) * size;
+  const split = rows <= 8192 && blocks >= 4 * size && 2 * threads <= traits.limits.maxWorkgroupThreads ? 2 : 1;
+  return {
+    kernel: 'gemv-lanes',
+    spec: {
+      TILE: tile,
+      COLS: columns,
+      SG: size,
+      THREADS: threads * split,
+      K_SPLIT: split,
+      SIZE: fixed ? 'fixed' : 'given',
+    },
+  };
+}
+
+/** How attention is cut: lanes that share a key, threads in a workgroup. */
+export function chooseAttention(traits: Traits, headDim: number): Spec {
+  const subgroup = chooseSubgroup(traits);
+  const chunks = roundUp(headDim, 8) / 8;
+  const most = Math.min(subgroup?.size ?? traits.subgroups?.min ?? 1, 16);
+  let lanes = 1;
+  while (lanes * 2 <= most && lanes < chunks) lanes *= 2;
+  const threads = traits.software ? Math.max(32, lanes * 4) : 256;
+  return { LANES: lanes, SHARE: lanes === 1 ? 'none' : 'lanes', THREADS: Math.min(threads, traits.limits.maxWorkgroupThreads) };
+}
+
+/**
+ * Columns (tokens) that one workgroup handles in a pass of several. CPU drivers win nothing by it and would have to compile
+ * a second set of kernels.
+ */
+export function chooseColumns(traits: Traits): 1 | 4 {
+  return traits.software ? 1 : 4;
+}

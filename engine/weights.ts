@@ -1,0 +1,187 @@
+/**
+ * Which matrices a model has on the device, and from which tensors of the checkpoint each comes. Pure data: plan, memory
+ * estimate and loader all read it.
+ */
+import type { Checkpoint, LlamaConfig, TensorInfo } from '../loaders/types.ts';
+import { nativeFormat } from '../quant/pack.ts';
+import { type Format, packedBytes, ROW_BLOCK, roundUp } from '../quant/layout.ts';
+import { assert } from '../quant/errors.ts';
+
+/** Rows that come from one tensor. In the matrix they start at a multiple of 32 and are padded to one. */
+export interface Section {
+  readonly tensor: TensorInfo;
+  readonly firstRow: number;
+  readonly rows: number;
+  /** Turn half-split RoPE pairs of each head of this many rows into interleaved ones; 0 = leave the order. */
+  readonly interleaveHead: number;
+}
+
+/** A run of a matrix's rows that lies in one pair of buffers: one format, below the device's binding limit. */
+export interface Part {
+  /** `layers.0.qkv` or, when there are several, `layers.0.qkv/1`; buffers are `<name>.codes` and `<name>.scales`. */
+  readonly name: string;
+  readonly format: Format;
+  readonly firstRow: number;
+  /** Multiple of 32 (of 64 for gate and up). */
+  readonly rows: number;
+}
+
+export interface Matrix {
+  readonly name: string;
+  readonly cols: number;
+  /** All sections one after another, or, for gate and up, two sections alternating every 32 rows. */
+  readonly sections: readonly Section[];
+  readonly alternate: boolean;
+  readonly parts: readonly Part[];
+}
+
+/** A vector in f32, padded with zeros to a multiple of 32 within each section. */
+export interface Vector {
+  readonly name: string;
+  readonly sections: readonly Section[];
+}
+
+export interface Weights {
+  readonly matrices: ReadonlyMap<string, Matrix>;
+  readonly vectors: ReadonlyMap<string, Vector>;
+}
+
+export type WeightsOption = 'native' | Format;
+
+/** Float checkpoints above this many parameters are quantised to 4 bits on the way in unless the caller says otherwise. */
+export const QUANTISE_ABOVE_PARAMETERS = 100e6;
+
+/** Parameters of all tensors. */
+export function countParameters(checkpoint: Pick<Checkpoint, 'tensors'>): number {
+  let count = 0;
+  for (const { rows, cols } of checkpoint.tensors.values()) count += rows * cols;
+  return count;
+}
+
+/** What `--weights` means when it is not given: native, or q4 for large float checkpoints. */
+export function defaultWeights(checkpoint: Pick<Checkpoint, 'tensors'>): WeightsOption {
+  const float = [...checkpoint.tensors.values()].some(
+    (tensor) => tensor.rows > 1 && /^(F32|F16|BF16)$/.test(tensor.type) && tensor.name.includes('layers.'),
+  );
+  return float && countParameters(checkpoint) > QUANTISE_ABOVE_PARAMETERS ? 'q4' : 'native';
+}
+
+/**
+ * Lays out all weights of a model. `maxBindingBytes` is the device's largest binding: longer matrices are split by rows.
+ */
+export function describeWeights(
+  checkpoint: Pick<Checkpoint, 'config' | 'tensors'>,
+  option: WeightsOption,
+  maxBindingBytes: number,
+): Weights {
+  const { config, tensors } = checkpoint;
+  const matrices = new Map<string, Matrix>();
+  const vectors = new Map<string, Vector>();
+  const tensor = (name: string) => {
+    const info = tensors.get(name);
+    assert(info, `${name} is missing though the loader has checked the tensors`);
+    return info;
+  };
+  const formatOf = (info: TensorInfo) => (option === 'native' ? nativeFormat(info.type) : option);
+
+  const add = (name: string, names: readonly string[], alternate: boolean, interleaveHead = 0) => {
+    const sections: Section[] = [];
+    let firstRow = 0;
+    for (const [i, tensorName] of names.entries()) {
+      const info = tensor(tensorName);
+      // of q, k, v only q and k are turned
+      sections.push({ tensor: info, firstRow, rows: info.rows, interleaveHead: i < 2 ? interleaveHead : 0 });
+      firstRow += roundUp(info.rows, ROW_BLOCK);
+    }
+    const first = sections[0];
+    assert(first, 'a matrix has sections');
+    const parts = alternate
+      ? splitRows(name, firstRow, 2 * ROW_BLOCK, first.tensor.cols, widest(sections.map((s) => formatOf(s.tensor))), 0)
+      : joinSections(sections).flatMap(({ format, start, rows }) =>
+          splitRows(name, rows, ROW_BLOCK, first.tensor.cols, format, start),
+        );
+    matrices.set(name, {
+      name,
+      cols: first.tensor.cols,
+      sections,
+      alternate,
+      parts: parts.length === 1 ? parts : parts.map((part, i) => ({ ...part, name: `${name}/${i}` })),
+    });
+  };
+  const joinSections = (sections: readonly Section[]) => {
+    const runs: { format: Format; start: number; rows: number }[] = [];
+    for (const section of sections) {
+      const format = formatOf(section.tensor);
+      const rows = roundUp(section.rows, ROW_BLOCK);
+      const last = runs.at(-1);
+      if (last?.format === format) last.rows += rows;
+      else runs.push({ format, start: section.firstRow, rows });
+    }
+    return runs;
+  };
+  const splitRows = (name: string, rows: number, unit: number, cols: number, format: Format, start: number): Part[] => {
+    const most = Math.floor(maxBindingBytes / packedBytes(format, unit, cols).codes) * unit;
+    assert(most > 0, `one block of rows of ${name} fits a binding`);
+    const parts: Part[] = [];
+    for (let first = 0; first < rows; first += most)
+      parts.push({ name, format, firstRow: start + first, rows: Math.min(most, rows - first) });
+    return parts;
+  };
+  const addVector = (name: string, names: readonly string[], interleaveHead = 0) => {
+    let firstRow = 0;
+    const sections = names.map((tensorName, i) => {
+      const info = tensor(tensorName);
+      const section = { tensor: info, firstRow, rows: info.cols, interleaveHead: i < 2 ? interleaveHead : 0 };
+      firstRow += roundUp(info.cols, ROW_BLOCK);
+      return section;
+    });
+    vectors.set(name, { name, sections });
+  };
+
+  const interleave = config.ropePairs === 'half' ? config.headDim : 0;
+  add('embed', ['model.embed_tokens.weight'], false);
+  for (let layer = 0; layer < config.layers; layer++) {
+    const from = `model.layers.${layer}`;
+    const to = `layers.${layer}`;
+    const qkv = ['q', 'k', 'v'].map((letter) => `${from}.self_attn.${letter}_proj`);
+    addVector(`${to}.attentionGain`, [`${from}.input_layernorm.weight`]);
+    add(`${to}.qkv`, qkv.map((name) => `${name}.weight`), false, interleave);
+    if (config.attentionBias) addVector(`${to}.qkvBias`, qkv.map((name) => `${name}.bias`), interleave);
+    if (config.qkNorm)
+      addVector(`${to}.headGain`, ['q', 'k'].map((letter) => `${from}.self_attn.${letter}_norm.weight`), interleave);
+    add(`${to}.o`, [`${from}.self_attn.o_proj.weight`], false);
+    addVector(`${to}.feedForwardGain`, [`${from}.post_attention_layernorm.weight`]);
+    add(`${to}.gateUp`, [`${from}.mlp.gate_proj.weight`, `${from}.mlp.up_proj.weight`], true);
+    add(`${to}.down`, [`${from}.mlp.down_proj.weight`], false);
+  }
+  addVector('finalGain', ['model.norm.weight']);
+  if (!config.tiedEmbeddings) add('output', ['lm_head.weight'], false);
+  return { matrices, vectors };
+}
+
+/** The matrix that makes logits: the embedding itself when the two are tied. */
+export function outputMatrix(config: LlamaConfig, weights: Weights): Matrix {
+  const matrix = weights.matrices.get(config.tiedEmbeddings ? 'embed' : 'output');
+  assert(matrix, 'every model has an output matrix');
+  return matrix;
+}
+
+/** Rows after padding, over all parts. */
+export function paddedRows(matrix: Matrix): number {
+  return matrix.parts.reduce((sum, part) => sum + part.rows, 0);
+}
+
+/** Elements of a vector after padding. */
+export function vectorLength(vector: Vector): number {
+  return vector.sections.reduce((sum, section) => sum + roundUp(section.rows, ROW_BLOCK), 0);
+}
+
+
+/**
+ * A format that holds all without loss, for matrices whose rows alternate: a quantised weight is an f16 scale times a small
+ * whole number, which only f32 holds exactly, as it does f16 and bf16.
+ */
+function widest(formats: readonly Format[]): Format {
+  const [first = 'f32', ...others] = formats;
+  return others.every((format) => format === first) ? first : 'f32';
+}

@@ -1,0 +1,144 @@
+// Causal attention of one column over the KV cache, softmax done on the way (flash attention). A workgroup takes one kv
+// head (or KV_GROUP of them, so that whole blocks of 32 outputs come out for any head size) with all query heads that
+// share it: K and V are read once. A team of LANES lanes takes every TEAMS-th key; the teams' results meet at the end.
+//! include state-read kv-read-$KV store-$STORE share-$SHARE
+//! param HEAD_DIM u32
+//! param GROUP u32
+//! param KV_GROUP u32
+//! param Q_ROWS u32
+//! param WINDOW u32
+//! param THREADS u32
+
+const CHUNKS = HEAD_STRIDE / 8u;
+const MINE = (CHUNKS + LANES - 1u) / LANES; // chunks of eight elements in each lane
+const TEAMS = THREADS / LANES;
+const OUT = KV_GROUP * GROUP * HEAD_DIM;
+const OUT_BLOCKS = (OUT + 31u) / 32u;
+const LOWEST = -3.0e38;
+
+@group(0) @binding(5) var<storage, read> q: array<f32>; // [column][Q_ROWS padded to 32]
+var<workgroup> team_best: array<f32, TEAMS>;
+var<workgroup> team_total: array<f32, TEAMS>;
+var<workgroup> team_out: array<f32, TEAMS * HEAD_STRIDE>;
+var<workgroup> result: array<f32, OUT_BLOCKS * 32u>;
+
+fn load_q(column: u32, head: u32, chunk: u32) -> Eight {
+  const SCALE = inverseSqrt(f32(HEAD_DIM));
+  var values: array<f32, 8>;
+  let at = column * ((Q_ROWS + 31u) / 32u * 32u) + head * HEAD_DIM;
+  for (var i = 0u; i < 8u; i++) {
+    let dim = chunk * 8u + i;
+    if (dim < HEAD_DIM) {
+      values[i] = q[at + dim] * SCALE;
+    }
+  }
+  return Eight(
+    vec4<f32>(values[0], values[1], values[2], values[3]),
+    vec4<f32>(values[4], values[5], values[6], values[7]),
+  );
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let column = group.y;
+  let position = state.position + column;
+  let team = thread / LANES;
+  let lane = thread % LANES;
+  let first_key = select(0u, position + 1u - min(WINDOW, position + 1u), WINDOW > 0u);
+
+  for (var i = thread; i < OUT_BLOCKS * 32u; i += THREADS) {
+    result[i] = 0.0;
+  }
+  for (var k = 0u; k < KV_GROUP; k++) {
+    let kv_head = group.x * KV_GROUP + k;
+    if (kv_head >= KV_HEADS) {
+      break;
+    }
+    let keys = kv_place(0u, kv_head, 0u);
+    let values = kv_place(1u, kv_head, 0u);
+    var queries: array<Eight, GROUP * MINE>;
+    for (var g = 0u; g < GROUP; g++) {
+      for (var m = 0u; m < MINE; m++) {
+        queries[g * MINE + m] = load_q(column, kv_head * GROUP + g, m * LANES + lane);
+      }
+    }
+    var best: array<f32, GROUP>;
+    var total: array<f32, GROUP>;
+    var sums: array<Eight, GROUP * MINE>;
+    for (var g = 0u; g < GROUP; g++) {
+      best[g] = LOWEST;
+    }
+
+    for (var base = first_key; base <= position; base += TEAMS) {
+      let live = base + team <= position;
+      let key = min(base + team, position);
+      var scores: array<f32, GROUP>;
+      for (var m = 0u; m < MINE; m++) {
+        let chunk = min(m * LANES + lane, CHUNKS - 1u); // beyond the head the query is zero
+        let row = load_kv(keys + key * HEAD_STRIDE, chunk);
+        for (var g = 0u; g < GROUP; g++) {
+          let query = queries[g * MINE + m];
+          scores[g] += dot(query.a, row.a) + dot(query.b, row.b);
+        }
+      }
+      var weights: array<f32, GROUP>;
+      var keeps: array<f32, GROUP>;
+      for (var g = 0u; g < GROUP; g++) {
+        let score = select(LOWEST, team_sum(scores[g]), live);
+        let top = max(best[g], score);
+        keeps[g] = exp(best[g] - top);
+        weights[g] = select(0.0, exp(score - top), live);
+        best[g] = top;
+        total[g] = fma(total[g], keeps[g], weights[g]);
+      }
+      for (var m = 0u; m < MINE; m++) {
+        let chunk = min(m * LANES + lane, CHUNKS - 1u);
+        let row = load_kv(values + key * HEAD_STRIDE, chunk);
+        for (var g = 0u; g < GROUP; g++) {
+          let at = g * MINE + m;
+          sums[at].a = fma(vec4<f32>(weights[g]), row.a, sums[at].a * keeps[g]);
+          sums[at].b = fma(vec4<f32>(weights[g]), row.b, sums[at].b * keeps[g]);
+        }
+      }
+    }
+
+    for (var g = 0u; g < GROUP; g++) {
+      workgroupBarrier();
+      if (lane == 0u) {
+        team_best[team] = best[g];
+        team_total[team] = total[g];
+      }
+      for (var m = 0u; m < MINE; m++) {
+        let chunk = m * LANES + lane;
+        if (chunk < CHUNKS) {
+          for (var i = 0u; i < 4u; i++) {
+            team_out[team * HEAD_STRIDE + chunk * 8u + i] = sums[g * MINE + m].a[i];
+            team_out[team * HEAD_STRIDE + chunk * 8u + 4u + i] = sums[g * MINE + m].b[i];
+          }
+        }
+      }
+      workgroupBarrier();
+      var top = LOWEST;
+      for (var t = 0u; t < TEAMS; t++) {
+        top = max(top, team_best[t]);
+      }
+      var whole = 0.0;
+      for (var t = 0u; t < TEAMS; t++) {
+        whole += team_total[t] * exp(team_best[t] - top);
+      }
+      for (var dim = thread; dim < HEAD_DIM; dim += THREADS) {
+        var sum = 0.0;
+        for (var t = 0u; t < TEAMS; t++) {
+          sum += team_out[t * HEAD_STRIDE + dim] * exp(team_best[t] - top);
+        }
+        result[(k * GROUP + g) * HEAD_DIM + dim] = sum / whole;
+      }
+    }
+  }
+
+  for (var b = 0u; b < OUT_BLOCKS; b++) {
+    workgroupBarrier();
+    let block = group.x * OUT_BLOCKS + b;
+    store_block(column, block, thread, result[b * 32u + thread % 32u], 0.0, block < Y_BLOCKS);
+  }
+}

@@ -1,0 +1,13 @@
+// Ends the fused gate and up product: h = silu(gate) * up. The matrix holds 32 gate rows and the same 32 up rows by turns,
+// so one workgroup has both and writes one block of h.
+//! include state-read rows store-$STORE
+
+fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32) {
+  var value = 0.0;
+  if (lane < 32u) {
+    let gate = y_rows[slot * TILE + lane] * factor;
+    let up = y_rows[slot * TILE + 32u + lane] * factor;
+    value = gate / (1.0 + exp(-gate)) * up;
+  }
+  store_block(column, row_block, lane, value, 0.0, true);
+}

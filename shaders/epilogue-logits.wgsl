@@ -1,0 +1,22 @@
+// Ends the output matrix: logits, and the best of every 32 rows for the choice of the next token.
+//! include state-read rows
+//! param VOCAB u32
+@group(0) @binding(5) var<storage, read_write> logits: array<f32>;        // [column][VOCAB padded to 32]
+@group(0) @binding(6) var<storage, read_write> peaks: array<vec2<f32>>;   // [column][block of 32 rows]: best logit, its id as bits
+
+fn epilogue(block: u32, column: u32, slot: u32, lane: u32, factor: f32) {
+  const VOCAB_BLOCKS = (VOCAB + 31u) / 32u;
+  if (lane < 32u) {
+    logits[column * VOCAB_BLOCKS * 32u + block * 32u + lane] = y_rows[slot * TILE + lane] * factor;
+  }
+  if (lane == 0u) {
+    var best = vec2<f32>(y_rows[slot * TILE] * factor, bitcast<f32>(block * 32u));
+    for (var i = 1u; i < 32u && block * 32u + i < VOCAB; i++) {
+      let value = y_rows[slot * TILE + i] * factor;
+      if (value > best.x) {
+        best = vec2<f32>(value, bitcast<f32>(block * 32u + i));
+      }
+    }
+    peaks[column * VOCAB_BLOCKS + block] = best;
+  }
+}

@@ -1,0 +1,18 @@
+// Ends the output and the down projection: adds to the residual stream and leaves g * x in activation blocks, g being
+// the gain of the norm that comes next.
+//! include state-read rows store-$STORE
+@group(0) @binding(5) var<storage, read_write> residual: array<f32>; // [column][Y_BLOCKS * 32]
+@group(0) @binding(6) var<storage, read> gains: array<f32>;          // [Y_BLOCKS * 32]
+
+fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32) {
+  let row = row_block * 32u + lane;
+  var value = 0.0;
+  var gain = 0.0;
+  if (lane < 32u) {
+    let at = column * Y_BLOCKS * 32u + row;
+    gain = gains[row];
+    value = residual[at] + y_rows[slot * TILE + lane];
+    residual[at] = value;
+  }
+  store_block(column, row_block, lane, gain * value, value * value, true);
+}

@@ -1,0 +1,72 @@
+// y = W x for up to COLS columns at once. The lanes of a subgroup share a row's blocks, so that a load instruction reads
+// SG * 16 neighbouring bytes; each subgroup keeps its activations in registers for ROWS rows. K_SPLIT subgroups may share
+// the same rows, for products with too few rows to fill the GPU.
+//! enable subgroups
+//! diagnostic off subgroup_uniformity
+//! include state-read dot-$DOT rows finish size-$SIZE
+//! param BLOCKS u32
+//! param SG u32 4 8 16 32 64
+//! param THREADS u32
+//! param K_SPLIT u32 1 2 4 8
+
+const ROWS = TILE * K_SPLIT * SG / THREADS; // a multiple of 4: whole quads of scales
+const QUADS = ROWS / 4u;
+var<workgroup> partial_rows: array<f32, TILE * COLS * K_SPLIT>; // [K_SPLIT][column][row]
+var<workgroup> partial_squares: array<f32, COLS * K_SPLIT>;     // [K_SPLIT][column]
+
+fn run(group: vec3<u32>, thread: u32, lane: u32) {
+  let subgroup = thread / SG;
+  let part = subgroup % K_SPLIT;
+  let first_row = subgroup / K_SPLIT * ROWS; // within the tile
+  let first = first_column(group.y);
+  let base = group.x * TILE + first_row;
+  var sums: array<vec4<f32>, QUADS * COLS>; // [quad][column]
+  var squares: array<f32, COLS>;
+  for (var block = part * SG + lane; block < BLOCKS; block += SG * K_SPLIT) {
+    var xs: array<X, COLS>;
+    for (var c = 0u; c < COLS; c++) {
+      xs[c] = load_x(first + c, block);
+      squares[c] += xs[c].squares;
+    }
+    for (var quad = 0u; quad < QUADS; quad++) {
+      let scale = quad_scales(base / 4u + quad, block);
+      let w0 = load_w(base + 4u * quad, block);
+      let w1 = load_w(base + 4u * quad + 1u, block);
+      let w2 = load_w(base + 4u * quad + 2u, block);
+      let w3 = load_w(base + 4u * quad + 3u, block);
+      for (var c = 0u; c < COLS; c++) {
+        let dots = vec4<f32>(dot_block(w0, xs[c]), dot_block(w1, xs[c]), dot_block(w2, xs[c]), dot_block(w3, xs[c]));
+        sums[quad * COLS + c] = fma(scale, dots, sums[quad * COLS + c]);
+      }
+    }
+  }
+  for (var c = 0u; c < COLS; c++) {
+    for (var quad = 0u; quad < QUADS; quad++) {
+      let total = subgroupAdd(sums[quad * COLS + c]);
+      if (lane < 4u) {
+        partial_rows[(part * COLS + c) * TILE + first_row + 4u * quad + lane] = total[lane];
+      }
+    }
+    let total_squares = subgroupAdd(squares[c]);
+    if (lane == 0u && first_row == 0u) {
+      partial_squares[part * COLS + c] = total_squares;
+    }
+  }
+  workgroupBarrier();
+  for (var i = thread; i < TILE * COLS; i += THREADS) {
+    var sum = 0.0;
+    for (var k = 0u; k < K_SPLIT; k++) {
+      sum += partial_rows[k * COLS * TILE + i];
+    }
+    y_rows[i] = sum;
+  }
+  if (thread < COLS) {
+    var sum = 0.0;
+    for (var k = 0u; k < K_SPLIT; k++) {
+      sum += partial_squares[k * COLS + thread];
+    }
+    y_squares[thread] = sum;
+  }
+  workgroupBarrier();
+  finish(group.x, first, thread);
+}

@@ -1,0 +1,29 @@
+// y = W x for up to COLS columns at once, one thread a row: no subgroups, one barrier. For devices without subgroups and
+// for CPU drivers, where barriers are dear.
+//! include state-read dot-$DOT rows finish
+//! param BLOCKS u32
+
+@compute @workgroup_size(TILE)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let row = group.x * TILE + lane;
+  let first = first_column(group.y);
+  var sums: array<f32, COLS>;
+  var squares: array<f32, COLS>;
+  // always BLOCKS, but hidden from compilers that would unroll a small model's loop into seconds of compile time
+  let end = min(BLOCKS, state.capacity * BLOCKS);
+  for (var block = 0u; block < end; block++) {
+    let scale = quad_scales(row / 4u, block)[row % 4u];
+    let w = load_w(row, block);
+    for (var c = 0u; c < COLS; c++) {
+      let x = load_x(first + c, block);
+      sums[c] = fma(scale, dot_block(w, x), sums[c]);
+      squares[c] += x.squares;
+    }
+  }
+  for (var c = 0u; c < COLS; c++) {
+    y_rows[c * TILE + lane] = sums[c];
+    y_squares[c] = squares[c]; // the same in all threads
+  }
+  workgroupBarrier();
+  finish(group.x, first, lane);
+}

@@ -1,0 +1,38 @@
+// Writes one activation block for the next product as int8: d = largest / 127, code = round(value / d).
+// Needs no subgroups; store-i8-lanes.wgsl does the same with them.
+//! param Y_BLOCKS u32
+@group(0) @binding(7) var<storage, read_write> y_codes: array<u32>;      // [column][block][8], four int8 a word
+@group(0) @binding(8) var<storage, read_write> y_meta: array<vec4<f32>>; // [column][block]: d, d * sum of codes, sum of squares before the gain
+var<workgroup> block_values: array<vec2<f32>, 32>;                       // value, square
+
+// Called by the whole workgroup; lanes 0..31 bring the values. Another call needs a barrier in between.
+fn store_block(column: u32, block: u32, lane: u32, value: f32, square: f32, live: bool) {
+  if (lane < 32u) {
+    block_values[lane] = vec2<f32>(value, square);
+  }
+  workgroupBarrier();
+  if (!live || lane >= 8u) {
+    return;
+  }
+  var largest = 0.0;
+  for (var i = 0u; i < 32u; i++) {
+    largest = max(largest, abs(block_values[i].x));
+  }
+  let inverse = select(0.0, 127.0 / largest, largest > 0.0);
+  let d = largest * (1.0 / 127.0);
+  let at = column * Y_BLOCKS + block;
+  let four = vec4<f32>(
+    block_values[4u * lane].x,
+    block_values[4u * lane + 1u].x,
+    block_values[4u * lane + 2u].x,
+    block_values[4u * lane + 3u].x,
+  );
+  y_codes[at * 8u + lane] = pack4xI8(vec4<i32>(round(four * inverse)));
+  if (lane == 0u) {
+    var sums = vec2<f32>();
+    for (var i = 0u; i < 32u; i++) {
+      sums += vec2<f32>(round(block_values[i].x * inverse), block_values[i].y);
+    }
+    y_meta[at] = vec4<f32>(d, d * sums.x, sums.y, 0.0);
+  }
+}

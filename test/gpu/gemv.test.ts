@@ -1,0 +1,237 @@
+/** Matrix-vector products of every weight format and arithmetic against doubles, on random and odd shapes. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Device } from '../../devices/types.ts';
+import { type Format, blocksOf, roundUp } from '../../quant/layout.ts';
+import { packRows, unpackRows } from '../../quant/pack.ts';
+import { type BlockForm, readBlocks, writeBlocks } from '../blocks.ts';
+import { deviceTests } from '../device.ts';
+import { createRandom, floats, relativeError, runKernel } from '../kernel.ts';
+
+const test = suite('gemv');
+const check = await deviceTests(test);
+
+const FORMATS: Readonly<Record<string, readonly Format[]>> = {
+  f32: ['f32', 'f16', 'bf16', 'q8', 'q4'],
+  i8: ['q8', 'q4'],
+  mix: ['q8', 'q4'],
+};
+// The inputs are exact in their blocks, so what is left is the order of f32 sums; the f16 pairs of `mix` carry 1024 along.
+const TOLERANCE: Readonly<Record<string, number>> = { f32: 2e-6, i8: 2e-6, mix: 1e-4 };
+
+interface Shape {
+  readonly rows: number;
+  readonly cols: number;
+  readonly columns: number;
+}
+
+/** Spec of the variant under test, or undefined where the device cannot run it. */
+function variants(device: Device, tile: number): { kernel: 'gemv-rows' | 'gemv-lanes'; spec: Record<string, number | string> }[] {
+  const list: ReturnType<typeof variants> = [{ kernel: 'gemv-rows', spec: { TILE: tile } }];
+  const { subgroups, subgroupSizeControl, limits } = device.traits;
+  if (!subgroups) return list;
+  for (const size of [4, 8, 16, 32, 64]) {
+    if (size < subgroups.min || size > subgroups.max) continue;
+    if (subgroups.min !== subgroups.max && !subgroupSizeControl) continue;
+    for (const split of [1, 2]) {
+      const threads = (tile / 4) * size * split;
+      if (threads > limits.maxWorkgroupThreads) continue;
+      const SIZE = subgroups.min === subgroups.max ? 'given' : 'fixed';
+      list.push({ kernel: 'gemv-lanes', spec: { TILE: tile, SG: size, THREADS: threads, K_SPLIT: split, SIZE } });
+    }
+  }
+  return list;
+}
+
+function randomCase(random: ReturnType<typeof createRandom>, { rows, cols, columns }: Shape, format: Format, form: BlockForm) {
+  const weights = Float32Array.from({ length: rows * cols }, () => random.normal() / Math.sqrt(cols));
+  const packed = packRows('F32', new Uint8Array(weights.buffer), rows, cols, format);
+  const seen = unpackRows(packed);
+  // one outlier a column, as real activations have
+  const x = Float32Array.from({ length: columns * cols }, (_, i) => random.normal() * (i % cols === 3 ? 30 : 1));
+  const blocks = writeBlocks(form, x, columns, cols);
+  const truth = new Float64Array(columns * rows);
+  for (let column = 0; column < columns; column++) {
+    for (let row = 0; row < rows; row++) {
+      let sum = 0;
+      for (let i = 0; i < cols; i++) sum += (seen[row * cols + i] as number) * (blocks.values[column * cols + i] as number);
+      truth[column * rows + row] = sum;
+    }
+  }
+  return { packed, blocks, truth, x };
+}
+
+const stateOf = (columns: number, last = 0, position = 0, capacity = 64) =>
+  Uint32Array.from([position, columns, last, capacity, 0, 0, 0, 0, 0, 0, 0, 0]);
+
+const FORM: Readonly<Record<string, BlockForm>> = { f32: 'f32', i8: 'i8', mix: 'f16' };
+
+for (const [arithmetic, formats] of Object.entries(FORMATS)) {
+  for (const format of formats) {
+    check(`${arithmetic} x ${format}: plain product with norm and bias`, async (device) => {
+      if (arithmetic === 'mix' && !device.traits.f16) return;
+      const random = createRandom(format.length * 1000 + arithmetic.length);
+      for (const { kernel, spec } of variants(device, 32)) {
+        for (const COLS of [1, 4]) {
+          const shape = { rows: 1 + random.below(100), cols: 1 + random.below(300), columns: COLS === 1 ? 1 : 1 + random.below(6) };
+          const { rows, cols, columns } = shape;
+          const { packed, blocks, truth, x } = randomCase(random, shape, format, FORM[arithmetic] as BlockForm);
+          const padded = roundUp(rows, 32);
+          const biases = Float32Array.from({ length: padded }, () => random.normal());
+          const { out } = await runKernel(
+            device,
+            kernel,
+            {
+              ...spec,
+              COLS,
+              DOT: `${arithmetic}-${format}`,
+              BLOCKS: blocksOf(cols),
+              FIRST_ROW: 0,
+              LAST: false,
+              NORM: 'rms',
+              HIDDEN: cols,
+              EPSILON: 1e-5,
+              EPILOGUE: 'plain',
+              BIAS: 'add',
+              OUT_ROWS: padded,
+            },
+            {
+              state: stateOf(columns),
+              codes: packed.codes,
+              scales: packed.scales,
+              x_codes: padColumns(blocks.codes, columns, COLS),
+              x_meta: padColumns(blocks.meta, columns, COLS),
+              biases,
+              out: roundUp(columns, COLS) * padded * 4,
+            },
+            [padded / 32, Math.ceil(columns / COLS)],
+          );
+          const got = floats(out as Uint32Array);
+          for (let column = 0; column < columns; column++) {
+            let squares = 0;
+            for (let i = 0; i < cols; i++) squares += (x[column * cols + i] as number) ** 2;
+            const factor = 1 / Math.sqrt(squares / cols + 1e-5);
+            const wanted = Array.from({ length: rows }, (_, row) => (truth[column * rows + row] as number) * factor + (biases[row] as number));
+            const error = relativeError(got.subarray(column * padded, column * padded + rows), wanted);
+            assert.ok(
+              error < (TOLERANCE[arithmetic] as number),
+              `${kernel} ${JSON.stringify(spec)} ${JSON.stringify(shape)} column ${column}: relative error ${error}`,
+            );
+          }
+          for (const value of got.subarray(columns * padded)) assert.is(value, 0, 'columns beyond the pass are not written');
+        }
+      }
+    });
+  }
+}
+
+function padColumns<T extends Uint32Array | Float32Array>(data: T, columns: number, multiple: number): T {
+  const padded = data instanceof Uint32Array ? new Uint32Array((data.length / columns) * roundUp(columns, multiple)) : new Float32Array((data.length / columns) * roundUp(columns, multiple));
+  padded.set(data);
+  return padded as T;
+}
+
+for (const store of ['f32', 'f16', 'i8', 'i8-lanes'] as const) {
+  check(`residual and gate epilogues leave ${store} blocks`, async (device) => {
+    if (store === 'f16' && !device.traits.f16) return;
+    if (store === 'i8-lanes' && (device.traits.subgroups?.min ?? 0) < 32) return;
+    const form = store === 'i8-lanes' ? 'i8' : store;
+    // one int8 step is 1/127 of the block's largest value, so up to half of that of each value; f16 has 11 bits
+    const tolerance = { f32: 3e-6, f16: 6e-4, i8: 2e-2 }[form];
+    const random = createRandom(77);
+    for (const tile of [32, 64] as const) {
+      for (const { kernel, spec } of variants(device, tile)) {
+        const gate = tile === 64;
+        const outputs = 1 + random.below(90);
+        const rows = gate ? 2 * roundUp(outputs, 32) : outputs;
+        const shape = { rows, cols: 40 + random.below(100), columns: 3 };
+        const { packed, blocks, truth } = randomCase(random, shape, 'q4', 'f32');
+        const Y_BLOCKS = blocksOf(outputs);
+        const residual = Float32Array.from({ length: 4 * Y_BLOCKS * 32 }, (_, i) => (i % (Y_BLOCKS * 32) < outputs ? random.normal() : 0));
+        const gains = Float32Array.from({ length: Y_BLOCKS * 32 }, (_, i) => (i < outputs ? random.normal() : 0));
+        const common = { ...spec, COLS: 4, DOT: 'f32-q4', BLOCKS: blocksOf(shape.cols), FIRST_ROW: 0, LAST: false, NORM: 'none', STORE: store, Y_BLOCKS };
+        const result = await runKernel(
+          device,
+          kernel,
+          { ...common, EPILOGUE: gate ? 'gate' : 'residual' },
+          {
+            state: stateOf(3),
+            codes: packed.codes,
+            scales: packed.scales,
+            x_codes: padColumns(blocks.codes, 3, 4),
+            x_meta: padColumns(blocks.meta, 3, 4),
+            residual,
+            gains,
+            y_codes: 4 * Y_BLOCKS * 128,
+            y_meta: 4 * Y_BLOCKS * 16,
+          },
+          [Y_BLOCKS, 1],
+        );
+        const meta = floats(result.y_meta as Uint32Array);
+        const got = readBlocks(form, result.y_codes as Uint32Array, meta, 3, outputs);
+        const wanted = new Float64Array(3 * outputs);
+        for (let column = 0; column < 3; column++) {
+          let squares = 0;
+          for (let i = 0; i < outputs; i++) {
+            const place = column * outputs + i;
+            if (gate) {
+              const at = column * rows + Math.floor(i / 32) * 64 + (i % 32);
+              const g = truth[at] as number;
+              wanted[place] = (g / (1 + Math.exp(-g))) * (truth[at + 32] as number);
+            } else {
+              const x = (residual[column * Y_BLOCKS * 32 + i] as number) + (truth[column * rows + i] as number);
+              squares += x * x;
+              wanted[place] = x * (gains[i] as number);
+              const left = floats(result.residual as Uint32Array)[column * Y_BLOCKS * 32 + i] as number;
+              assert.ok(Math.abs(left - x) < 1e-4, `residual of column ${column}, row ${i}: ${left} is not ${x}`);
+            }
+          }
+          const told = meta.subarray(column * Y_BLOCKS * 4, (column + 1) * Y_BLOCKS * 4);
+          let toldSquares = 0;
+          for (let block = 0; block < Y_BLOCKS; block++) {
+            toldSquares += told[block * 4 + 2] as number;
+            const inBlock = got.subarray(column * outputs + block * 32, Math.min(column * outputs + block * 32 + 32, (column + 1) * outputs));
+            const sum = inBlock.reduce((a, b) => a + b, 0);
+            assert.ok(Math.abs((told[block * 4 + 1] as number) - sum) < 1e-3 * (1 + Math.abs(sum)), 'the sum beside a block is that of its values');
+          }
+          assert.ok(Math.abs(toldSquares - squares) <= 1e-4 * (1 + squares), `sum of squares ${toldSquares} is not ${squares}`);
+        }
+        const error = relativeError(got, wanted);
+        assert.ok(error < tolerance, `${kernel} ${gate ? 'gate' : 'residual'} ${JSON.stringify(spec)}: relative error ${error}`);
+      }
+    }
+  });
+}
+
+check('a part of a matrix writes its own rows; the last column is picked for logits', async (device) => {
+  const random = createRandom(5);
+  const shape = { rows: 70, cols: 96, columns: 3 };
+  const { packed, blocks, truth } = randomCase(random, shape, 'q8', 'f32');
+  const whole = packed.codes.length / 96; // words in a row
+  const FIRST_ROW = 32;
+  const { logits, peaks } = await runKernel(
+    device,
+    'gemv-rows',
+    { TILE: 32, COLS: 1, DOT: 'f32-q8', BLOCKS: 3, FIRST_ROW, LAST: true, NORM: 'none', EPILOGUE: 'logits', VOCAB: 70 },
+    {
+      state: stateOf(3, 2),
+      codes: packed.codes.slice(FIRST_ROW * whole),
+      scales: packed.scales.slice((FIRST_ROW / 4) * 3 * 2),
+      x_codes: blocks.codes,
+      x_meta: blocks.meta,
+      logits: 96 * 4,
+      peaks: 3 * 8,
+    },
+    [2, 1],
+  );
+  const wanted = truth.subarray(2 * 70 + FIRST_ROW, 3 * 70);
+  assert.ok(relativeError(floats(logits as Uint32Array).subarray(FIRST_ROW, 70), wanted) < 2e-6);
+  assert.is(Math.max(...floats(logits as Uint32Array).subarray(0, FIRST_ROW)), 0);
+  for (const block of [1, 2]) {
+    const inBlock = truth.subarray(2 * 70 + block * 32, 2 * 70 + Math.min(70, block * 32 + 32));
+    const best = inBlock.indexOf(Math.max(...inBlock)) + block * 32;
+    assert.is((peaks as Uint32Array)[block * 2 + 1], best);
+  }
+});
+
+test.run();
