@@ -35,8 +35,6 @@ export interface LlamaConfig {
   readonly normEpsilon: number;
   readonly ropeTheta: number;
   readonly ropeScaling: RopeScaling;
-  /** Divides the frequency of each rotated pair, [ropeDim / 2]: a GGUF file's way of saying llama3, with kind 'none'. */
-  readonly ropeFactors?: Float32Array | undefined;
   /** Rotated dimensions at the head's start; headDim unless the model rotates a part only. */
   readonly ropeDim: number;
   /** Divisors of the frequencies, [ropeDim / 2], where a file gives them ready-made (GGUF `rope_freqs.weight`). */
