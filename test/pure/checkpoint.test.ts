@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { zipSync } from 'fflate';
 import { suite } from 'uvu';
@@ -294,6 +295,25 @@ shared('aidreams: safetensors and GGUF hold the same weights, bit for bit', asyn
   await gguf.close();
 });
 
+shared('the tokenizer is read with the files beside it', async () => {
+  const read = (name: string) => readFileSync(sharedPath(`models/aidreams260K/hf/${name}`));
+  const config = { ...configJson(SMALL_LLAMA), eos_token_id: 7 };
+  const files = new Map<string, Uint8Array>([...FILES, ['config.json', Buffer.from(JSON.stringify(config))]]);
+  const vocab = async () => (await openFolder(memoryFolder(files))).vocab();
+  files.set('tokenizer.json', read('tokenizer.json'));
+  assert.is((await vocab())!.tokens.length, 512);
+  assert.equal((await vocab())!.eos, [7], 'from config.json');
+  files.set('generation_config.json', Buffer.from('{"eos_token_id":[2,3]}'));
+  assert.equal((await vocab())!.eos, [2, 3], 'generation_config.json goes first');
+  files.set('tokenizer_config.json', Buffer.from('{"chat_template":"old"}'));
+  assert.is((await vocab())!.chatTemplate, 'old');
+  files.set('chat_template.jinja', Buffer.from('new'));
+  assert.is((await vocab())!.chatTemplate, 'new');
+  const gguf = await openCheckpoint(sharedPath('models/aidreams260K/gguf/aidreams260K-F16.gguf'));
+  assert.is((await gguf.vocab())!.tokens.length, 512);
+  await gguf.close();
+});
+
 shared('the tiny models open with the right configuration', async () => {
   const llama3 = { kind: 'llama3', factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 32 };
   const cases: Record<string, Partial<Record<keyof LlamaConfig, unknown>>> = {
@@ -323,6 +343,6 @@ shared('the tiny models open with the right configuration', async () => {
     await expectError(open, 'unsupported-model', /embed_tokens\.weight \(Q6_K\)/);
   }
 });
-if (!hasSharedData) reportSkipped('checkpoint.test.ts', 3);
+if (!hasSharedData) reportSkipped('checkpoint.test.ts', 4);
 
 test.run();
