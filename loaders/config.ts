@@ -49,7 +49,7 @@ export const NO_ROPE_SCALING: RopeScaling = {
 };
 
 /** Ways of stretching RoPE that we refuse, and why. */
-export const REFUSED_ROPE_SCALING: Readonly<Record<string, string>> = {
+const REFUSED_ROPE_SCALING: Readonly<Record<string, string>> = {
   dynamic: 'its frequencies change with the length of the text',
   yarn: 'it scales the attention too',
   longrope: 'it has two sets of factors, for short and long texts',

@@ -148,9 +148,8 @@ function alignmentOf(metadata: ReadonlyMap<string, GgufValue>, file: string): nu
 /** The list of tensors, whose data must follow each other, each aligned, as GGML writes and demands it. */
 function readTensors(cursor: Cursor, count: number, alignment: number): GgufTensor[] {
   const names = new Set<string>();
-  const listed: Omit<GgufTensor, 'offset'>[] = [];
-  let end = 0; // from the start of the data
-  const starts: number[] = [];
+  const tensors: GgufTensor[] = []; // offsets from the start of the data
+  let end = 0;
   for (let i = 0; i < count; i++) {
     const name = readString(cursor, MAX_NAME_BYTES);
     if (names.has(name)) throw damaged(cursor.file, `has the tensor ${quote(name)} twice`);
@@ -162,11 +161,10 @@ function readTensors(cursor: Cursor, count: number, alignment: number): GgufTens
     if (offset !== start)
       throw damaged(cursor.file, `has tensor ${quote(name)} at ${offset} where ${start} is its place`);
     end = start + bytes;
-    starts.push(start);
-    listed.push({ name, type, shape, bytes });
+    tensors.push({ name, type, shape, offset: start, bytes });
   }
   const dataStart = Math.ceil(cursor.at / alignment) * alignment;
-  return listed.map((tensor, i) => ({ ...tensor, offset: dataStart + starts[i]! }));
+  return tensors.map((tensor) => ({ ...tensor, offset: dataStart + tensor.offset }));
 }
 
 function readShape(cursor: Cursor, name: string): number[] {

@@ -77,9 +77,9 @@ export function selectTensors(
 
 /** Leading ones make no difference: some writers store vectors as [1, length]. */
 function sameShape(shape: Shape, expected: Shape): boolean {
-  const extra = shape.length - expected.length;
-  if (extra < 0 || shape.slice(0, extra).some((length) => length !== 1)) return false;
-  return expected.every((length, i) => shape[extra + i] === length);
+  const ones = Math.max(0, shape.length - expected.length);
+  const padded = [...Array<number>(ones).fill(1), ...expected];
+  return padded.length === shape.length && padded.every((length, i) => shape[i] === length);
 }
 
 function mismatch(file: string, what: string): FirstlightError {

@@ -49,7 +49,7 @@ function largestOf(values: Float32Array, first: number): number {
 }
 
 function codeOf(value: number, inverse: number): number {
-  // Every step rounds to f32 as GGML's arithmetic does; without it about one code in a million differs.
+  // Every step rounds to f32 as GGML's arithmetic does; otherwise codes close to a tie would differ.
   return Math.min(15, Math.fround(Math.fround(value * inverse) + 8.5) | 0);
 }
 

@@ -9,8 +9,8 @@ import { BLOCK } from './layout.ts';
 export const Q8_CODE_BYTES = 32;
 
 /**
- * Turns "round half up" into "round half away from zero" without a branch on the sign, which costs eight times the speed:
- * moves a tie just past itself, while the f32 values next to a tie are 2^-24 away and stay on their side.
+ * Turns "round half up" into "round half away from zero" without a branch on the sign, which no processor predicts:
+ * moves a tie just past itself, while the f32 values next to a tie are 2^-24 away (relative) and stay on their side.
  */
 const AWAY_FROM_ZERO = 1 + 2 ** -40;
 

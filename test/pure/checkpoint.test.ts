@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { zipSync } from 'fflate';
 import { suite } from 'uvu';
@@ -185,6 +186,7 @@ test('tensors must agree with the configuration', async () => {
     ],
     [{ [Q_PROJ]: { shape: [4096] } }, 'bad-file', /is \[4096\] where \[64, 64\]/],
     [{ [Q_PROJ]: { shape: [64, 64, 1] } }, 'bad-file', /is \[64, 64, 1\]/],
+    [{ [Q_PROJ]: { shape: [2, 64, 64], type: 'F16' } }, 'bad-file', /is \[2, 64, 64\]/],
     [
       { [Q_PROJ]: { type: 'I32' } },
       'unsupported-model',
@@ -210,11 +212,33 @@ test('the index must make sense', async () => {
   await expectError(() => open((files) => files.delete(shard)), 'bad-file', /names "model-00001.*not beside it/);
   await expectError(() => open(index({ weight_map: { a: '../secret' } })), 'bad-file', /names "\.\.\/secret"/);
   await expectError(() => open(index({ weight_map: { a: 7 } })), 'bad-file', /names 7/);
-  await expectError(() => open(index({ weight_map: {} })), 'bad-file', /names 0 files/);
+  await expectError(() => open(index({ weight_map: {} })), 'bad-file', /names no files/);
   await expectError(() => open(index([])), 'bad-file', /no weight_map/);
   const twice = (files: Map<string, Uint8Array | string>) =>
     files.set('model-00002-of-00002.safetensors', files.get(shard)!);
   await expectError(() => open(twice), 'bad-file', /as has another shard/);
+});
+
+test('every file that was opened is closed', async () => {
+  const files = sharded();
+  let opened = 0;
+  const counted = (extra: ReadonlyMap<string, string>): Folder => {
+    const memory = memoryFolder(new Map([...files, ...extra].map(([name, content]) => [name, Buffer.from(content)])));
+    const open = async (name: string) => {
+      opened++;
+      const source = await memory.open(name);
+      return { ...source, close: async () => void opened-- };
+    };
+    return { ...memory, open };
+  };
+  const checkpoint = await openFolder(counted(new Map()));
+  assert.is(opened, 2, 'the shards stay open');
+  await checkpoint.close();
+  assert.is(opened, 0);
+  await expectError(() => openFolder(counted(new Map([['config.json', '{']]))), 'bad-file', /JSON/);
+  const broken = new Map([['model-00002-of-00002.safetensors', 'x']]);
+  await expectError(() => openFolder(counted(broken)), 'bad-file', /fewer/);
+  assert.is(opened, 0);
 });
 
 test('a tokenizer that we cannot read is said, not passed over', async () => {
@@ -271,6 +295,25 @@ shared('aidreams: safetensors and GGUF hold the same weights, bit for bit', asyn
   await gguf.close();
 });
 
+shared('the tokenizer is read with the files beside it', async () => {
+  const read = (name: string) => readFileSync(sharedPath(`models/aidreams260K/hf/${name}`));
+  const config = { ...configJson(SMALL_LLAMA), eos_token_id: 7 };
+  const files = new Map<string, Uint8Array>([...FILES, ['config.json', Buffer.from(JSON.stringify(config))]]);
+  const vocab = async () => (await openFolder(memoryFolder(files))).vocab();
+  files.set('tokenizer.json', read('tokenizer.json'));
+  assert.is((await vocab())!.tokens.length, 512);
+  assert.equal((await vocab())!.eos, [7], 'from config.json');
+  files.set('generation_config.json', Buffer.from('{"eos_token_id":[2,3]}'));
+  assert.equal((await vocab())!.eos, [2, 3], 'generation_config.json goes first');
+  files.set('tokenizer_config.json', Buffer.from('{"chat_template":"old"}'));
+  assert.is((await vocab())!.chatTemplate, 'old');
+  files.set('chat_template.jinja', Buffer.from('new'));
+  assert.is((await vocab())!.chatTemplate, 'new');
+  const gguf = await openCheckpoint(sharedPath('models/aidreams260K/gguf/aidreams260K-F16.gguf'));
+  assert.is((await gguf.vocab())!.tokens.length, 512);
+  await gguf.close();
+});
+
 shared('the tiny models open with the right configuration', async () => {
   const llama3 = { kind: 'llama3', factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 32 };
   const cases: Record<string, Partial<Record<keyof LlamaConfig, unknown>>> = {
@@ -300,6 +343,6 @@ shared('the tiny models open with the right configuration', async () => {
     await expectError(open, 'unsupported-model', /embed_tokens\.weight \(Q6_K\)/);
   }
 });
-if (!hasSharedData) reportSkipped('checkpoint.test.ts', 3);
+if (!hasSharedData) reportSkipped('checkpoint.test.ts', 4);
 
 test.run();

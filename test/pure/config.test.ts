@@ -99,6 +99,7 @@ test('sliding windows apply where transformers applies them', () => {
   assert.is(window(qwen2!, {}), undefined);
   assert.is(window(qwen2!, { use_sliding_window: true }), 16);
   assert.is(window(qwen2!, { use_sliding_window: true, max_window_layers: 2 }), undefined);
+  assert.is(window(qwen2!, { use_sliding_window: true, max_window_layers: 1, sliding_window: 128 }), 128);
   assert.throws(() => window(qwen2!, { use_sliding_window: true, max_window_layers: 1 }), /some layers only/);
 });
 
@@ -165,6 +166,11 @@ const SENSELESS: readonly (readonly [title: string, changes: Record<string, unkn
     'llama3 without context',
     { rope_scaling: { ...LLAMA3, rope_type: 'llama3', original_max_position_embeddings: null } },
     /original_max/,
+  ],
+  [
+    'llama3 with context zero',
+    { rope_scaling: { ...LLAMA3, rope_type: 'llama3', original_max_position_embeddings: 0 } },
+    /context 0/,
   ],
   ['llama3 in reverse', { rope_scaling: { ...LLAMA3, rope_type: 'llama3', low_freq_factor: 4 } }, /in no order/],
   ['RoPE as a list', { rope_scaling: [1] }, /rope_scaling is no JSON object/],
@@ -236,6 +242,12 @@ test('GGUF numbers may be given per layer, and as 64 bits', async () => {
   assert.is((await parseGguf(writeGguf(metadata({ [key]: [key, 'u64', 2] }), []))).kvHeads, 2);
   const uneven = writeGguf(metadata({ [key]: [key, 'i32[]', [2, 4]] }), []);
   await expectError(() => parseGguf(uneven), 'unsupported-model', /differs from layer to layer/);
+});
+
+test('GGUF sliding window, where 0 means none', async () => {
+  const key = 'llama.attention.sliding_window';
+  assert.is((await parseGguf(writeGguf(metadata({ [key]: [key, 'u32', 40] }), []))).slidingWindow, 40);
+  assert.is((await parseGguf(writeGguf(metadata({ [key]: [key, 'u32', 0] }), []))).slidingWindow, undefined);
 });
 
 const GGUF_SCALING: readonly (readonly [title: string, entries: readonly GgufEntry[], kind: string, factor: number])[] =

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { readGgufHeader } from '../../loaders/gguf.ts';
+import { openGguf, readGgufHeader } from '../../loaders/gguf.ts';
 import { huggingFaceName } from '../../loaders/gguf-names.ts';
 import { GGML_TYPES } from '../../loaders/gguf-types.ts';
 import { memorySource } from '../../loaders/source.ts';
@@ -134,6 +134,12 @@ const BROKEN: readonly (readonly [title: string, file: () => Uint8Array, message
   ['a name of 64 bytes', () => writeGguf([], [tensor('n'.repeat(64))]), /name of 64 bytes/],
   ['alignment 24', () => writeGguf([], [tensor('t')], { alignment: 24 }), /no power of two/],
   ['alignment as text', () => writeGguf([['general.alignment', 'string', '32']], []), /no power of two/],
+  ['five dimensions', () => writeGguf([], [{ ...tensor('t'), shape: [1, 1, 1, 1, 32] }]), /with 5 dimensions/],
+  [
+    'more elements than numbers can count',
+    () => writeGguf([], [{ ...tensor('t'), shape: [2 ** 30, 2 ** 30] }]),
+    /of shape/,
+  ],
   ['overlapping tensors', () => overlapping(), /tensor "b" at 96 where 128 is its place/],
   ['half a block', () => writeGguf([], [{ ...tensor('t'), type: 'Q8_0', shape: [2, 33] }]), /no whole blocks of Q8_0/],
   [
@@ -157,6 +163,13 @@ function overlapping(): Uint8Array {
 for (const [title, file, message] of BROKEN) {
   test(`refuses ${title}`, () => expectError(() => parse(file()), 'bad-file', message));
 }
+
+test('a file that ends before its tensors do is refused, at the last byte too', async () => {
+  const file = writeGguf([], [tensor('a'), tensor('b')]);
+  const open = async (bytes: Uint8Array) => openGguf(memorySource('test.gguf', bytes), await parse(bytes));
+  assert.is((await open(file)).size, 2);
+  await expectError(() => open(file.slice(0, -1)), 'bad-file', /its tensor b at/);
+});
 
 test('takes a name of 63 bytes', async () => {
   assert.is((await parse(writeGguf([], [tensor('n'.repeat(63))]))).tensors.length, 1);

@@ -3,7 +3,10 @@ import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { zipSync } from 'fflate';
 import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
 import { openCheckpoint } from '../../loaders/checkpoint.ts';
+import { readSmall, zipFolder } from '../../loaders/folder.ts';
+import { memorySource } from '../../loaders/source.ts';
 import { configJson, randomWeights, SMALL_LLAMA, safetensorsFolder } from '../random-model.ts';
 import { expectError } from './expect-error.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -47,9 +50,31 @@ for (const [name, content, message] of NO_MODEL) {
 test('a zip archive that claims more than it can hold is not unpacked', async () => {
   const zip = zipSync({ 'config.json': new Uint8Array(100_000) });
   const directory = Buffer.from(zip.buffer).indexOf(Buffer.from([0x50, 0x4b, 1, 2]));
-  new DataView(zip.buffer).setUint32(directory + 24, 2 ** 29, true);
+  const claim = new DataView(zip.buffer);
+  claim.setUint32(directory + 24, 2 ** 29, true);
   const path = await writeFolder('bombs', new Map([['bomb.zip', zip]]));
   await expectError(() => openCheckpoint(join(path, 'bomb.zip')), 'bad-file', /damaged zip/);
+  claim.setUint32(directory + 24, 2 ** 30 + 1, true);
+  await expectError(() => zipFolder(memorySource('bomb.zip', zip)), 'bad-file', /more than 1 GiB/);
+  const many = zipSync(Object.fromEntries(Array.from({ length: 10_001 }, (_, i) => [`${i}`, new Uint8Array()])));
+  await expectError(() => zipFolder(memorySource('many.zip', many)), 'bad-file', /damaged zip/);
+});
+
+test('files too large for memory are not read', async () => {
+  const huge = {
+    ...memorySource('huge', new Uint8Array()),
+    size: 2 ** 31,
+    read: () => Promise.reject(new Error('read')),
+  };
+  await expectError(() => zipFolder(huge), 'bad-file', /more than 1 GiB/);
+  await expectError(() => readSmall(huge), 'bad-file', /2147483648 bytes/);
+});
+
+test('only what lies beside config.json belongs to a zip archive', async () => {
+  const one = new Uint8Array(1);
+  const zip = zipSync({ 'a/config.json': one, 'a/x.txt': one, 'a/b/y.txt': one, 'c/tokenizer.json': one, z: one });
+  const { names } = await zipFolder(memorySource('m.zip', zip));
+  assert.equal([...names].sort(), ['b/y.txt', 'config.json', 'x.txt']);
 });
 
 test('says what is wrong with a folder', async () => {
@@ -82,6 +107,15 @@ test('says what is wrong with a folder', async () => {
         ['model.safetensors', 'version https://git-lfs'],
       ]),
       /Git LFS/,
+    ],
+    [
+      'two files',
+      new Map([
+        ['config.json', config],
+        ['a.safetensors', ''],
+        ['b.safetensors', ''],
+      ]),
+      /neither model/,
     ],
     ['bad config', new Map([['config.json', '{"a":1,}']]), /config\.json is no valid JSON/],
   ];

@@ -147,6 +147,8 @@ test('blocks of zeros stay zero, tiny and large weights stay finite', () => {
   for (const format of ['q8', 'q4'] as const) {
     const zeros = unpackRows(packRows('F32', new Uint8Array(4 * 64), 2, 32, format));
     assert.ok(zeros.every((value) => value === 0));
+    const { codes } = packRows('F32', new Uint8Array(4 * 64), 2, 32, format);
+    assert.ok(codes.every((word) => word === (format === 'q8' ? 0 : 0x88888888)));
     for (const magnitude of [1e-45, 1e-30, 6e-8, 60000]) {
       const values = randomValues(64, 0.3, seededRandom(3)).map(
         (value) => Math.max(-1, Math.min(1, value)) * magnitude,

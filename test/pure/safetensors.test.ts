@@ -61,6 +61,18 @@ const entry = (dtype: string, shape: string, start: number, end: number) =>
   `{"dtype":"${dtype}","shape":${shape},"data_offsets":[${start},${end}]}`;
 const EIGHT = new Uint8Array(8);
 
+test('refuses a header length that cannot be', async () => {
+  const length = (value: bigint) => {
+    const file = joinSafetensors('{}');
+    new DataView(file.buffer).setBigUint64(0, value, true);
+    return file;
+  };
+  await expectError(() => parse(length(100_000_001n)), 'bad-file', /claims a header of 100000001 bytes/);
+  await expectError(() => parse(length(2n ** 64n - 1n)), 'bad-file', /claims a header/);
+  await expectError(() => parse(length(3n)), 'bad-file', /has 10 bytes, its header alone needs 11/);
+  await expectError(() => parse(new Uint8Array(7)), 'bad-file', /has 7 bytes, fewer than/);
+});
+
 const BROKEN: readonly (readonly [title: string, header: string, data: Uint8Array, message: RegExp])[] = [
   ['a key twice', `{"a":${entry('U8', '[8]', 0, 8)},"a":${entry('U8', '[8]', 0, 8)}}`, EIGHT, /"a\\*" appears twice/],
   [
@@ -125,6 +137,8 @@ test('pairs must fit, and are pairs in our own format only', async () => {
   await expectError(() => open(alone), 'bad-file', /w\.codes without w\.scales/);
   const other = writeSafetensors([codes, { ...scales, shape: [1, 2] }], ours);
   await expectError(() => open(other), 'bad-file', /fitting shapes/);
+  const short = writeSafetensors([codes, { ...scales, shape: [1, 1], bytes: new Uint8Array(2) }], ours);
+  await expectError(() => open(short), 'bad-file', /fitting shapes/);
   const wide = writeSafetensors([codes, { ...scales, type: 'F32', bytes: new Uint8Array(8) }], ours);
   await expectError(() => open(wide), 'bad-file', /types U8 and F16/);
   const both = writeSafetensors([codes, scales, { ...scales, name: 'w' }], ours);
