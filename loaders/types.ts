@@ -35,6 +35,8 @@ export interface LlamaConfig {
   readonly normEpsilon: number;
   readonly ropeTheta: number;
   readonly ropeScaling: RopeScaling;
+  /** Divides the frequency of each rotated pair, [ropeDim / 2]: a GGUF file's way of saying llama3, with kind 'none'. */
+  readonly ropeFactors?: Float32Array | undefined;
   /** Rotated dimensions at the head's start; headDim unless the model rotates a part only. */
   readonly ropeDim: number;
   /** Pairs that RoPE turns: (i, i + headDim/2) in Hugging Face files, (2i, 2i + 1) in GGUF files of architecture llama. */
