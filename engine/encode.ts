@@ -48,8 +48,7 @@ export function recordPass(encoder: GPUCommandEncoder, program: Program, columns
     if (pipeline !== current) pass.setPipeline(pipeline);
     current = pipeline;
     pass.setBindGroup(0, bindGroup);
-    const [x, y] = grid(columns);
-    pass.dispatchWorkgroups(x, y);
+    pass.dispatchWorkgroups(...grid(columns));
   }
   pass.end();
 }

@@ -111,7 +111,7 @@ export async function loadModel(device: Device, checkpoint: Checkpoint, options:
     weightsOption,
     tokenizer,
     chatTemplate: vocab?.chatTemplate,
-    preferences: { arithmetic: options.arithmetic, gemv: options.gemv },
+    preferences: { arithmetic: options.arithmetic, gemv: options.gemv, splits: options.splits },
     kv: options.kv ?? (options.arithmetic === 'f32' ? 'f32' : 'f16'),
     parameters: [...checkpoint.tensors.values()].reduce((sum, { rows, cols }) => sum + rows * cols, 0),
     buffer: (name) => buffers.get(name),

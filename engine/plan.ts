@@ -15,6 +15,7 @@ import {
   chooseGemv,
   chooseSubgroup,
   type Preferences,
+  splitsFor,
 } from './variants.ts';
 import { type Matrix, outputMatrix, paddedRows, vectorLength, type Weights } from './weights.ts';
 
@@ -26,7 +27,7 @@ export interface Step {
   /** Shader variable -> buffer name. */
   readonly buffers: Readonly<Record<string, string>>;
   /** Workgroups for a pass of so many columns (tokens). */
-  readonly grid: (columns: number) => readonly [number, number];
+  readonly grid: (columns: number) => readonly [x: number, y: number, z?: number];
 }
 
 export interface BufferSpec {
@@ -57,14 +58,17 @@ export const RING = 64;
 /** Bytes of the State struct in state.wgsl. */
 export const STATE_BYTES = 48;
 
-/** The steps of one token of decode: five a layer, plus embedding, logits and choice. */
-export function planDecode(options: PlanOptions, choice: Choice): readonly Step[] {
-  return [...planBody(options, 1), ...planOutput(options), ...planChoice(options, choice)];
+/**
+ * The steps of one token of decode: five a layer, plus embedding, logits and choice. With `splits` above 1 attention is cut
+ * between that many workgroups a head, and a sixth step joins their results.
+ */
+export function planDecode(options: PlanOptions, choice: Choice, splits = 1): readonly Step[] {
+  return [...planBody(options, 1, splits), ...planOutput(options), ...planChoice(options, choice)];
 }
 
 /** The steps of a pass over several prompt tokens; the last pass of a prompt also makes logits and chooses. */
 export function planPrefill(options: PlanOptions, choice: Choice | undefined): readonly Step[] {
-  const body = planBody(options, chooseColumns(options.traits));
+  const body = planBody(options, chooseColumns(options.traits), 1);
   return choice === undefined ? body : [...body, ...planOutput(options), ...planChoice(options, choice)];
 }
 
@@ -80,8 +84,8 @@ function kvGroup(config: LlamaConfig): number {
   return config.kvHeads;
 }
 
-function planBody(options: PlanOptions, columnsAtOnce: number): Step[] {
-  const { config, weights, traits, kv } = options;
+function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): Step[] {
+  const { config, weights, kv } = options;
   const { headDim, heads, kvHeads, normEpsilon } = config;
   const queryRows = heads * headDim;
   const kvRows = kvHeads * headDim;
@@ -143,23 +147,7 @@ function planBody(options: PlanOptions, columnsAtOnce: number): Step[] {
       steps.push(...product(`${at}.qkv`, 'x', 'qkv', { ...norm, ...bias, ...headSpec }, buffers));
     }
 
-    const group = kvGroup(config);
-    steps.push({
-      name: `${at}.attention`,
-      kernel: 'attention',
-      spec: {
-        ...chooseAttention(traits, headDim),
-        ...kvSpec,
-        ...store(matrix(`${at}.o`)),
-        HEAD_DIM: headDim,
-        GROUP: heads / kvHeads,
-        KV_GROUP: group,
-        Q_ROWS: queryRows,
-        WINDOW: config.slidingWindow ?? 0,
-      },
-      buffers: { state: 'state', q: 'q', kv: cache, y_codes: 'attention.codes', y_meta: 'attention.meta' },
-      grid: (columns) => [Math.ceil(kvHeads / group), columns],
-    });
+    steps.push(...attentionSteps(options, at, splits));
 
     const residual = { residual: 'residual', y_codes: 'x.codes', y_meta: 'x.meta' };
     const plain = { NORM: 'none' };
@@ -190,6 +178,56 @@ function planBody(options: PlanOptions, columnsAtOnce: number): Step[] {
     );
   }
   return steps;
+}
+
+function attentionSteps(options: PlanOptions, layer: string, splits: number): Step[] {
+  const { config, weights, traits, kv } = options;
+  const follower = weights.matrices.get(`${layer}.o`);
+  assert(follower, `no matrix ${layer}.o`);
+  const group = kvGroup(config);
+  const { THREADS, ...team } = chooseAttention(traits, config.headDim);
+  const heads = {
+    HEAD_DIM: config.headDim,
+    GROUP: config.heads / config.kvHeads,
+    KV_GROUP: group,
+    KV_HEADS: config.kvHeads,
+    HEAD_STRIDE: headStride(config),
+    SPLITS: splits,
+    THREADS,
+  };
+  const store = { STORE: storeFor(options, follower), Y_BLOCKS: blocksOf(follower.cols) };
+  const blocks = { y_codes: 'attention.codes', y_meta: 'attention.meta' };
+  const workgroups = Math.ceil(config.kvHeads / group);
+  const attention: Step = {
+    name: `${layer}.attention`,
+    kernel: 'attention',
+    spec: {
+      ...heads,
+      ...team,
+      KV: kv,
+      Q_ROWS: config.heads * config.headDim,
+      WINDOW: config.slidingWindow ?? 0,
+      ...(splits === 1 ? { OUT: 'whole', ...store } : { OUT: 'partial' }),
+    },
+    buffers: { state: 'state', q: 'q', kv: `${layer}.kv`, ...(splits === 1 ? blocks : { partials: 'partials' }) },
+    grid: (columns) => [workgroups, columns, splits],
+  };
+  if (splits === 1) return [attention];
+  return [
+    attention,
+    {
+      name: `${layer}.combine`,
+      kernel: 'combine',
+      spec: { ...heads, ...store },
+      buffers: { state: 'state', partials: 'partials', ...blocks },
+      grid: (columns) => [workgroups, columns],
+    },
+  ];
+}
+
+/** Parts of a split attention in which decode works at long contexts; 1 when the heads fill the GPU by themselves. */
+export function chooseSplits({ config, traits, preferences }: PlanOptions): number {
+  return preferences.splits ?? splitsFor(traits, Math.ceil(config.kvHeads / kvGroup(config)));
 }
 
 /** The steps from the residual stream of column `state.last` to its logits. */
@@ -307,6 +345,8 @@ export function sessionBuffers(options: PlanOptions): readonly BufferSpec[] {
 
   const queryRows = roundUp(config.heads * config.headDim, BLOCK);
   const kvRows = roundUp(config.kvHeads * config.headDim, BLOCK);
+  const splits = chooseSplits(options);
+  if (splits > 1) add('partials', config.heads * splits * (headStride(config) + 2) * 4, 'activations');
   add('residual', columns * roundUp(config.hidden, BLOCK) * 4, 'activations');
   add('q', columns * queryRows * 4, 'activations');
   if (config.qkNorm) add('raw', columns * (queryRows + 2 * kvRows) * 4, 'activations');

@@ -5,6 +5,7 @@ import { compileSteps, type Program, recordPass } from './encode.ts';
 import type { Model } from './model.ts';
 import {
   type Choice,
+  chooseSplits,
   type PlanOptions,
   planDecode,
   planOutput,
@@ -16,6 +17,7 @@ import {
 } from './plan.ts';
 import { ropeTable } from './rope.ts';
 import { type CompleteSampling, chooseChoice, completeSampling, type Sampling, sampleOnCpu } from './sampler.ts';
+import { SPLIT_FROM_KEYS } from './variants.ts';
 
 export interface SessionOptions {
   /** Positions of the KV cache. Default: the model's own context, at most 4096. */
@@ -132,7 +134,9 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     }
     return compiled;
   };
-  const decodeProgram = (choice: Choice) => program(`decode ${choice}`, () => planDecode(plan, choice));
+  const splits = chooseSplits(plan);
+  const decodeProgram = (choice: Choice, parts = 1) =>
+    program(`decode ${choice} ${parts}`, () => planDecode(plan, choice, parts));
   const prefillProgram = (choice: Choice | undefined) => program(`prefill ${choice}`, () => planPrefill(plan, choice));
 
   let history: number[] = [];
@@ -223,7 +227,9 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     if (maxTokens <= 0) return;
     busy = true;
     try {
-      const decode = await decodeProgram(choice);
+      const [short, long] = await Promise.all([decodeProgram(choice), decodeProgram(choice, splits)]);
+      /** The pass whose token stands at `position`. */
+      const decodeAt = (position: number) => (position < SPLIT_FROM_KEYS ? short : long);
       // the last id is always computed again: its logits are wanted
       let reused = 0;
       while (reused < ids.length - 1 && history[reused] === ids[reused]) reused++;
@@ -260,7 +266,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
           options.signal?.throwIfAborted();
           queue.writeBuffer(own('tokens'), 0, Uint32Array.of(id));
           writeState(position, 1, 0, sampling);
-          submit(decode, 1);
+          submit(decodeAt(position), 1);
           history.push(id);
         }
       }
@@ -273,7 +279,8 @@ export async function createSession(model: Model, options: SessionOptions = {}):
           ahead++;
           const buffer = readbacks[ahead % IN_FLIGHT];
           assert(buffer, 'the ring has a buffer for every token in flight');
-          submit(decode, 1, { buffer, position: ids.length + ahead });
+          const position = ids.length + ahead;
+          submit(decodeAt(position - 1), 1, { buffer, position });
         }
         const buffer = readbacks[read % IN_FLIGHT];
         assert(buffer, 'the ring has a buffer for every token in flight');

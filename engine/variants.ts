@@ -20,6 +20,8 @@ export interface Preferences {
   readonly arithmetic?: Arithmetic | undefined;
   /** Default: `lanes` on GPUs with subgroups of a known size, else `rows`. */
   readonly gemv?: 'rows' | 'lanes' | undefined;
+  /** Parts of attention at long contexts; default by the device. */
+  readonly splits?: number | undefined;
 }
 
 /** The arithmetic for products with weights of these formats (all of one matrix, which shares its input). */
@@ -75,7 +77,10 @@ export function chooseGemv(
 }
 
 /** How attention is cut: lanes that share a key, threads in a workgroup. */
-export function chooseAttention(traits: Traits, headDim: number): Spec {
+export function chooseAttention(
+  traits: Traits,
+  headDim: number,
+): { readonly LANES: number; readonly SHARE: string; readonly THREADS: number } {
   const subgroup = chooseSubgroup(traits);
   const chunks = roundUp(headDim, 8) / 8;
   const most = Math.min(subgroup?.size ?? traits.subgroups?.min ?? 1, 16);
@@ -87,6 +92,21 @@ export function chooseAttention(traits: Traits, headDim: number): Spec {
     SHARE: lanes === 1 ? 'none' : 'lanes',
     THREADS: Math.min(threads, traits.limits.maxWorkgroupThreads),
   };
+}
+
+/** Keys from which on attention is worth splitting. */
+export const SPLIT_FROM_KEYS = 128;
+
+/**
+ * Parts into which attention of so many workgroups is cut: enough to give every compute unit two workgroups. WebGPU does not
+ * tell the number of compute units, so it goes by vendor: large for discrete ones, 8 for the APUs that firstlight is for.
+ */
+export function splitsFor(traits: Traits, workgroups: number): number {
+  if (traits.software) return 1;
+  const wanted = traits.vendor === 'nvidia' ? 264 : 32;
+  let splits = 1;
+  while (splits * workgroups < wanted && splits < 32) splits *= 2;
+  return splits;
 }
 
 /**

@@ -1,10 +1,8 @@
 // Causal attention of one column over the KV cache, softmax done on the way (flash attention). A workgroup takes one kv
 // head (or KV_GROUP of them, so that whole blocks of 32 outputs come out for any head size) with all query heads that
 // share it: K and V are read once. A team of LANES lanes takes every TEAMS-th key; the teams' results meet at the end.
-//! include state-read kv-read-$KV store-$STORE share-$SHARE
-//! param HEAD_DIM u32
-//! param GROUP u32
-//! param KV_GROUP u32
+// Long contexts are split between the workgroups of the grid's third dimension (attention-partial.wgsl, combine.wgsl).
+//! include state-read kv-read-$KV share-$SHARE attention-$OUT
 //! param Q_ROWS u32
 //! param WINDOW u32
 //! param THREADS u32
@@ -12,15 +10,12 @@
 const CHUNKS = HEAD_STRIDE / 8u;
 const MINE = (CHUNKS + LANES - 1u) / LANES; // chunks of eight elements in each lane
 const TEAMS = THREADS / LANES;
-const OUT = KV_GROUP * GROUP * HEAD_DIM;
-const OUT_BLOCKS = (OUT + 31u) / 32u;
 const LOWEST = -1.0e30;
 
 @group(0) @binding(5) var<storage, read> q: array<f32>; // [column][Q_ROWS padded to 32]
 var<workgroup> team_best: array<f32, TEAMS>;
 var<workgroup> team_total: array<f32, TEAMS>;
 var<workgroup> team_out: array<f32, TEAMS * HEAD_STRIDE>;
-var<workgroup> result: array<f32, OUT_BLOCKS * 32u>;
 
 fn load_q(column: u32, head: u32, chunk: u32) -> Eight {
   const SCALE = inverseSqrt(f32(HEAD_DIM));
@@ -39,17 +34,22 @@ fn load_q(column: u32, head: u32, chunk: u32) -> Eight {
 }
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
   let column = group.y;
   let position = state.position + column;
   let team = thread / LANES;
   let lane = thread % LANES;
   let teams = opaque_count(TEAMS);
-  let first_key = select(0u, position + 1u - min(WINDOW, position + 1u), WINDOW > 0u);
+  // this split's keys: [first_key, end_key)
+  let first_seen = select(0u, position + 1u - min(WINDOW, position + 1u), WINDOW > 0u);
+  let share = (position + SPLITS - first_seen) / SPLITS;
+  let first_key = first_seen + group.z * share;
+  let end_key = min(first_key + share, position + 1u);
 
-  for (var i = thread; i < OUT_BLOCKS * 32u; i += THREADS) {
-    result[i] = 0.0;
-  }
+  begin_output(thread);
   for (var k = 0u; k < KV_GROUP; k++) {
     let kv_head = group.x * KV_GROUP + k;
     if (kv_head >= KV_HEADS) {
@@ -70,9 +70,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       best[g] = LOWEST;
     }
 
-    for (var base = first_key; base <= position; base += TEAMS) {
-      let live = base + team <= position;
-      let key = min(base + team, position);
+    for (var base = first_key; base < end_key; base += TEAMS) {
+      let live = base + team < end_key;
+      let key = min(base + team, end_key - 1u);
       var scores = array<f32, GROUP>();
       for (var m = 0u; m < MINE; m++) {
         let chunk = min(m * LANES + lane, CHUNKS - 1u); // beyond the head the query is zero
@@ -132,14 +132,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var t = 0u; t < teams; t++) {
           sum += team_out[t * HEAD_STRIDE + dim] * exp(team_best[t] - top);
         }
-        result[(k * GROUP + g) * HEAD_DIM + dim] = sum / whole;
+        output(column, group.z, k, kv_head, g, dim, sum, top, whole);
       }
     }
   }
-
-  for (var b = 0u; b < OUT_BLOCKS; b++) {
-    workgroupBarrier();
-    let block = group.x * OUT_BLOCKS + b;
-    store_block(column, block, thread, result[b * 32u + thread % 32u], 0.0, block < Y_BLOCKS);
-  }
+  end_output(column, group.x, thread);
 }

@@ -1,0 +1,30 @@
+// Joins the parts of a split attention into activation blocks.
+//! include state-read partials heads
+@group(0) @binding(3) var<storage, read> partials: array<f32>; // see partials.wgsl
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+  let column = group.y;
+  clear_result(thread);
+  workgroupBarrier();
+  for (var i = thread; i < KV_GROUP * GROUP * HEAD_DIM; i += THREADS) {
+    let head = group.x * KV_GROUP * GROUP + i / HEAD_DIM;
+    if (head >= KV_HEADS * GROUP) {
+      continue;
+    }
+    var top = -1.0e30;
+    for (var s = 0u; s < opaque_count(SPLITS); s++) {
+      top = max(top, partials[partial_place(column, head, s) + HEAD_STRIDE]);
+    }
+    var whole = 0.0;
+    var sum = 0.0;
+    for (var s = 0u; s < opaque_count(SPLITS); s++) {
+      let at = partial_place(column, head, s);
+      let weight = partials[at + HEAD_STRIDE + 1u] * exp(partials[at + HEAD_STRIDE] - top);
+      whole += weight;
+      sum = fma(weight, partials[at + i % HEAD_DIM], sum);
+    }
+    result[i] = sum / whole;
+  }
+  store_result(column, group.x, thread);
+}

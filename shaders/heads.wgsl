@@ -1,0 +1,23 @@
+// The heads that a workgroup of attention has, and their outputs gathered into whole blocks of 32.
+//! include store-$STORE
+//! param HEAD_DIM u32
+//! param GROUP u32
+//! param KV_GROUP u32
+//! param THREADS u32
+const OUT_BLOCKS = (KV_GROUP * GROUP * HEAD_DIM + 31u) / 32u;
+var<workgroup> result: array<f32, OUT_BLOCKS * 32u>; // [kv head of this workgroup][query head of it][HEAD_DIM]
+
+fn clear_result(thread: u32) {
+  for (var i = thread; i < OUT_BLOCKS * 32u; i += THREADS) {
+    result[i] = 0.0;
+  }
+}
+
+// Called by the whole workgroup once all results are in.
+fn store_result(column: u32, group: u32, thread: u32) {
+  for (var b = 0u; b < opaque_count(OUT_BLOCKS); b++) {
+    workgroupBarrier();
+    let block = group * OUT_BLOCKS + b;
+    store_block(column, block, thread, result[b * 32u + thread % 32u], 0.0, block < Y_BLOCKS);
+  }
+}
