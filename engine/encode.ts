@@ -1,4 +1,5 @@
 /** Turns a plan into GPU commands. Bind groups are made once; a pass only sets pipelines and dispatches. */
+import type { Timer } from '../devices/timing.ts';
 import type { Device } from '../devices/types.ts';
 import { assert } from '../quant/errors.ts';
 import type { Step } from './plan.ts';
@@ -51,4 +52,16 @@ export function recordPass(encoder: GPUCommandEncoder, program: Program, columns
     pass.dispatchWorkgroups(...grid(columns));
   }
   pass.end();
+}
+
+/** Records one pass with each step timed by itself. */
+export function recordTimedPass(encoder: GPUCommandEncoder, program: Program, columns: number, timer: Timer): void {
+  for (const { name, pipeline, bindGroup, grid } of program.steps) {
+    const pass = timer.pass(encoder, name);
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, bindGroup);
+    pass.dispatchWorkgroups(...grid(columns));
+    pass.end();
+  }
+  timer.resolve(encoder);
 }

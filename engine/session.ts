@@ -1,7 +1,8 @@
 /** One conversation with a model: its KV cache, its position, and the loop that makes tokens. */
+import type { StepTime, Timer } from '../devices/timing.ts';
 import { mapLate } from '../devices/wait.ts';
 import { assert, FirstlightError } from '../quant/errors.ts';
-import { compileSteps, type Program, recordPass } from './encode.ts';
+import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
 import type { Model } from './model.ts';
 import {
   type Choice,
@@ -64,6 +65,8 @@ export interface Session {
   logits(ids: readonly number[], options?: { readonly signal?: AbortSignal | undefined }): AsyncGenerator<Float32Array>;
   /** Forgets everything after `position`. */
   rewind(position: number): void;
+  /** Runs one decode pass behind the history with every step timed; the history stays as it is. */
+  timedPass(timer: Timer): Promise<StepTime[]>;
   /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
   inspect(buffer: string): Promise<Float32Array>;
   close(): Promise<void>;
@@ -336,6 +339,16 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     logits,
     rewind(position) {
       history = history.slice(0, position);
+    },
+    async timedPass(timer) {
+      const position = Math.min(history.length, context - 1);
+      const decode = await decodeProgram('greedy', position < SPLIT_FROM_KEYS ? 1 : splits);
+      queue.writeBuffer(own('tokens'), 0, Uint32Array.of(0));
+      writeState(position, 1, 0);
+      const encoder = device.gpu.createCommandEncoder();
+      recordTimedPass(encoder, decode, 1, timer);
+      queue.submit([encoder.finish()]);
+      return timer.read();
     },
     async inspect(name) {
       const buffer = buffers.get(name);

@@ -1,0 +1,157 @@
+/** Speed measurements with the names and the protocol of llama-bench, and a profile of one pass by step. */
+import { createTimer } from '../devices/timing.ts';
+import { FirstlightError } from '../quant/errors.ts';
+import { packedBytes } from '../quant/layout.ts';
+import type { Model } from './model.ts';
+import { createSession, type Session } from './session.ts';
+
+export interface BenchTest {
+  /** `pp512`, `tg128`, with `@d2048` behind it at a depth. */
+  readonly name: string;
+  readonly kind: 'prefill' | 'decode';
+  readonly tokens: number;
+  /** Positions already in the context when the clock starts. */
+  readonly depth: number;
+}
+
+export interface BenchResult extends BenchTest {
+  /** One for each repetition. */
+  readonly tokensPerSecond: readonly number[];
+  readonly median: number;
+  /** Sample standard deviation, as llama-bench prints behind its mean. */
+  readonly deviation: number;
+}
+
+/** Tests named like llama-bench names them. `depth` 0 is left out of the name. */
+export function benchTest(kind: BenchTest['kind'], tokens: number, depth = 0): BenchTest {
+  const name = `${kind === 'prefill' ? 'pp' : 'tg'}${tokens}${depth > 0 ? `@d${depth}` : ''}`;
+  return { name, kind, tokens, depth };
+}
+
+export interface BenchOptions {
+  /** Default 5. */
+  readonly repetitions?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onResult?: ((result: BenchResult) => void) | undefined;
+}
+
+/** GPUs clock up from idle: this much decoding goes before the first measurement. */
+const WARM_UP_MS = 1500;
+/** A token of every vocabulary that is not special in any common one. */
+const FILLER = 100;
+
+/**
+ * Runs the tests one after another in one session. Prefill is timed from the submission of the prompt to the arrival of the
+ * first chosen token, decode from the first token to the last, always choosing greedily on the GPU.
+ */
+export async function bench(
+  model: Model,
+  tests: readonly BenchTest[],
+  options: BenchOptions = {},
+): Promise<readonly BenchResult[]> {
+  const longest = Math.max(...tests.map((test) => test.depth + test.tokens + 2));
+  if (longest > model.config.context)
+    throw new FirstlightError(
+      'bad-argument',
+      `the tests need ${longest} positions but ${model.path} was made for ${model.config.context}: use a smaller depth`,
+    );
+  const session = await createSession(model, { context: longest });
+  const results: BenchResult[] = [];
+  try {
+    await warmUp(session, options.signal);
+    for (const test of tests) {
+      const tokensPerSecond: number[] = [];
+      for (let i = 0; i < (options.repetitions ?? 5); i++)
+        tokensPerSecond.push(await runTest(session, test, options.signal));
+      const sorted = [...tokensPerSecond].sort((a, b) => a - b);
+      const mean = sorted.reduce((sum, value) => sum + value, 0) / sorted.length;
+      const squares = sorted.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+      const middle = Math.floor(sorted.length / 2);
+      const result = {
+        ...test,
+        tokensPerSecond,
+        median: ((sorted[middle] as number) + (sorted[Math.ceil(sorted.length / 2 - 1)] as number)) / 2,
+        deviation: sorted.length > 1 ? Math.sqrt(squares / (sorted.length - 1)) : 0,
+      };
+      results.push(result);
+      options.onResult?.(result);
+    }
+  } finally {
+    await session.close();
+  }
+  return results;
+}
+
+async function generate(session: Session, ids: readonly number[], maxTokens: number, signal?: AbortSignal) {
+  for await (const _ of session.generate(ids, { temperature: 0, maxTokens, signal }));
+  return session.stats;
+}
+
+async function warmUp(session: Session, signal: AbortSignal | undefined): Promise<void> {
+  const start = performance.now();
+  while (performance.now() - start < WARM_UP_MS)
+    await generate(session, [FILLER], Math.min(16, session.context - 1), signal);
+}
+
+/** Tokens per second of one repetition. */
+async function runTest(session: Session, test: BenchTest, signal: AbortSignal | undefined): Promise<number> {
+  const filled = new Array<number>(test.depth).fill(FILLER);
+  if (test.depth > 0 && session.history.length < test.depth) await generate(session, filled, 1, signal);
+  session.rewind(test.depth);
+  if (test.kind === 'prefill') {
+    const stats = await generate(session, [...filled, ...new Array<number>(test.tokens).fill(FILLER)], 1, signal);
+    return (1000 * test.tokens) / stats.prefillMs;
+  }
+  const stats = await generate(session, [...filled, FILLER], test.tokens + 1, signal);
+  return (1000 * test.tokens) / stats.decodeMs;
+}
+
+export interface ProfileRow {
+  /** The step without its layer: all layers' `qkv` are one row. */
+  readonly name: string;
+  readonly count: number;
+  readonly microseconds: number;
+  /** Weight bytes read, without activations and cache. */
+  readonly bytes: number;
+}
+
+/**
+ * Times every step of one token's pass at the session's end of history, as the median of several passes; undefined when the
+ * device has no timestamps. Steps are timed one by one, so launch gaps between them are not in the figures.
+ */
+export async function profileDecode(session: Session, passes = 9): Promise<readonly ProfileRow[] | undefined> {
+  const { device, weights } = session.model;
+  const timer = createTimer(device, 2048);
+  if (!timer) return undefined;
+  const bytesOf = new Map<string, number>();
+  for (const matrix of weights.matrices.values()) {
+    for (const part of matrix.parts) {
+      const size = packedBytes(part.format, part.rows, matrix.cols);
+      bytesOf.set(part.name, size.codes + size.scales);
+    }
+  }
+  try {
+    const runs: { name: string; microseconds: number }[][] = [];
+    const steps = await session.timedPass(timer); // the first pass warms up
+    for (let i = 0; i < passes; i++) runs.push(await session.timedPass(timer));
+    const rows = new Map<string, { count: number; microseconds: number; bytes: number }>();
+    for (const [i, { name }] of steps.entries()) {
+      const times = runs.map((run) => run[i]?.microseconds ?? 0).sort((a, b) => a - b);
+      const key = name.replace(/^layers\.\d+\./, '').replace(/\/\d+$/, '');
+      const row = rows.get(key) ?? { count: 0, microseconds: 0, bytes: 0 };
+      row.count++;
+      row.microseconds += times[Math.floor(times.length / 2)] as number;
+      row.bytes += key === 'embed' ? 0 : (bytesOf.get(weightName(name, session)) ?? 0);
+      rows.set(key, row);
+    }
+    return [...rows].map(([name, row]) => ({ name, ...row }));
+  } finally {
+    timer.close();
+  }
+}
+
+/** The matrix part that a step reads. */
+function weightName(step: string, session: Session): string {
+  if (!step.startsWith('logits')) return step;
+  return step.replace('logits', session.model.config.tiedEmbeddings ? 'embed' : 'output');
+}
