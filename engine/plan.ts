@@ -15,6 +15,7 @@ import {
   chooseGemv,
   chooseSubgroup,
   type Preferences,
+  type ProductShape,
   splitsFor,
 } from './variants.ts';
 import { type Matrix, outputMatrix, paddedRows, vectorLength, type Weights } from './weights.ts';
@@ -26,6 +27,8 @@ export interface Step {
   readonly spec: Spec;
   /** Shader variable -> buffer name. */
   readonly buffers: Readonly<Record<string, string>>;
+  /** Of a matrix-vector product. */
+  readonly shape?: ProductShape | undefined;
   /** Workgroups for a pass of so many columns (tokens). */
   readonly grid: (columns: number) => readonly [x: number, y: number, z?: number];
 }
@@ -294,14 +297,15 @@ function productSteps(
   const arithmetic = matrixArithmetic(options, matrix);
   const last = spec.EPILOGUE === 'logits';
   return matrix.parts.map((part, index) => {
-    const variant = chooseGemv(options.traits, part.rows, blocks, tile, columnsAtOnce, options.preferences);
+    const shape: ProductShape = { rows: part.rows, blocks, tile, dot: `${arithmetic}-${part.format}` };
+    const variant = chooseGemv(options.traits, shape, columnsAtOnce, options.preferences);
     return {
       name: matrix.parts.length === 1 ? name : `${name}/${index}`,
       kernel: variant.kernel,
       spec: {
         ...spec,
         ...variant.spec,
-        DOT: `${arithmetic}-${part.format}`,
+        DOT: shape.dot,
         BLOCKS: blocks,
         LAST: last,
         FIRST_ROW: part.firstRow,
@@ -313,6 +317,7 @@ function productSteps(
         x_meta: `${input}.meta`,
         ...buffers,
       },
+      shape,
       grid: (columns: number) => [part.rows / tile, last ? 1 : Math.ceil(columns / columnsAtOnce)],
     };
   });

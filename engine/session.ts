@@ -18,13 +18,15 @@ import {
 } from './plan.ts';
 import { ropeTable } from './rope.ts';
 import { type CompleteSampling, chooseChoice, completeSampling, type Sampling, sampleOnCpu } from './sampler.ts';
-import { SPLIT_FROM_KEYS } from './variants.ts';
+import { SPLIT_FROM_KEYS, type Tuning } from './variants.ts';
 
 export interface SessionOptions {
   /** Positions of the KV cache. Default: the model's own context, at most 4096. */
   readonly context?: number | undefined;
   /** Prompt tokens per pass. Default 32. */
   readonly chunk?: number | undefined;
+  /** Measured kernel variants, from tune(). Default none. */
+  readonly tuning?: Tuning | undefined;
 }
 
 export interface GenerateOptions extends Sampling {
@@ -99,7 +101,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     config,
     weights: model.weights,
     traits: device.traits,
-    preferences: model.preferences,
+    preferences: { ...model.preferences, tuning: options.tuning },
     kv: model.kv,
     context,
     chunk,

@@ -22,6 +22,18 @@ export interface Preferences {
   readonly gemv?: 'rows' | 'lanes' | undefined;
   /** Parts of attention at long contexts; default by the device. */
   readonly splits?: number | undefined;
+  /** What has been measured on this device; default nothing. */
+  readonly tuning?: Tuning | undefined;
+}
+
+/** The fastest cut of a matrix-vector product for each shape that has been measured, by `shapeKey`. */
+export type Tuning = Readonly<Record<string, GemvCut>>;
+
+/** How `gemv-lanes` is cut: subgroup size, rows that each subgroup keeps sums for, subgroups that share the same rows. */
+export interface GemvCut {
+  readonly subgroup: number;
+  readonly rowsEach: number;
+  readonly split: number;
 }
 
 /** The arithmetic for products with weights of these formats (all of one matrix, which shares its input). */
@@ -45,33 +57,69 @@ export function chooseSubgroup(traits: Traits): { readonly size: number; readonl
   return { size: Math.min(Math.max(wanted, min), max), fixed: true };
 }
 
-/** Matrix-vector product of `rows` output rows (padded), `tile` rows to a workgroup, for `columns` columns at once. */
-export function chooseGemv(
-  traits: Traits,
-  rows: number,
-  blocks: number,
-  tile: 32 | 64,
-  columns: number,
-  preferences: Preferences,
-): Variant {
+/** A product of `rows` output rows (padded), `tile` of them to a workgroup, over `blocks` blocks of 32 inputs. */
+export interface ProductShape {
+  readonly rows: number;
+  readonly blocks: number;
+  readonly tile: 32 | 64;
+  /** Arithmetic and weight format, e.g. `i8-q4`. */
+  readonly dot: string;
+}
+
+/** Name of a shape in a tuning. */
+export function shapeKey({ rows, blocks, tile, dot }: ProductShape): string {
+  return `${dot} ${rows}x${blocks * 32} by ${tile}`;
+}
+
+/** The kernel for a product of `columns` columns at once: the measured cut, else one that suits devices of this kind. */
+export function chooseGemv(traits: Traits, shape: ProductShape, columns: number, preferences: Preferences): Variant {
   const subgroup = chooseSubgroup(traits);
   const wanted = preferences.gemv ?? (traits.software ? 'rows' : 'lanes');
   if (wanted === 'rows' || !subgroup || subgroup.size < 4)
-    return { kernel: 'gemv-rows', spec: { TILE: tile, COLS: columns } };
-  const { size, fixed } = subgroup;
+    return { kernel: 'gemv-rows', spec: { TILE: shape.tile, COLS: columns } };
+  const tuned = preferences.tuning?.[shapeKey(shape)];
+  if (tuned && listCuts(traits, shape).some((cut) => sameCut(cut, tuned)))
+    return gemvLanes(traits, shape, columns, tuned);
   // four rows a subgroup (a quad of scales), eight where subgroups are wide; few output rows: split each between subgroups
-  const rowsEach = size >= 64 ? 8 : 4;
-  const threads = (tile / rowsEach) * size;
-  const split = rows <= 8192 && blocks >= 4 * size && 2 * threads <= traits.limits.maxWorkgroupThreads ? 2 : 1;
+  const rowsEach = subgroup.size >= 64 ? 8 : 4;
+  const threads = (shape.tile / rowsEach) * subgroup.size;
+  const few = shape.rows <= 8192 && shape.blocks >= 4 * subgroup.size;
+  const split = few && 2 * threads <= traits.limits.maxWorkgroupThreads ? 2 : 1;
+  return gemvLanes(traits, shape, columns, { subgroup: subgroup.size, rowsEach, split });
+}
+
+/** All cuts of `gemv-lanes` that a device can run for a shape and that may be worth measuring, likely ones first. */
+export function listCuts(traits: Traits, { tile, blocks }: ProductShape): readonly GemvCut[] {
+  if (!traits.subgroups) return [];
+  const { min, max } = traits.subgroups;
+  if (min !== max && !traits.subgroupSizeControl) return [];
+  const cuts: GemvCut[] = [];
+  for (const split of [1, 2, 4]) {
+    for (const rowsEach of [4, 8, 16]) {
+      for (const subgroup of [64, 32, 16, 8, 4]) {
+        const threads = (tile / rowsEach) * split * subgroup;
+        const fits = threads >= 32 && threads <= traits.limits.maxWorkgroupThreads && split * subgroup <= 2 * blocks;
+        if (subgroup >= min && subgroup <= max && fits) cuts.push({ subgroup, rowsEach, split });
+      }
+    }
+  }
+  return cuts;
+}
+
+function sameCut(a: GemvCut, b: GemvCut): boolean {
+  return a.subgroup === b.subgroup && a.rowsEach === b.rowsEach && a.split === b.split;
+}
+
+function gemvLanes(traits: Traits, { tile }: ProductShape, columns: number, cut: GemvCut): Variant {
   return {
     kernel: 'gemv-lanes',
     spec: {
       TILE: tile,
       COLS: columns,
-      SG: size,
-      THREADS: threads * split,
-      K_SPLIT: split,
-      SIZE: fixed ? 'fixed' : 'given',
+      SG: cut.subgroup,
+      THREADS: (tile / cut.rowsEach) * cut.split * cut.subgroup,
+      K_SPLIT: cut.split,
+      SIZE: traits.subgroups?.min === traits.subgroups?.max ? 'given' : 'fixed',
     },
   };
 }

@@ -1,0 +1,173 @@
+/**
+ * Measures which cut of the matrix-vector kernel is fastest for each shape of a model on the device at hand. The model's own
+ * layers are read by turns, so that no cache holds a matrix from one run to the next, and a cut only wins after its result
+ * agreed with the portable kernel's.
+ */
+import { createTimer, type Timer } from '../devices/timing.ts';
+import { assert } from '../quant/errors.ts';
+import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
+import type { Model } from './model.ts';
+import { type BufferSpec, type PlanOptions, planDecode, type Step, sessionBuffers } from './plan.ts';
+import { type GemvCut, listCuts, type Preferences, shapeKey, type Tuning } from './variants.ts';
+
+export interface TuneOptions {
+  /** Wall time after which no further candidate is measured. Default 2000. */
+  readonly budgetMs?: number | undefined;
+  readonly onShape?: ((report: ShapeReport) => void) | undefined;
+}
+
+export interface ShapeReport {
+  readonly shape: string;
+  readonly candidates: readonly { readonly cut: GemvCut; readonly microseconds: number; readonly wrong: boolean }[];
+  readonly best: GemvCut | undefined;
+}
+
+const BUDGET_MS = 2000;
+/** Different matrices that one measurement goes through: more than any last-level cache in sum, for real models. */
+const MOST_MATRICES = 12;
+const ROUNDS = 3;
+/** Sums in another order differ by far less; a wrong kernel by far more. */
+const TOLERANCE = 1e-3;
+/** The output by which results are compared, for each epilogue. */
+const OUTPUTS: Readonly<Record<string, string>> = {
+  qkv: 'q',
+  plain: 'raw',
+  residual: 'residual',
+  gate: 'h.meta',
+  logits: 'logits',
+};
+
+/** Tunes all products of a model's decode pass; an empty tuning where the device has no timestamps or no choice. */
+export async function tune(model: Model, options: TuneOptions = {}): Promise<Tuning> {
+  const { device, config, weights } = model;
+  const timer = createTimer(device, 256);
+  if (!timer) return {};
+  const budgetEnd = performance.now() + (options.budgetMs ?? BUDGET_MS);
+  const planFor = (preferences: Preferences): PlanOptions => ({
+    config,
+    weights,
+    traits: device.traits,
+    preferences: { ...model.preferences, ...preferences },
+    kv: model.kv,
+    context: 64,
+    chunk: 1,
+  });
+  const buffers = new Map<string, GPUBuffer>();
+  const tuning: Record<string, GemvCut> = {};
+  try {
+    const list: readonly BufferSpec[] = sessionBuffers(planFor({}));
+    for (const { name, bytes, purpose } of list) buffers.set(name, device.buffer(name, bytes, purpose));
+    const find = (name: string) => buffers.get(name) ?? model.buffer(name);
+    const portable = planDecode(planFor({ gemv: 'rows' }), 'none').filter((step) => step.shape);
+    const groups = new Map<string, Step[]>();
+    for (const step of portable) {
+      assert(step.shape, 'products have shapes');
+      const key = shapeKey(step.shape);
+      groups.set(key, [...(groups.get(key) ?? []), step]);
+    }
+    for (const [key, steps] of groups) {
+      if (performance.now() > budgetEnd) break;
+      const report = await tuneShape(model, timer, key, steps.slice(0, MOST_MATRICES), find, planFor, budgetEnd);
+      if (report.best) tuning[key] = report.best;
+      options.onShape?.(report);
+    }
+    return tuning;
+  } finally {
+    timer.close();
+    for (const buffer of buffers.values()) device.free(buffer);
+    await device.settle();
+  }
+}
+
+async function tuneShape(
+  model: Model,
+  timer: Timer,
+  key: string,
+  portable: readonly Step[],
+  find: (name: string) => GPUBuffer | undefined,
+  planFor: (preferences: Preferences) => PlanOptions,
+  budgetEnd: number,
+): Promise<ShapeReport> {
+  const { device } = model;
+  const shape = portable[0]?.shape;
+  assert(shape, 'a group has a product');
+  const names = new Set(portable.map((step) => step.name));
+  const program = (cut: GemvCut) => {
+    const options = planFor({ gemv: 'lanes', tuning: { [key]: cut } });
+    const steps = planDecode(options, 'none').filter((step) => names.has(step.name));
+    return compileSteps(device, steps, find);
+  };
+  const cuts = listCuts(device.traits, shape);
+  const [reference, ...programs] = await Promise.all([compileSteps(device, portable, find), ...cuts.map(program)]);
+  const truth = await resultOf(model, reference, portable, find);
+
+  const candidates: { cut: GemvCut; microseconds: number; wrong: boolean }[] = [];
+  for (const [i, cut] of cuts.entries()) {
+    if (performance.now() > budgetEnd && candidates.length > 0) break;
+    const candidate = programs[i];
+    assert(candidate, 'every cut has a program');
+    const wrong = !agrees(await resultOf(model, candidate, portable, find), truth);
+    const times: number[] = [];
+    for (let round = 0; round < ROUNDS && !wrong; round++) {
+      const encoder = device.gpu.createCommandEncoder();
+      recordTimedPass(encoder, candidate, 1, timer);
+      device.gpu.queue.submit([encoder.finish()]);
+      const steps = await timer.read();
+      if (round > 0) times.push(...steps.map((step) => step.microseconds)); // the first round loads code and clocks up
+    }
+    times.sort((a, b) => a - b);
+    candidates.push({ cut, wrong, microseconds: times[Math.floor(times.length / 2)] ?? Number.POSITIVE_INFINITY });
+  }
+  const right = candidates.filter(({ wrong }) => !wrong).sort((a, b) => a.microseconds - b.microseconds);
+  return { shape: key, candidates, best: right[0]?.cut };
+}
+
+/** What the first step of a program makes of a fixed input. */
+async function resultOf(
+  model: Model,
+  program: Program,
+  steps: readonly Step[],
+  find: (name: string) => GPUBuffer | undefined,
+): Promise<Float32Array> {
+  const { device } = model;
+  const step = steps[0];
+  const first = program.steps[0];
+  assert(step && first && step.name === first.name, 'both programs start with the same step');
+  const outputName = OUTPUTS[String(step.spec.EPILOGUE)] ?? '';
+  const output = find(outputName);
+  const codes = find(step.buffers.x_codes ?? '');
+  const meta = find(step.buffers.x_meta ?? '');
+  const state = find('state');
+  assert(output && codes && meta && state, `${step.name} has its buffers`);
+  await device.upload(state, 0, Uint32Array.of(0, 1, 0, 64));
+  await device.upload(codes, 0, fixedCodes(codes.size / 4, String(step.spec.DOT)));
+  await device.upload(
+    meta,
+    0,
+    new Float32Array(meta.size / 4).map((_, i) => [0.01, 0.02, 1, 0][i % 4] as number),
+  );
+  await device.upload(output, 0, new Float32Array(output.size / 4));
+  const encoder = device.gpu.createCommandEncoder();
+  recordPass(encoder, { steps: [first] }, 1);
+  device.gpu.queue.submit([encoder.finish()]);
+  const bytes = await device.read(output, 0, output.size);
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+}
+
+/** Input blocks of some pattern: small numbers in the form that the arithmetic reads. */
+function fixedCodes(words: number, dot: string): Uint32Array {
+  if (dot.startsWith('i8'))
+    return Uint32Array.from({ length: words }, (_, i) => Math.imul(i + 1, 0x01030507) & 0x7f7f7f7f);
+  if (dot.startsWith('mix')) return new Uint32Array(words).fill(0x3c003800); // f16 1.0 and 0.5
+  return new Uint32Array(Float32Array.from({ length: words }, (_, i) => ((i * 7) % 13) / 13 - 0.4).buffer);
+}
+
+function agrees(got: Float32Array, truth: Float32Array): boolean {
+  let difference = 0;
+  let size = 0;
+  for (let i = 0; i < truth.length; i++) {
+    difference += ((got[i] as number) - (truth[i] as number)) ** 2;
+    size += (truth[i] as number) ** 2;
+  }
+  return difference <= TOLERANCE ** 2 * size; // false for NaN too
+}
