@@ -2,7 +2,7 @@
 import type { Timer } from '../devices/timing.ts';
 import type { Device } from '../devices/types.ts';
 import { assert } from '../quant/errors.ts';
-import type { Step } from './plan.ts';
+import type { Grid, Step } from './plan.ts';
 
 export interface Program {
   readonly steps: readonly EncodedStep[];
@@ -12,7 +12,7 @@ interface EncodedStep {
   readonly name: string;
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
-  readonly grid: Step['grid'];
+  readonly grid: Grid;
 }
 
 /** Compiles the steps' kernels (all at once, each distinct one only once) and binds their buffers. */
@@ -41,6 +41,10 @@ export async function compileSteps(
   };
 }
 
+function columnGroups({ columnsEach }: Grid, columns: number): number {
+  return columnsEach === 0 ? 1 : Math.ceil(columns / columnsEach);
+}
+
 /** Records one pass of a program over so many columns (tokens). */
 export function recordPass(encoder: GPUCommandEncoder, program: Program, columns: number): void {
   const pass = encoder.beginComputePass();
@@ -49,7 +53,7 @@ export function recordPass(encoder: GPUCommandEncoder, program: Program, columns
     if (pipeline !== current) pass.setPipeline(pipeline);
     current = pipeline;
     pass.setBindGroup(0, bindGroup);
-    pass.dispatchWorkgroups(...grid(columns));
+    pass.dispatchWorkgroups(grid.x, columnGroups(grid, columns), grid.z);
   }
   pass.end();
 }
@@ -60,7 +64,7 @@ export function recordTimedPass(encoder: GPUCommandEncoder, program: Program, co
     const pass = timer.pass(encoder, name);
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, bindGroup);
-    pass.dispatchWorkgroups(...grid(columns));
+    pass.dispatchWorkgroups(grid.x, columnGroups(grid, columns), grid.z);
     pass.end();
   }
   timer.resolve(encoder);

@@ -29,8 +29,14 @@ export interface Step {
   readonly buffers: Readonly<Record<string, string>>;
   /** Of a matrix-vector product. */
   readonly shape?: ProductShape | undefined;
-  /** Workgroups for a pass of so many columns (tokens). */
-  readonly grid: (columns: number) => readonly [x: number, y: number, z?: number];
+  readonly grid: Grid;
+}
+
+/** Workgroups: x by z, for every group of `columnsEach` columns (tokens) of a pass; 0: once, whatever the columns. */
+export interface Grid {
+  readonly x: number;
+  readonly columnsEach: number;
+  readonly z: number;
 }
 
 export interface BufferSpec {
@@ -87,7 +93,7 @@ function kvGroup(config: LlamaConfig): number {
   return config.kvHeads;
 }
 
-function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): Step[] {
+function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): readonly Step[] {
   const { config, weights, kv } = options;
   const { headDim, heads, kvHeads, normEpsilon } = config;
   const queryRows = heads * headDim;
@@ -127,7 +133,7 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
         y_codes: 'x.codes',
         y_meta: 'x.meta',
       },
-      grid: (columns) => [blocks, columns],
+      grid: { x: blocks, columnsEach: 1, z: 1 },
     });
   }
 
@@ -143,7 +149,7 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
         kernel: 'head-norm',
         spec: { ...headSpec, EPSILON: normEpsilon },
         buffers: { state: 'state', raw: 'raw', gains: `${at}.headGain`, q: 'q', kv: cache, rope: 'rope' },
-        grid: (columns) => [heads + 2 * kvHeads, columns],
+        grid: { x: heads + 2 * kvHeads, columnsEach: 1, z: 1 },
       });
     } else {
       const buffers = { q: 'q', kv: cache, rope: 'rope', biases };
@@ -180,7 +186,12 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
       ),
     );
   }
-  return steps;
+  return steps.map((step) => compiledFor(options.traits, step));
+}
+
+/** CPU drivers get loops that they cannot unroll: they would compile for seconds. */
+function compiledFor(traits: Traits, step: Step): Step {
+  return { ...step, spec: { ...step.spec, OPAQUE: traits.software } };
 }
 
 function attentionSteps(options: PlanOptions, layer: string, splits: number): Step[] {
@@ -213,7 +224,7 @@ function attentionSteps(options: PlanOptions, layer: string, splits: number): St
       ...(splits === 1 ? { OUT: 'whole', ...store } : { OUT: 'partial' }),
     },
     buffers: { state: 'state', q: 'q', kv: `${layer}.kv`, ...(splits === 1 ? blocks : { partials: 'partials' }) },
-    grid: (columns) => [workgroups, columns, splits],
+    grid: { x: workgroups, columnsEach: 1, z: splits },
   };
   if (splits === 1) return [attention];
   return [
@@ -223,7 +234,7 @@ function attentionSteps(options: PlanOptions, layer: string, splits: number): St
       kernel: 'combine',
       spec: { ...heads, ...store },
       buffers: { state: 'state', partials: 'partials', ...blocks },
-      grid: (columns) => [workgroups, columns],
+      grid: { x: workgroups, columnsEach: 1, z: 1 },
     },
   ];
 }
@@ -245,7 +256,7 @@ export function planOutput(options: PlanOptions): readonly Step[] {
     1,
     { EPILOGUE: 'logits', NORM: 'rms', HIDDEN: config.hidden, EPSILON: config.normEpsilon, VOCAB: config.vocab },
     { logits: 'logits', peaks: 'peaks' },
-  );
+  ).map((step) => compiledFor(options.traits, step));
 }
 
 function planChoice({ config, traits }: PlanOptions, choice: Choice): Step[] {
@@ -257,7 +268,7 @@ function planChoice({ config, traits }: PlanOptions, choice: Choice): Step[] {
       kernel: 'select',
       spec: { CHOICE: choice, VOCAB: config.vocab, THREADS: traits.software ? 64 : 256 },
       buffers: { state: 'state', tokens: 'tokens', picked: 'picked', ...inputs[choice] },
-      grid: () => [1, 1],
+      grid: { x: 1, columnsEach: 0, z: 1 },
     },
   ];
 }
@@ -280,7 +291,7 @@ function storeFor(options: PlanOptions, matrix: Matrix): string {
   if (arithmetic === 'mix') return 'f16';
   if (arithmetic === 'f32') return 'f32';
   const subgroup = options.traits.software ? undefined : chooseSubgroup(options.traits);
-  return subgroup && subgroup.size >= 32 && !subgroup.fixed ? 'i8-lanes' : 'i8';
+  return subgroup && subgroup.size >= 32 ? 'i8-lanes' : 'i8';
 }
 
 function productSteps(
@@ -318,7 +329,7 @@ function productSteps(
         ...buffers,
       },
       shape,
-      grid: (columns: number) => [part.rows / tile, last ? 1 : Math.ceil(columns / columnsAtOnce)],
+      grid: { x: part.rows / tile, columnsEach: last ? 0 : columnsAtOnce, z: 1 },
     };
   });
 }

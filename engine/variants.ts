@@ -128,16 +128,19 @@ function gemvLanes(traits: Traits, { tile }: ProductShape, columns: number, cut:
 export function chooseAttention(
   traits: Traits,
   headDim: number,
-): { readonly LANES: number; readonly SHARE: string; readonly THREADS: number } {
+): { readonly LANES: number; readonly SHARE: string; readonly MERGED: number; readonly THREADS: number } {
   const subgroup = chooseSubgroup(traits);
   const chunks = roundUp(headDim, 8) / 8;
   const most = Math.min(subgroup?.size ?? traits.subgroups?.min ?? 1, 16);
   let lanes = 1;
   while (lanes * 2 <= most && lanes < chunks) lanes *= 2;
   const threads = traits.software ? Math.max(32, lanes * 4) : 256;
+  // all teams of a subgroup join by shuffles before workgroup memory
+  const merged = lanes === 1 ? 1 : Math.max(1, (subgroup?.size ?? lanes) / lanes);
   return {
     LANES: lanes,
     SHARE: lanes === 1 ? 'none' : 'lanes',
+    MERGED: Math.min(merged, 32 / lanes),
     THREADS: Math.min(threads, traits.limits.maxWorkgroupThreads),
   };
 }

@@ -10,12 +10,13 @@
 const CHUNKS = HEAD_STRIDE / 8u;
 const MINE = (CHUNKS + LANES - 1u) / LANES; // chunks of eight elements in each lane
 const TEAMS = THREADS / LANES;
+const GATHERED = TEAMS / MERGED; // teams left after those of one subgroup have joined
 const LOWEST = -1.0e30;
 
 @group(0) @binding(5) var<storage, read> q: array<f32>; // [column][Q_ROWS padded to 32]
-var<workgroup> team_best: array<f32, TEAMS>;
-var<workgroup> team_total: array<f32, TEAMS>;
-var<workgroup> team_out: array<f32, TEAMS * HEAD_STRIDE>;
+var<workgroup> team_best: array<f32, GATHERED>;
+var<workgroup> team_total: array<f32, GATHERED>;
+var<workgroup> team_out: array<f32, GATHERED * HEAD_STRIDE>;
 
 fn load_q(column: u32, head: u32, chunk: u32) -> Eight {
   const SCALE = inverseSqrt(f32(HEAD_DIM));
@@ -42,7 +43,7 @@ fn main(
   let position = state.position + column;
   let team = thread / LANES;
   let lane = thread % LANES;
-  let teams = opaque_count(TEAMS);
+  let gathered = opaque_count(GATHERED);
   // this split's keys: [first_key, end_key)
   let first_seen = select(0u, position + 1u - min(WINDOW, position + 1u), WINDOW > 0u);
   let share = (position + SPLITS - first_seen) / SPLITS;
@@ -104,32 +105,40 @@ fn main(
     }
 
     for (var g = 0u; g < GROUP; g++) {
-      workgroupBarrier();
-      if (lane == 0u) {
-        team_best[team] = best[g];
-        team_total[team] = total[g];
+      // the teams of a subgroup first
+      let top_here = merged_max(best[g]);
+      let keep = exp(best[g] - top_here);
+      let total_here = merged_sum(total[g] * keep);
+      if (k + g > 0u) {
+        workgroupBarrier(); // what the head before left has been read
+      }
+      if (lane == 0u && team % MERGED == 0u) {
+        team_best[team / MERGED] = top_here;
+        team_total[team / MERGED] = total_here;
       }
       for (var m = 0u; m < MINE; m++) {
         let chunk = m * LANES + lane;
-        if (chunk < CHUNKS) {
+        let a = merged_sum_4(sums[g * MINE + m].a * keep);
+        let b = merged_sum_4(sums[g * MINE + m].b * keep);
+        if (chunk < CHUNKS && team % MERGED == 0u) {
           for (var i = 0u; i < 4u; i++) {
-            team_out[team * HEAD_STRIDE + chunk * 8u + i] = sums[g * MINE + m].a[i];
-            team_out[team * HEAD_STRIDE + chunk * 8u + 4u + i] = sums[g * MINE + m].b[i];
+            team_out[team / MERGED * HEAD_STRIDE + chunk * 8u + i] = a[i];
+            team_out[team / MERGED * HEAD_STRIDE + chunk * 8u + 4u + i] = b[i];
           }
         }
       }
       workgroupBarrier();
       var top = LOWEST;
-      for (var t = 0u; t < teams; t++) {
+      for (var t = 0u; t < gathered; t++) {
         top = max(top, team_best[t]);
       }
       var whole = 0.0;
-      for (var t = 0u; t < teams; t++) {
+      for (var t = 0u; t < gathered; t++) {
         whole += team_total[t] * exp(team_best[t] - top);
       }
       for (var dim = thread; dim < HEAD_DIM; dim += THREADS) {
         var sum = 0.0;
-        for (var t = 0u; t < teams; t++) {
+        for (var t = 0u; t < gathered; t++) {
           sum += team_out[t * HEAD_STRIDE + dim] * exp(team_best[t] - top);
         }
         output(column, group.z, k, kv_head, g, dim, sum, top, whole);

@@ -12,17 +12,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (head >= KV_HEADS * GROUP) {
       continue;
     }
+    // softmax over the parts on the way, as attention itself does it
     var top = -1.0e30;
-    for (var s = 0u; s < opaque_count(SPLITS); s++) {
-      top = max(top, partials[partial_place(column, head, s) + HEAD_STRIDE]);
-    }
     var whole = 0.0;
     var sum = 0.0;
     for (var s = 0u; s < opaque_count(SPLITS); s++) {
       let at = partial_place(column, head, s);
-      let weight = partials[at + HEAD_STRIDE + 1u] * exp(partials[at + HEAD_STRIDE] - top);
-      whole += weight;
-      sum = fma(weight, partials[at + i % HEAD_DIM], sum);
+      let score = partials[at + HEAD_STRIDE];
+      let share = partials[at + HEAD_STRIDE + 1u];
+      let value = partials[at + i % HEAD_DIM];
+      let best = max(top, score);
+      let keep = exp(top - best);
+      let weight = share * exp(score - best);
+      top = best;
+      whole = fma(whole, keep, weight);
+      sum = fma(sum, keep, weight * value);
     }
     result[i] = sum / whole;
   }

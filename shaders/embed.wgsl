@@ -8,7 +8,9 @@
 @group(0) @binding(5) var<storage, read_write> residual: array<f32>; // [column][BLOCKS * 32]
 @group(0) @binding(6) var<storage, read> gains: array<f32>;          // [BLOCKS * 32]
 
-@compute @workgroup_size(32)
+const THREADS = 32u;
+
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let block = group.x;
   let column = group.y;

@@ -9,5 +9,5 @@ fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32) {
     let up = y_rows[slot * TILE + 32u + lane] * factor;
     value = gate / (1.0 + exp(-gate)) * up;
   }
-  store_block(column, row_block, lane, value, 0.0, true);
+  store_block(column, row_block, lane, value, 0.0, lane < 32u);
 }

@@ -14,5 +14,5 @@ fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32) {
     value = residual[at] + y_rows[slot * TILE + lane];
     residual[at] = value;
   }
-  store_block(column, row_block, lane, gain * value, value * value, true);
+  store_block(column, row_block, lane, gain * value, value * value, lane < 32u);
 }

@@ -13,6 +13,8 @@ fn finish(group: u32, first: u32, thread: u32) {
   let count = select(min(COLS, state.columns - first), 1u, LAST);
   for (var c = 0u; c < count; c++) {
     epilogue(group + FIRST_ROW / TILE, select(first + c, 0u, LAST), c, thread, norm_factor(y_squares[c]));
-    workgroupBarrier();
+    if (COLS > 1u) {
+      workgroupBarrier();
+    }
   }
 }

@@ -2,6 +2,7 @@
 // for CPU drivers, where barriers are dear.
 //! include state-read dot-$DOT rows finish
 //! param BLOCKS u32
+const THREADS = TILE;
 
 @compute @workgroup_size(TILE)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -15,9 +15,11 @@ fn clear_result(thread: u32) {
 
 // Called by the whole workgroup once all results are in.
 fn store_result(column: u32, group: u32, thread: u32) {
-  for (var b = 0u; b < opaque_count(OUT_BLOCKS); b++) {
+  for (var first = 0u; first < opaque_count(OUT_BLOCKS); first += BLOCKS_AT_ONCE) {
     workgroupBarrier();
+    let b = min(first + thread / 32u % BLOCKS_AT_ONCE, OUT_BLOCKS - 1u);
     let block = group * OUT_BLOCKS + b;
-    store_block(column, block, thread, result[b * 32u + thread % 32u], 0.0, block < Y_BLOCKS);
+    let live = block < Y_BLOCKS && first + thread / 32u % BLOCKS_AT_ONCE < OUT_BLOCKS;
+    store_block(column, block, thread, result[b * 32u + thread % 32u], 0.0, live);
   }
 }

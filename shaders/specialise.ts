@@ -4,6 +4,7 @@
  *   //! include state dot-$DOT            other files, each joined once, before this one; $DOT is an include slot:
  *                                         the spec's value names the file, so algorithms are chosen by include
  *   //! param TILE u32 32 64              becomes `const TILE: u32 = 32;`; values listed are the only ones allowed
+ *   //! param OPAQUE bool =false          has a default, so that a specification need not name it
  *   //! enable f16                        likewise `requires NAME` and `diagnostic off RULE`
  *
  * The bodies are never touched, so a file stays legal WGSL that editors understand.
@@ -92,8 +93,11 @@ export function specialise(name: ShaderName, spec: Spec): Specialised {
       else if (kind === 'enable') head.add(`enable ${first};`);
       else if (kind === 'requires') head.add(`requires ${first};`);
       else if (kind === 'diagnostic') head.add(`diagnostic(${first}, ${type});`);
-      else if (kind === 'param') constants.set(first, constant(first, type, allowed, value(first), where));
-      else throw new Error(`${partName}.wgsl: unknown directive "${kind}"`);
+      else if (kind === 'param') {
+        const standard = allowed[0]?.startsWith('=') && spec[first] === undefined;
+        const given = standard ? allowed[0] === '=true' : value(first);
+        constants.set(first, constant(first, type, allowed[0]?.startsWith('=') ? [] : allowed, given, where));
+      } else throw new Error(`${partName}.wgsl: unknown directive "${kind}"`);
     }
   }
   const unknown = Object.keys(spec).filter((key) => !used.has(key));

@@ -1,8 +1,12 @@
 //! include state
+//! param OPAQUE bool =false
 @group(0) @binding(0) var<storage, read> state: State;
 
-// `count`, but hidden from compilers (capacity is at least 1): they would unroll short loops around large bodies, and CPU
-// drivers then take seconds to compile them.
+// `count`; with OPAQUE hidden from compilers (capacity is at least 1). CPU drivers would unroll short loops around large
+// bodies and then take seconds to compile them; GPUs want them unrolled.
 fn opaque_count(count: u32) -> u32 {
-  return min(count, state.capacity * count);
+  if (OPAQUE) {
+    return min(count, state.capacity * count);
+  }
+  return count;
 }

@@ -6,13 +6,15 @@
 @group(0) @binding(8) var<storage, read_write> y_meta: array<vec4<f32>>; // [column][block]: d, d * sum of codes, sum of squares before the gain
 var<workgroup> block_values: array<vec2<f32>, 32>;                       // value, square
 
-// Called by the whole workgroup; lanes 0..31 bring the values. Another call needs a barrier in between.
-fn store_block(column: u32, block: u32, lane: u32, value: f32, square: f32, live: bool) {
-  if (lane < 32u) {
-    block_values[lane] = vec2<f32>(value, square);
+const BLOCKS_AT_ONCE = 1u;
+
+// Called by the whole workgroup; threads 0..31 bring the values. Another call needs a barrier in between.
+fn store_block(column: u32, block: u32, thread: u32, value: f32, square: f32, live: bool) {
+  if (thread < 32u) {
+    block_values[thread] = vec2<f32>(value, square);
   }
   workgroupBarrier();
-  if (!live || lane >= 8u) {
+  if (!live || thread >= 8u) {
     return;
   }
   var largest = 0.0;
@@ -23,13 +25,13 @@ fn store_block(column: u32, block: u32, lane: u32, value: f32, square: f32, live
   let d = largest * (1.0 / 127.0);
   let at = column * Y_BLOCKS + block;
   let four = vec4<f32>(
-    block_values[4u * lane].x,
-    block_values[4u * lane + 1u].x,
-    block_values[4u * lane + 2u].x,
-    block_values[4u * lane + 3u].x,
+    block_values[4u * thread].x,
+    block_values[4u * thread + 1u].x,
+    block_values[4u * thread + 2u].x,
+    block_values[4u * thread + 3u].x,
   );
-  y_codes[at * 8u + lane] = pack4xI8(vec4<i32>(round(four * inverse)));
-  if (lane == 0u) {
+  y_codes[at * 8u + thread] = pack4xI8(vec4<i32>(round(four * inverse)));
+  if (thread == 0u) {
     var sums = vec2<f32>();
     for (var i = 0u; i < opaque_count(32u); i++) {
       sums += vec2<f32>(round(block_values[i].x * inverse), block_values[i].y);

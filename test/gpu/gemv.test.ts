@@ -29,8 +29,10 @@ interface Shape {
 function variants(
   device: Device,
   tile: number,
-): { kernel: 'gemv-rows' | 'gemv-lanes'; spec: Record<string, number | string> }[] {
-  const list: ReturnType<typeof variants> = [{ kernel: 'gemv-rows', spec: { TILE: tile } }];
+): { kernel: 'gemv-rows' | 'gemv-lanes'; spec: Record<string, number | string | boolean> }[] {
+  const list: ReturnType<typeof variants> = [
+    { kernel: 'gemv-rows', spec: { TILE: tile, OPAQUE: device.traits.software } },
+  ];
   const { subgroups, subgroupSizeControl, limits } = device.traits;
   if (!subgroups) return list;
   for (const size of [4, 8, 16, 32, 64]) {
@@ -40,7 +42,10 @@ function variants(
       const threads = (tile / 4) * size * split;
       if (threads > limits.maxWorkgroupThreads) continue;
       const SIZE = subgroups.min === subgroups.max ? 'given' : 'fixed';
-      list.push({ kernel: 'gemv-lanes', spec: { TILE: tile, SG: size, THREADS: threads, K_SPLIT: split, SIZE } });
+      list.push({
+        kernel: 'gemv-lanes',
+        spec: { TILE: tile, SG: size, THREADS: threads, K_SPLIT: split, SIZE, OPAQUE: device.traits.software },
+      });
     }
   }
   return list;
@@ -261,7 +266,18 @@ check('a part of a matrix writes its own rows; the last column is picked for log
   const { logits, peaks } = await runKernel(
     device,
     'gemv-rows',
-    { TILE: 32, COLS: 1, DOT: 'f32-q8', BLOCKS: 3, FIRST_ROW, LAST: true, NORM: 'none', EPILOGUE: 'logits', VOCAB: 70 },
+    {
+      TILE: 32,
+      COLS: 1,
+      OPAQUE: true,
+      DOT: 'f32-q8',
+      BLOCKS: 3,
+      FIRST_ROW,
+      LAST: true,
+      NORM: 'none',
+      EPILOGUE: 'logits',
+      VOCAB: 70,
+    },
     {
       state: stateOf(3, 2),
       codes: packed.codes.slice(FIRST_ROW * whole),
