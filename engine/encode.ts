@@ -48,6 +48,12 @@ function columnGroups({ columnsEach }: Grid, columns: number): number {
 /** Records one pass of a program over so many columns (tokens). */
 export function recordPass(encoder: GPUCommandEncoder, program: Program, columns: number): void {
   const pass = encoder.beginComputePass();
+  dispatchSteps(pass, program, columns);
+  pass.end();
+}
+
+/** Sets pipelines and bind groups and dispatches, in an open pass. */
+export function dispatchSteps(pass: GPUComputePassEncoder, program: Program, columns: number): void {
   let current: GPUComputePipeline | undefined;
   for (const { pipeline, bindGroup, grid } of program.steps) {
     if (pipeline !== current) pass.setPipeline(pipeline);
@@ -55,7 +61,6 @@ export function recordPass(encoder: GPUCommandEncoder, program: Program, columns
     pass.setBindGroup(0, bindGroup);
     pass.dispatchWorkgroups(grid.x, columnGroups(grid, columns), grid.z);
   }
-  pass.end();
 }
 
 /** Records one pass with each step timed by itself. */
