@@ -39,7 +39,7 @@ export interface SubgroupMatrixConfig {
 }
 
 /** What a buffer is for: bytes are counted by purpose. */
-export type Purpose = 'weights' | 'kv' | 'activations' | 'state' | 'readback';
+export type Purpose = 'weights' | 'kv' | 'activations' | 'state' | 'staging' | 'readback';
 
 export interface DeviceOptions {
   /** Part of the adapter's name (any case), or its index in `listAdapters()`. */
