@@ -74,7 +74,7 @@ export async function tune(model: Model, options: TuneOptions = {}): Promise<Tun
     const warmUntil = performance.now() + WARM_UP_MS;
     while (performance.now() < warmUntil) await timeSteps(device, timer, all);
     for (const [key, steps] of groups) {
-      if (performance.now() > budgetEnd) break;
+      if (performance.now() > budgetEnd && Object.keys(tuning).length > 0) break;
       const report = await tuneShape(model, timer, key, steps.slice(0, MOST_MATRICES), find, planFor, budgetEnd);
       if (report.best) tuning[key] = report.best;
       options.onShape?.(report);
