@@ -105,7 +105,10 @@ export function listCuts(traits: Traits, { tile, blocks }: ProductShape): readon
     for (const rowsEach of [4, 8, 16]) {
       for (const subgroup of [64, 32, 16, 8, 4]) {
         const threads = (tile / rowsEach) * split * subgroup;
-        const fits = threads >= 32 && threads <= traits.limits.maxWorkgroupThreads && split * subgroup <= 2 * blocks;
+        const fits =
+          threads >= 32 &&
+          threads <= traits.limits.maxWorkgroupThreads &&
+          (split === 1 || split * subgroup <= 2 * blocks);
         if (subgroup >= min && subgroup <= max && fits) cuts.push({ subgroup, rowsEach, split });
       }
     }
