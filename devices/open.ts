@@ -6,7 +6,7 @@ import { createBuffers } from './buffers.ts';
 import { create } from './dawn.ts';
 import { createPipelines } from './pipelines.ts';
 import { loadLoader, manifestOf, packedSwiftShader, unpackSwiftShader } from './software.ts';
-import type { AdapterInfo, Device, DeviceOptions, Traits } from './types.ts';
+import type { AdapterInfo, Device, DeviceOptions, Limits, Traits } from './types.ts';
 import { watchDevice } from './wait.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
@@ -188,18 +188,19 @@ export async function listAdapters(): Promise<AdapterInfo[]> {
   const list: AdapterInfo[] = [];
   for (const name of names) {
     const adapter = await requestAdapter(place, name);
-    if (adapter) list.push(describeAdapter(adapter.info, name));
+    if (adapter) list.push(describeAdapter(adapter, name));
   }
   return list;
 }
 
-function describeAdapter(info: GPUAdapterInfo, name: string): AdapterInfo {
+function describeAdapter({ info, limits }: GPUAdapter, name: string): AdapterInfo {
   return {
     name,
     driver: info.description,
     vendor: info.vendor,
     architecture: info.architecture,
     software: info.isFallbackAdapter,
+    limits: readLimits(limits),
   };
 }
 
@@ -218,7 +219,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const name = chooseName(names, options.adapter);
   const adapter = await requestAdapter(place, name);
   if (!adapter) throw new FirstlightError('no-adapter', `no adapter answers, though there are ${names.join(', ')}`);
-  const info = describeAdapter(adapter.info, name ?? fullName(names, adapter.info));
+  const info = describeAdapter(adapter, name ?? fullName(names, adapter.info));
   const gpu = await requestDevice(adapter, info.name);
   const packedDot = dawnOf(place, name).wgslLanguageFeatures.has('packed_4x8_integer_dot_product');
   const traits = readTraits(gpu, info, packedDot);
@@ -289,13 +290,17 @@ function readTraits(gpu: GPUDevice, info: AdapterInfo, packedDot: boolean): Trai
     })),
     packedDot,
     timestamps: features.has('timestamp-query'),
-    limits: {
-      maxBufferBytes: limits.maxBufferSize,
-      maxBindingBytes: limits.maxStorageBufferBindingSize,
-      maxWorkgroupThreads: limits.maxComputeInvocationsPerWorkgroup,
-      maxWorkgroupBytes: limits.maxComputeWorkgroupStorageSize,
-      maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
-      maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,
-    },
+    limits: readLimits(limits),
+  };
+}
+
+function readLimits(limits: GPUSupportedLimits): Limits {
+  return {
+    maxBufferBytes: limits.maxBufferSize,
+    maxBindingBytes: limits.maxStorageBufferBindingSize,
+    maxWorkgroupThreads: limits.maxComputeInvocationsPerWorkgroup,
+    maxWorkgroupBytes: limits.maxComputeWorkgroupStorageSize,
+    maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+    maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,
   };
 }

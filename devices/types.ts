@@ -52,8 +52,8 @@ export interface DeviceOptions {
   readonly onNotice?: ((line: string) => void) | undefined;
 }
 
-/** An adapter of this machine, for people to choose from. */
-export type AdapterInfo = Pick<Traits, 'name' | 'driver' | 'vendor' | 'architecture' | 'software'>;
+/** An adapter of this machine, for people to choose from, and for planning before a device is opened. */
+export type AdapterInfo = Pick<Traits, 'name' | 'driver' | 'vendor' | 'architecture' | 'software' | 'limits'>;
 
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline;

@@ -169,7 +169,7 @@ export const SPLIT_FROM_KEYS = 128;
  * Parts into which attention of so many workgroups is cut: enough to give every compute unit two workgroups. WebGPU does not
  * tell the number of compute units, so it goes by vendor: large for discrete ones, 8 for the APUs that firstlight is for.
  */
-export function splitsFor(traits: Traits, workgroups: number): number {
+export function splitsFor(traits: Pick<Traits, 'software' | 'vendor'>, workgroups: number): number {
   if (traits.software) return 1;
   const wanted = traits.vendor === 'nvidia' ? 264 : 32;
   let splits = 1;
@@ -181,6 +181,6 @@ export function splitsFor(traits: Traits, workgroups: number): number {
  * Columns (tokens) that one workgroup handles in a pass of several. CPU drivers win nothing by it and would have to compile
  * a second set of kernels.
  */
-export function chooseColumns(traits: Traits): 1 | 4 {
+export function chooseColumns(traits: Pick<Traits, 'software'>): 1 | 4 {
   return traits.software ? 1 : 4;
 }
