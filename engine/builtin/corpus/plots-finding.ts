@@ -3,7 +3,7 @@ import type { Plot } from './plot.ts';
 
 export const findingPlots: readonly Plot[] = [
   {
-    topics: ['a lost {thing}', 'a {color} {thing}', 'losing something', 'something lost and found'],
+    topics: ['a lost {thing}', 'a~ {color} {thing}', 'losing something', 'something lost and found'],
     scenarios: [
       { why: 'the [wind|storm] had carried it away in the night' },
       { why: 'it had fallen out of {a.his} bag on the way' },
@@ -13,8 +13,8 @@ export const findingPlots: readonly Plot[] = [
     ],
     beats: [
       [
-        '{a} had a {color} {thing} that {a.he} loved more than anything.',
-        '{a.his} greatest treasure was a {color} {thing}, a gift from {a.his} [grandmother|grandfather].',
+        '{a} had a~ {color} {thing} that {a.he} loved more than anything.',
+        '{a.his} greatest treasure was a~ {color} {thing}, a gift from {a.his} [grandmother|grandfather].',
         '{a} never went anywhere without {a.his} {color} {thing}.',
       ],
       [
@@ -93,7 +93,7 @@ export const findingPlots: readonly Plot[] = [
         '{a} had heard many stories about the {goal}, and {a.he} wished to {wish}.',
       ],
       [
-        '{day}, {a.he} packed {food} and a {thing} and set out. {invite} "I will come with you," said {b}.',
+        '{day}, {a.he} packed {food} and a~ {thing} and set out. {invite} "I will come with you," said {b}.',
         '{day}, {a.he} said to {b.new}, "Let us go to the {goal}!" {b} was [happy|glad] to come. They took {food} along.',
         '{day}, {a.he} put on a warm coat and left. {invite} "The {goal} is far away," said {b}, "but I will go with you."',
       ],
@@ -126,7 +126,7 @@ export const findingPlots: readonly Plot[] = [
     ],
   },
   {
-    topics: ['building a {made}', 'a {made}', 'making something'],
+    topics: ['building a~ {made}', 'a~ {made}', 'making something'],
     scenarios: [
       {
         made: 'tree house',
@@ -173,9 +173,9 @@ export const findingPlots: readonly Plot[] = [
     ],
     beats: [
       [
-        '{a} wanted to build a {made}.',
-        '{day}, {a} had an idea. "I will build a {made}!" {a.he} said.',
-        '{a} had a big plan: {a.he} was going to build a {made}.',
+        '{a} wanted to build a~ {made}.',
+        '{day}, {a} had an idea. "I will build a~ {made}!" {a.he} said.',
+        '{a} had a big plan: {a.he} was going to build a~ {made}.',
       ],
       [
         '{a.he} gathered {from} and began to work. {weather}.',
@@ -262,7 +262,7 @@ export const findingPlots: readonly Plot[] = [
         '{b.New} was a little afraid, but {a} said, "Together we can find the answer."',
       ],
       [
-        'That night, they took a {thing} and hid {hide}. They waited and waited.',
+        'That night, they took a~ {thing} and hid {hide}. They waited and waited.',
         'They looked for [clues|signs] all day. {weather}, and they walked {to}.',
         'They crept out of the house on tiptoe. It was dark and very quiet.',
       ],

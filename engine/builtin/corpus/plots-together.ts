@@ -6,7 +6,7 @@ export const togetherPlots: readonly Plot[] = [
     topics: ['two friends', 'a quarrel', 'friendship', 'saying sorry'],
     scenarios: [
       {
-        matter: 'a {thing}. Both wanted to have it first',
+        matter: 'a~ {thing}. Both wanted to have it first',
         word: 'It was mine first',
         mend: 'let us take turns with the {thing}',
       },
@@ -65,7 +65,7 @@ export const togetherPlots: readonly Plot[] = [
   {
     topics: ['a birthday', 'a birthday party', 'a surprise', 'a present'],
     scenarios: [
-      { gift: 'a {color} {thing}', how: 'made by hand, with a lot of love', need: 'a present' },
+      { gift: 'a~ {color} {thing}', how: 'made by hand, with a lot of love', need: 'a present' },
       { gift: 'a book with empty pages', how: 'for all the stories that were still to come', need: 'a present' },
       { gift: 'a small wooden boat', how: 'with a name painted on it in {color}', need: 'a present' },
       { gift: 'a song', how: 'written only for this day', need: 'a present' },

@@ -48,7 +48,7 @@ export const venturingPlots: readonly Plot[] = [
       ],
       [
         '{b.New} asked, "Why do you smile like that?" {A} shook {a.his} head. "I made a promise," {a.he} said. "You will see."',
-        'The next day, {b.new} asked, "Where do you go every day?" {a} only said, "I will show you when it is time."',
+        'The next day, {b.new} asked, "Where do you go every day?" {A} only said, "I will show you when it is time."',
         '"Tell me, tell me!" begged {b.new}. {a} almost did, but then {a.he} remembered the promise. "Soon," {a.he} said.',
       ],
       [
@@ -167,8 +167,8 @@ export const venturingPlots: readonly Plot[] = [
     ],
     beats: [
       [
-        '{a} had a {boat} with a {color} sail.',
-        '{a} loved the sea. {a.he} often went out in a {boat}.',
+        '{a} had a~ {boat} with a~ {color} sail.',
+        '{a} loved the sea. {a.he} often went out in a~ {boat}.',
         'More than anything, {a} loved {a.his} {boat}.',
       ],
       [

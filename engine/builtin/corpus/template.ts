@@ -11,6 +11,10 @@ export type Look = (slot: string) => string;
 const INNERMOST_CHOICE = /\[([^[\]]*)\]/;
 const SLOT = /\{([^{}]+)\}/;
 
+// After `!"` and `?"` only a verb of speech goes on with the sentence.
+const SENTENCE_AFTER_CALL =
+  /([!?]" )(t(?=he )|h(?=is |er ))(?=[a-z]+ [a-z]+ (?!asked|shouted|said|cried|called|whispered)[a-z]+)/g;
+
 /** Fills a template completely; throws when templates refer to each other without end. */
 export function fill(template: string, look: Look, random: Random): string {
   let text = template;
@@ -38,6 +42,7 @@ export function polish(text: string): string {
     .replace(/(^"?|[.!?] "?|[.]" "?|\n"?)([a-z])/g, (_, before: string, letter: string) => {
       return before + letter.toUpperCase();
     })
+    .replace(SENTENCE_AFTER_CALL, (_, before: string, letter: string) => before + letter.toUpperCase())
     .trim();
 }
 
