@@ -1,7 +1,7 @@
 """Trains firstlight's built-in storyteller on the CPU and exports it in 4 bits. See README.md beside this file.
 
     train.py prepare DIR            DIR/train.jsonl, DIR/held.jsonl -> tokenizer, DIR/train.u16, DIR/held.u16
-    train.py train DIR MINUTES      -> DIR/model.pt, saved every two minutes
+    train.py train DIR MINUTES      -> DIR/model.pt, saved every two minutes; continues from one that is there
     train.py export DIR             -> storyteller.zip and expected.json beside this file; prints held-out losses
     train.py sample PROMPT [COUNT]  texts from the exported 4-bit weights; a PROMPT that ends with | is a question
 """
@@ -14,7 +14,7 @@ import torch.distributed
 import torch.multiprocessing
 
 from export import export, sample
-from model import CONFIG, fake_quantised, initial, loss_of
+from model import Bf16Matmul, CONFIG, fake_quantised, initial, loss_of
 from tokenizer import SPECIALS, Tokenizer, train_bpe
 
 
@@ -37,11 +37,11 @@ def orthogonal(matrix):
     """Newton-Schulz iteration of Muon (Jordan et al., 2024): the nearest matrix with equal singular values."""
     x = matrix / (matrix.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
-    x = x.t() if tall else x
+    x = (x.t() if tall else x).bfloat16()
     for _ in range(5):
         square = x @ x.t()
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-    return x.t() if tall else x
+    return (x.t() if tall else x).float()
 
 
 TOKENS_PER_STEP = 2048
@@ -70,6 +70,15 @@ def train(rank, ranks, folder, minutes):
     momentum = {name: torch.zeros_like(weights[name]) for name in muon}
     start = saved = time.time()
     at, step, average = 0, 0, None
+    if (folder / "model.pt").exists():
+        checkpoint = torch.load(folder / "model.pt")
+        for name, w in checkpoint["weights"].items():
+            weights[name].data.copy_(w)
+        if "adam" in checkpoint:
+            adam.load_state_dict(checkpoint["adam"])
+            momentum = checkpoint["momentum"]
+        start -= checkpoint["seconds"]
+        at, step = checkpoint["tokens"], checkpoint["tokens"] // TOKENS_PER_STEP
     while True:
         # Rank 0's clock counts for all.
         progress = torch.tensor([(time.time() - start) / (60 * minutes)])
@@ -86,7 +95,7 @@ def train(rank, ranks, folder, minutes):
         window = np.stack([data[first + row * length:first + (row + 1) * length + 1] for row in range(batch)])
         at += TOKENS_PER_STEP
         ids = torch.from_numpy(window.astype(np.int64))
-        loss = loss_of(fake_quantised(weights) if progress > 0.8 else weights, ids)
+        loss = loss_of(fake_quantised(weights) if progress > 0.8 else weights, ids, Bf16Matmul.apply)
         loss.backward()
         average_over_ranks([w.grad for w in weights.values()], ranks)
         rate = learning_rate(progress)
@@ -112,9 +121,9 @@ def train(rank, ranks, folder, minutes):
             print(f"step {step} seen {seen / 1e6:.2f}M {progress:.1%} loss {average:.4f} {seen / (time.time() - start):.0f} tokens/s", flush=True)
         if rank == 0 and time.time() - saved > 120:
             saved = time.time()
-            save(folder, weights, step, saved - start)
+            save(folder, weights, adam, momentum, step, saved - start)
     if rank == 0:
-        save(folder, weights, step, time.time() - start)
+        save(folder, weights, adam, momentum, step, time.time() - start)
 
 
 def average_over_ranks(tensors, ranks):
@@ -124,8 +133,9 @@ def average_over_ranks(tensors, ranks):
         tensor.copy_(part.view_as(tensor))
 
 
-def save(folder, weights, step, seconds):
-    torch.save(dict(weights=weights, tokens=step * TOKENS_PER_STEP, seconds=seconds), folder / "model.new")
+def save(folder, weights, adam, momentum, step, seconds):
+    state = dict(weights=weights, adam=adam.state_dict(), momentum=momentum, tokens=step * TOKENS_PER_STEP, seconds=seconds)
+    torch.save(state, folder / "model.new")
     os.replace(folder / "model.new", folder / "model.pt")
 
 
