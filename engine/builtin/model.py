@@ -118,10 +118,12 @@ class Bf16Matmul(torch.autograd.Function):
         return (gradient @ weight).float(), (gradient.flatten(0, -2).t() @ x.flatten(0, -2)).float()
 
 
-def loss_of(weights, ids, matmul=F.linear):
+def loss_of(weights, ids, emphasis, matmul=F.linear):
+    """ids [batch][position + 1], emphasis [batch][position] -> mean loss, weighted by emphasis."""
     hidden = forward(weights, ids[:, :-1], matmul)
     logits = matmul(hidden, weights["model.embed_tokens.weight"])
-    return F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
+    losses = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+    return (losses * emphasis.flatten()).sum() / emphasis.sum()
 
 
 def quantise(weight):

@@ -15,7 +15,7 @@ import torch.multiprocessing
 
 from export import export, sample
 from model import Bf16Matmul, CONFIG, fake_quantised, initial, loss_of
-from tokenizer import SPECIALS, Tokenizer, train_bpe
+from tokenizer import ASSISTANT, BEGIN, END, SPECIALS, Tokenizer, train_bpe
 
 
 def prepare(folder):
@@ -46,11 +46,40 @@ def orthogonal(matrix):
 
 TOKENS_PER_STEP = 2048
 CORES = 2
+PRONOUNS = "he she his her him himself herself He She His Her"
 
 
 def learning_rate(progress):
     """Short warm-up, flat, then linear down to a twentieth."""
     return min(progress / 0.01 + 0.02, 1.0, max(0.05, (1 - progress) / 0.6))
+
+
+def next_row(data, starts, at, length):
+    """A row begins with a document, so that every name in it has been introduced. Moves at[0] to the row's end."""
+    begin = starts[np.searchsorted(starts, at[0])]
+    if begin + length + 1 > len(data):
+        begin = 0
+    at[0] = begin + length + 1
+    return data[begin:at[0]].astype(np.int64)
+
+
+def weigh(row, rare, pronouns, weight):
+    """
+    Weights of the losses along a row. What has to be looked up in the text is learnt late otherwise, so it counts more:
+    names, animals, things and numbers that come again in a document, pronouns, and short answers.
+    """
+    weights, seen = np.ones(len(row), dtype=np.float32), set()
+    for i, index in enumerate(row.tolist()):
+        if index == BEGIN:
+            seen.clear()
+        elif index in seen or index in pronouns:
+            weights[i] = weight
+        elif index == END and ASSISTANT in row[max(0, i - 40):i]:
+            answer = i - 1 - row[:i][::-1].tolist().index(ASSISTANT)
+            weights[answer + 1:i + 1] = weight
+        if rare[index]:
+            seen.add(index)
+    return weights[1:]
 
 
 def train(rank, ranks, folder, minutes):
@@ -69,7 +98,11 @@ def train(rank, ranks, folder, minutes):
         dict(params=[w for w in weights.values() if w.dim() == 1], lr=3e-3)], betas=(0.9, 0.98), weight_decay=0.0)
     momentum = {name: torch.zeros_like(weights[name]) for name in muon}
     start = saved = time.time()
-    at, step, average = 0, 0, None
+    starts = np.flatnonzero(data == BEGIN)
+    rare = np.bincount(data, minlength=CONFIG["vocab_size"]) < 0.003 * len(data)
+    tokenizer = Tokenizer(json.loads((folder / "merges.json").read_text()))
+    pronouns = {index for word in PRONOUNS.split() for index in tokenizer.encode(" " + word)}
+    step, average = 0, None
     if (folder / "model.pt").exists():
         checkpoint = torch.load(folder / "model.pt")
         for name, w in checkpoint["weights"].items():
@@ -78,7 +111,9 @@ def train(rank, ranks, folder, minutes):
             adam.load_state_dict(checkpoint["adam"])
             momentum = checkpoint["momentum"]
         start -= checkpoint["seconds"]
-        at, step = checkpoint["tokens"], checkpoint["tokens"] // TOKENS_PER_STEP
+        step = checkpoint["tokens"] // TOKENS_PER_STEP
+    # Each rank reads its own part of the corpus.
+    at = [(rank * len(data) + step * TOKENS_PER_STEP) // ranks]
     while True:
         # Rank 0's clock counts for all.
         progress = torch.tensor([(time.time() - start) / (60 * minutes)])
@@ -86,16 +121,12 @@ def train(rank, ranks, folder, minutes):
         progress = progress.item()
         if progress >= 1:
             break
-        # Long texts come late, when they teach the most: [batch][position]
-        length = 256 if progress < 0.7 else 512 if progress < 0.92 else 1024
-        batch = TOKENS_PER_STEP // ranks // length
-        if at + TOKENS_PER_STEP + 1 > len(data):
-            at = 0
-        first = at + rank * batch * length
-        window = np.stack([data[first + row * length:first + (row + 1) * length + 1] for row in range(batch)])
-        at += TOKENS_PER_STEP
-        ids = torch.from_numpy(window.astype(np.int64))
-        loss = loss_of(fake_quantised(weights) if progress > 0.8 else weights, ids, Bf16Matmul.apply)
+        # Short texts first; whole contexts come in between towards the end.
+        length = 1024 if progress > 0.85 and step % 2 else 256
+        rows = [next_row(data, starts, at, length) for _ in range(TOKENS_PER_STEP // ranks // length)]
+        ids = torch.from_numpy(np.stack(rows))  # [batch][position]
+        emphasis = torch.from_numpy(np.stack([weigh(row, rare, pronouns, 4 if progress < 0.93 else 1) for row in rows]))
+        loss = loss_of(fake_quantised(weights) if progress > 0.8 else weights, ids, emphasis, Bf16Matmul.apply)
         loss.backward()
         average_over_ranks([w.grad for w in weights.values()], ranks)
         rate = learning_rate(progress)
@@ -111,7 +142,7 @@ def train(rank, ranks, folder, minutes):
             average_over_ranks(list(updates.values()), ranks)
             for name, update in updates.items():
                 w = weights[name]
-                w.mul_(1 - 0.002 * rate).add_(update, alpha=-0.02 * rate * max(1, w.shape[0] / w.shape[1]) ** 0.5)
+                w.mul_(1 - 0.0012 * rate).add_(update, alpha=-0.012 * rate * max(1, w.shape[0] / w.shape[1]) ** 0.5)
         for w in weights.values():
             w.grad = None
         step += 1
