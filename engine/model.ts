@@ -1,5 +1,5 @@
 /** A model's weights on the GPU. */
-import type { Device, Purpose } from '../devices/types.ts';
+import type { Device, Purpose, Traits } from '../devices/types.ts';
 import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { type KvFormat, weightBuffers } from './plan.ts';
@@ -18,18 +18,22 @@ export interface LoadOptions extends Preferences {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface Model {
-  readonly device: Device;
+/** What a model will be on a device, known before its weights are loaded: enough for a plan. */
+export interface ModelOutline {
   readonly config: LlamaConfig;
-  /** For people, e.g. `GGUF v3`. */
-  readonly fileFormat: string;
   readonly path: string;
   readonly weights: Weights;
   readonly weightsOption: WeightsOption;
-  readonly tokenizer: Tokenizer | undefined;
-  readonly chatTemplate: string | undefined;
   readonly preferences: Preferences;
   readonly kv: KvFormat;
+}
+
+export interface Model extends ModelOutline {
+  readonly device: Device;
+  /** For people, e.g. `GGUF v3`. */
+  readonly fileFormat: string;
+  readonly tokenizer: Tokenizer | undefined;
+  readonly chatTemplate: string | undefined;
   readonly parameters: number;
   /** A weight buffer by the plan's name. */
   buffer(name: string): GPUBuffer | undefined;
@@ -39,15 +43,28 @@ export interface Model {
   close(): Promise<void>;
 }
 
+/** Settles formats and layout of a checkpoint on a device with these traits. */
+export function outlineModel(checkpoint: Checkpoint, traits: Traits, options: LoadOptions = {}): ModelOutline {
+  const { arithmetic, gemv, splits } = options;
+  const weightsOption = options.weights ?? defaultWeights(checkpoint);
+  return {
+    config: checkpoint.config,
+    path: checkpoint.path,
+    weights: describeWeights(checkpoint, weightsOption, traits.limits.maxBindingBytes),
+    weightsOption,
+    preferences: { arithmetic, gemv, splits },
+    kv: options.kv ?? (arithmetic === 'f32' ? 'f32' : 'f16'),
+  };
+}
+
 /**
  * Brings a checkpoint's weights to the device, slice by slice: no second copy of the model is ever in host memory.
  * Throws `not-enough-memory`, `bad-file`, `device-lost`; an aborted load throws the signal's reason. Whatever fails, all
  * memory taken is given back.
  */
 export async function loadModel(device: Device, checkpoint: Checkpoint, options: LoadOptions = {}): Promise<Model> {
-  const { config } = checkpoint;
-  const weightsOption = options.weights ?? defaultWeights(checkpoint);
-  const weights = describeWeights(checkpoint, weightsOption, device.traits.limits.maxBindingBytes);
+  const outline = outlineModel(checkpoint, device.traits, options);
+  const { config, weights } = outline;
   const vocab = await checkpoint.vocab();
   const tokenizer = vocab && createTokenizer(vocab);
   if (tokenizer && tokenizer.vocabSize > config.vocab)
@@ -82,16 +99,11 @@ export async function loadModel(device: Device, checkpoint: Checkpoint, options:
   }
 
   return {
+    ...outline,
     device,
-    config,
     fileFormat: checkpoint.format,
-    path: checkpoint.path,
-    weights,
-    weightsOption,
     tokenizer,
     chatTemplate: vocab?.chatTemplate,
-    preferences: { arithmetic: options.arithmetic, gemv: options.gemv, splits: options.splits },
-    kv: options.kv ?? (options.arithmetic === 'f32' ? 'f32' : 'f16'),
     parameters: countParameters(checkpoint),
     buffer: (name) => buffers.get(name),
     memory: () => device.memory(),

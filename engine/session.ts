@@ -1,9 +1,10 @@
 /** One conversation with a model: its KV cache, its position, and the loop that makes tokens. */
 import type { StepTime, Timer } from '../devices/timing.ts';
+import type { Traits } from '../devices/types.ts';
 import { mapLate } from '../devices/wait.ts';
 import { assert, FirstlightError } from '../quant/errors.ts';
 import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
-import type { Model } from './model.ts';
+import type { Model, ModelOutline } from './model.ts';
 import {
   type Choice,
   chooseSplits,
@@ -79,9 +80,12 @@ const IN_FLIGHT = 3;
 const DEFAULT_CHUNK = 32;
 const DEFAULT_CONTEXT = 4096;
 
-/** Allocates a KV cache and compiles the kernels. Throws `not-enough-memory`, `bad-argument`. */
-export async function createSession(model: Model, options: SessionOptions = {}): Promise<Session> {
-  const { device, config } = model;
+/**
+ * What the passes of a session will be made of, before anything is allocated. Throws `bad-argument` for a context or chunk
+ * that the model does not allow.
+ */
+export function planSession(model: ModelOutline, traits: Traits, options: SessionOptions = {}): PlanOptions {
+  const { config, weights, kv } = model;
   const context = options.context ?? Math.min(config.context, DEFAULT_CONTEXT);
   const chunk = Math.min(options.chunk ?? DEFAULT_CHUNK, context);
   for (const [name, value] of [
@@ -97,15 +101,15 @@ export async function createSession(model: Model, options: SessionOptions = {}):
       `a context of ${context} was asked for, but ${model.path} was made for ${config.context}: ask for at most that`,
     );
 
-  const plan: PlanOptions = {
-    config,
-    weights: model.weights,
-    traits: device.traits,
-    preferences: { ...model.preferences, tuning: options.tuning },
-    kv: model.kv,
-    context,
-    chunk,
-  };
+  const preferences = { ...model.preferences, tuning: options.tuning };
+  return { config, weights, traits, preferences, kv, context, chunk };
+}
+
+/** Allocates a KV cache; kernels are compiled when first used. Throws `not-enough-memory`, `bad-argument`. */
+export async function createSession(model: Model, options: SessionOptions = {}): Promise<Session> {
+  const { device, config } = model;
+  const plan = planSession(model, device.traits, options);
+  const { context, chunk } = plan;
   const buffers = new Map<string, GPUBuffer>();
   const readbacks: GPUBuffer[] = [];
   let closed = false;
@@ -232,7 +236,13 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     if (maxTokens <= 0) return;
     busy = true;
     try {
-      const [short, long] = await Promise.all([decodeProgram(choice), decodeProgram(choice, splits)]);
+      // all of them before the clock starts
+      const [short, long] = await Promise.all([
+        decodeProgram(choice),
+        decodeProgram(choice, splits),
+        prefillProgram(undefined),
+        prefillProgram(choice),
+      ]);
       /** The pass whose token stands at `position`. */
       const decodeAt = (position: number) => (position < SPLIT_FROM_KEYS ? short : long);
       // the last id is always computed again: its logits are wanted
