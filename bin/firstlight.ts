@@ -73,6 +73,7 @@ const end = (exitCode: number) => {
 // once: a second Ctrl-C ends the process at once, whatever it waits for
 process.once('SIGINT', () => end(INTERRUPTED));
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (stoppedBy !== undefined) return; // said already
   // `| head` has seen enough; a full disk is another matter
   end(error.code === 'EPIPE' ? 0 : report(new Error(`standard output cannot be written: ${error.message}`)));
 });
