@@ -44,7 +44,7 @@ export const MODEL_FLAGS = {
     whole: true,
     least: 1,
     most: 2 ** 31 - 1,
-    about: "positions of the context (default the model's, at most 4096)",
+    about: "positions of the context (default the model's, at most 4096, less where memory is short)",
   },
 } as const satisfies Flags;
 
@@ -102,8 +102,8 @@ export function openAdapter({ adapter }: Values<typeof ADAPTER_FLAG>): Promise<D
   return openDevice({ adapter: wanted, onNotice: (line) => note(`firstlight: ${line}`) });
 }
 
-export function loadOptions({ weights, exact }: ModelFlags): LoadOptions {
-  return { weights, arithmetic: exact ? 'f32' : undefined };
+export function loadOptions({ weights, exact, ctx }: ModelFlags): LoadOptions {
+  return { weights, arithmetic: exact ? 'f32' : undefined, context: ctx };
 }
 
 /** Opens a model for `work` and closes all behind it. Unless `quiet`, stderr is told what runs where. */
@@ -124,7 +124,7 @@ export async function withSession(
         onProgress: progress.update,
         signal,
       }).finally(progress.end);
-      const session = await createSession(loaded, { context: flags.ctx });
+      const session = await createSession(loaded);
       await device.settle(); // memory that is not there is told now
       if (!flags.quiet) note(describePlacement(session));
       await work(session);

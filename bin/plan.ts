@@ -1,8 +1,12 @@
 /** `firstlight plan`: the steps of one decoded token, as this machine's GPU would be given them. Loads no weights. */
-import { outlineModel } from '../engine/model.ts';
-import { type BufferSpec, planDecode, type Step, sessionBuffers, weightBuffers } from '../engine/plan.ts';
+import { readTopology } from '../devices/topology.ts';
+import type { Traits } from '../devices/types.ts';
+import { type Estimate, estimate } from '../engine/estimate.ts';
+import type { LoadOptions } from '../engine/model.ts';
+import { planDecode, type Step } from '../engine/plan.ts';
 import { chooseChoice, completeSampling } from '../engine/sampler.ts';
-import { planSession } from '../engine/session.ts';
+import { describeWeights } from '../engine/weights.ts';
+import type { Checkpoint } from '../loaders/types.ts';
 import { defineCommand } from './arguments.ts';
 import { ABOUT_MODEL, loadOptions, MODEL_FLAGS, openAdapter, openModelFile } from './model.ts';
 import { mebibytes, print, printJson, table } from './output.ts';
@@ -20,10 +24,10 @@ export const plan = defineCommand({
     try {
       const device = await openAdapter(values);
       try {
-        const outline = outlineModel(checkpoint, device.traits, loadOptions(values));
-        const options = planSession(outline, device.traits, { context: values.ctx });
-        const steps = planDecode(options, chooseChoice(completeSampling()));
-        const totals = countTotals(steps, [...weightBuffers(outline.weights), ...sessionBuffers(options)]);
+        const options = loadOptions(values);
+        const need = estimate(checkpoint, device.traits, await readTopology(), options);
+        const steps = stepsOf(checkpoint, device.traits, need, options);
+        const totals = countTotals(steps, need);
         if (values.json) printJson({ steps, totals });
         else print(describeSteps(steps) + describeTotals(totals));
       } finally {
@@ -35,23 +39,38 @@ export const plan = defineCommand({
   },
 });
 
-function countTotals(steps: readonly Step[], buffers: readonly BufferSpec[]) {
-  const bytes: Record<string, number> = {};
-  for (const buffer of buffers) bytes[buffer.purpose] = (bytes[buffer.purpose] ?? 0) + buffer.bytes;
+function stepsOf(
+  checkpoint: Checkpoint,
+  traits: Traits,
+  { weightsOption, kv, context, chunk }: Estimate,
+  preferences: LoadOptions,
+): readonly Step[] {
+  const weights = describeWeights(checkpoint, weightsOption, traits.limits.maxBindingBytes);
+  const { config } = checkpoint;
+  return planDecode(
+    { config, weights, traits, preferences, kv, context, chunk: Math.min(chunk, context) },
+    chooseChoice(completeSampling()),
+  );
+}
+
+function countTotals(steps: readonly Step[], { context, bytes, totalBytes, fits }: Estimate) {
   return {
     steps: steps.length,
     stepsPerLayer: steps.filter(({ name }) => name.startsWith('layers.0.')).length,
     distinctKernels: new Set(steps.map(({ kernel, spec }) => JSON.stringify([kernel, spec]))).size,
+    context,
     bytes,
+    totalBytes,
+    fits: fits ?? null,
   };
 }
 
-function describeTotals({ steps, stepsPerLayer, distinctKernels, bytes }: ReturnType<typeof countTotals>): string {
-  const sum = Object.values(bytes).reduce((total, some) => total + some, 0);
-  const parts = Object.entries(bytes).map(([purpose, some]) => `${purpose} ${mebibytes(some)}`);
+function describeTotals(totals: ReturnType<typeof countTotals>): string {
+  const parts = Object.entries(totals.bytes).map(([purpose, some]) => `${purpose} ${mebibytes(some)}`);
   return (
-    `\n${steps} steps, ${stepsPerLayer} a layer, ${distinctKernels} distinct kernels\n` +
-    `${mebibytes(sum)}: ${parts.join(', ')}\n`
+    `\n${totals.steps} steps, ${totals.stepsPerLayer} a layer, ${totals.distinctKernels} distinct kernels\n` +
+    `${mebibytes(totals.totalBytes)} for a context of ${totals.context}${totals.fits === false ? ', which does not fit' : ''}: ` +
+    `${parts.join(', ')}\n`
   );
 }
 

@@ -6,10 +6,12 @@ import { createBuffers } from './buffers.ts';
 import { create } from './dawn.ts';
 import { createPipelines } from './pipelines.ts';
 import { loadLoader, manifestOf, packedSwiftShader, unpackSwiftShader } from './software.ts';
-import type { AdapterInfo, Device, DeviceOptions, Traits } from './types.ts';
+import type { AdapterInfo, Device, DeviceOptions, Limits, Traits } from './types.ts';
 import { watchDevice } from './wait.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
+/** CPU drivers compute slowly, and compile a kernel when it first runs, for seconds on a busy machine. */
+const SOFTWARE_TIMEOUT_MS = 300_000;
 /** Node's timers end at once above this. */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 const SWIFTSHADER = 'swiftshader';
@@ -186,18 +188,19 @@ export async function listAdapters(): Promise<AdapterInfo[]> {
   const list: AdapterInfo[] = [];
   for (const name of names) {
     const adapter = await requestAdapter(place, name);
-    if (adapter) list.push(describeAdapter(adapter.info, name));
+    if (adapter) list.push(describeAdapter(adapter, name));
   }
   return list;
 }
 
-function describeAdapter(info: GPUAdapterInfo, name: string): AdapterInfo {
+function describeAdapter({ info, limits }: GPUAdapter, name: string): AdapterInfo {
   return {
     name,
     driver: info.description,
     vendor: info.vendor,
     architecture: info.architecture,
     software: info.isFallbackAdapter,
+    limits: readLimits(limits),
   };
 }
 
@@ -207,8 +210,8 @@ function describeAdapter(info: GPUAdapterInfo, name: string): AdapterInfo {
  * Throws `no-adapter`, or `bad-argument` for a time-out that is none.
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  const { validate = false, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
-  if (!(timeoutMs > 0)) {
+  const { validate = false, timeoutMs } = options;
+  if (timeoutMs !== undefined && !(timeoutMs > 0)) {
     throw new FirstlightError('bad-argument', `timeoutMs is ${timeoutMs}: give a number of milliseconds above 0`);
   }
   const place = await findPlace(togglesFor(validate), options.adapter);
@@ -216,7 +219,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const name = chooseName(names, options.adapter);
   const adapter = await requestAdapter(place, name);
   if (!adapter) throw new FirstlightError('no-adapter', `no adapter answers, though there are ${names.join(', ')}`);
-  const info = describeAdapter(adapter.info, name ?? fullName(names, adapter.info));
+  const info = describeAdapter(adapter, name ?? fullName(names, adapter.info));
   const gpu = await requestDevice(adapter, info.name);
   const packedDot = dawnOf(place, name).wgslLanguageFeatures.has('packed_4x8_integer_dot_product');
   const traits = readTraits(gpu, info, packedDot);
@@ -224,7 +227,8 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
     const why = place.manifest !== undefined && !isSwiftShader(options.adapter) ? 'no usable Vulkan driver: ' : '';
     options.onNotice?.(`${why}running on ${traits.name}, which plays GPU on the CPU: right, but slow`);
   }
-  const watch = watchDevice(gpu, Math.min(timeoutMs, LONGEST_TIMEOUT_MS));
+  const usualMs = traits.software ? SOFTWARE_TIMEOUT_MS : DEFAULT_TIMEOUT_MS;
+  const watch = watchDevice(gpu, Math.min(timeoutMs ?? usualMs, LONGEST_TIMEOUT_MS));
   return {
     gpu,
     traits,
@@ -286,13 +290,17 @@ function readTraits(gpu: GPUDevice, info: AdapterInfo, packedDot: boolean): Trai
     })),
     packedDot,
     timestamps: features.has('timestamp-query'),
-    limits: {
-      maxBufferBytes: limits.maxBufferSize,
-      maxBindingBytes: limits.maxStorageBufferBindingSize,
-      maxWorkgroupThreads: limits.maxComputeInvocationsPerWorkgroup,
-      maxWorkgroupBytes: limits.maxComputeWorkgroupStorageSize,
-      maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
-      maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,
-    },
+    limits: readLimits(limits),
+  };
+}
+
+function readLimits(limits: GPUSupportedLimits): Limits {
+  return {
+    maxBufferBytes: limits.maxBufferSize,
+    maxBindingBytes: limits.maxStorageBufferBindingSize,
+    maxWorkgroupThreads: limits.maxComputeInvocationsPerWorkgroup,
+    maxWorkgroupBytes: limits.maxComputeWorkgroupStorageSize,
+    maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+    maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,
   };
 }

@@ -46,14 +46,14 @@ export interface DeviceOptions {
   readonly adapter?: string | number | undefined;
   /** Dawn's validation of every call; default false, tests set it. */
   readonly validate?: boolean | undefined;
-  /** Longest wait for the GPU in milliseconds before `device-timeout`; default 30000. */
+  /** Longest wait for the GPU in milliseconds before `device-timeout`; default 30000, on CPU drivers 300000. */
   readonly timeoutMs?: number | undefined;
   /** Gets one line when the adapter is only software; default: nobody is told. */
   readonly onNotice?: ((line: string) => void) | undefined;
 }
 
-/** An adapter of this machine, for people to choose from. */
-export type AdapterInfo = Pick<Traits, 'name' | 'driver' | 'vendor' | 'architecture' | 'software'>;
+/** An adapter of this machine, for people to choose from, and for planning before a device is opened. */
+export type AdapterInfo = Pick<Traits, 'name' | 'driver' | 'vendor' | 'architecture' | 'software' | 'limits'>;
 
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline;

@@ -1,39 +1,55 @@
 /** A model's weights on the GPU. */
-import type { Device, Purpose, Traits } from '../devices/types.ts';
+import { readTopology } from '../devices/topology.ts';
+import type { Device, Purpose } from '../devices/types.ts';
 import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
+import { type ContextOption, type Estimate, estimate } from './estimate.ts';
 import { type KvFormat, weightBuffers } from './plan.ts';
+import { notEnoughMemory } from './refusal.ts';
 import { createTokenizer, type Tokenizer } from './tokenizer.ts';
 import { uploadWeights } from './upload.ts';
 import type { Preferences } from './variants.ts';
-import { countParameters, defaultWeights, describeWeights, type Weights, type WeightsOption } from './weights.ts';
+import { countParameters, describeWeights, type Weights, type WeightsOption } from './weights.ts';
 
-export interface LoadOptions extends Preferences {
+/** How a load and its sessions deal with the machine's memory. */
+export interface MemoryOptions {
+  /** Free memory that is left to others; default 512 MiB on a GPU, 0 on software. */
+  readonly marginBytes?: number | undefined;
+  /** Go on although the plan says that it does not fit. Default false. */
+  readonly overcommit?: boolean | undefined;
+  /** Where the machine's /proc and /sys are. Default `/`. */
+  readonly root?: string | undefined;
+}
+
+export interface LoadOptions extends Preferences, MemoryOptions {
   /** Device format of the matrices; default: as in the file, but 4 bits for float checkpoints of over 100 M parameters. */
   readonly weights?: WeightsOption | undefined;
   /** Default f16, or f32 when arithmetic is f32. */
   readonly kv?: KvFormat | undefined;
+  /** Positions that sessions are to have: memory for one is planned for. Default `auto`: what fits, at most 4096. */
+  readonly context?: ContextOption | undefined;
+  /** Called once before anything is allocated, even when the load is then refused. */
+  readonly onPlan?: ((plan: Estimate) => void) | undefined;
   /** Called after each slice of weights. */
   readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What a model will be on a device, known before its weights are loaded: enough for a plan. */
-export interface ModelOutline {
+export interface Model {
+  readonly device: Device;
   readonly config: LlamaConfig;
+  /** For people, e.g. `GGUF v3`. */
+  readonly fileFormat: string;
   readonly path: string;
   readonly weights: Weights;
   readonly weightsOption: WeightsOption;
-  readonly preferences: Preferences;
-  readonly kv: KvFormat;
-}
-
-export interface Model extends ModelOutline {
-  readonly device: Device;
-  /** For people, e.g. `GGUF v3`. */
-  readonly fileFormat: string;
   readonly tokenizer: Tokenizer | undefined;
   readonly chatTemplate: string | undefined;
+  readonly preferences: Preferences;
+  readonly kv: KvFormat;
+  /** The plan of the load: sessions have its context unless they ask for another. */
+  readonly plan: Estimate;
+  readonly memoryOptions: MemoryOptions;
   readonly parameters: number;
   /** A weight buffer by the plan's name. */
   buffer(name: string): GPUBuffer | undefined;
@@ -43,28 +59,20 @@ export interface Model extends ModelOutline {
   close(): Promise<void>;
 }
 
-/** Settles formats and layout of a checkpoint on a device with these traits. */
-export function outlineModel(checkpoint: Checkpoint, traits: Traits, options: LoadOptions = {}): ModelOutline {
-  const { arithmetic, gemv, splits } = options;
-  const weightsOption = options.weights ?? defaultWeights(checkpoint);
-  return {
-    config: checkpoint.config,
-    path: checkpoint.path,
-    weights: describeWeights(checkpoint, weightsOption, traits.limits.maxBindingBytes),
-    weightsOption,
-    preferences: { arithmetic, gemv, splits },
-    kv: options.kv ?? (arithmetic === 'f32' ? 'f32' : 'f16'),
-  };
-}
-
 /**
  * Brings a checkpoint's weights to the device, slice by slice: no second copy of the model is ever in host memory.
- * Throws `not-enough-memory`, `bad-file`, `device-lost`; an aborted load throws the signal's reason. Whatever fails, all
- * memory taken is given back.
+ * What does not fit by the plan is refused before anything is allocated. Throws `not-enough-memory`, `bad-file`,
+ * `bad-argument`, `device-lost`; an aborted load throws the signal's reason. Whatever fails, all memory taken is given back.
  */
 export async function loadModel(device: Device, checkpoint: Checkpoint, options: LoadOptions = {}): Promise<Model> {
-  const outline = outlineModel(checkpoint, device.traits, options);
-  const { config, weights } = outline;
+  const { config } = checkpoint;
+  const { traits } = device;
+  const topology = await readTopology(options.root);
+  const plan = estimate(checkpoint, traits, topology, options);
+  const weights = describeWeights(checkpoint, plan.weightsOption, traits.limits.maxBindingBytes);
+  options.onPlan?.(plan);
+  if (plan.fits === false && (!options.overcommit || plan.context > plan.bindableContext))
+    throw notEnoughMemory(checkpoint.path, plan, traits, topology, weights);
   const vocab = await checkpoint.vocab();
   const tokenizer = vocab && createTokenizer(vocab);
   if (tokenizer && tokenizer.vocabSize > config.vocab)
@@ -93,17 +101,25 @@ export async function loadModel(device: Device, checkpoint: Checkpoint, options:
         options.onProgress?.(doneBytes, totalBytes);
       },
     });
+    await device.settle(); // gives the memory back of the staging that was freed
   } catch (error) {
     await release().catch(() => undefined); // the first failure is the one to tell
     throw error;
   }
 
   return {
-    ...outline,
     device,
+    config,
     fileFormat: checkpoint.format,
+    path: checkpoint.path,
+    weights,
+    weightsOption: plan.weightsOption,
     tokenizer,
     chatTemplate: vocab?.chatTemplate,
+    preferences: { arithmetic: options.arithmetic, gemv: options.gemv, splits: options.splits },
+    kv: plan.kv,
+    plan,
+    memoryOptions: { marginBytes: options.marginBytes, overcommit: options.overcommit, root: options.root },
     parameters: countParameters(checkpoint),
     buffer: (name) => buffers.get(name),
     memory: () => device.memory(),

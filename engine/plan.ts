@@ -2,7 +2,7 @@
  * The forward pass as pure data: a list of steps, each naming its kernel, specialisation, buffers and grid. It can be
  * printed, counted, tested and profiled without a GPU; encode.ts turns it into commands.
  */
-import type { Purpose, Traits } from '../devices/types.ts';
+import type { AdapterInfo, Purpose, Traits } from '../devices/types.ts';
 import type { LlamaConfig } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf, packedBytes, roundUp } from '../quant/layout.ts';
@@ -45,16 +45,21 @@ export interface BufferSpec {
   readonly purpose: Purpose;
 }
 
-export interface PlanOptions {
+/** What the sizes of a session's buffers depend on: an adapter that is not opened yet will do. */
+export interface SizeOptions {
   readonly config: LlamaConfig;
   readonly weights: Weights;
-  readonly traits: Traits;
+  readonly traits: AdapterInfo;
   readonly preferences: Preferences;
   readonly kv: KvFormat;
   /** Positions of the KV cache. */
   readonly context: number;
   /** Most tokens in one pass. */
   readonly chunk: number;
+}
+
+export interface PlanOptions extends SizeOptions {
+  readonly traits: Traits;
 }
 
 export type KvFormat = 'f16' | 'f32';
@@ -64,6 +69,10 @@ export type Choice = 'greedy' | 'noise' | 'top' | 'none';
 
 /** Slots of the ring in which chosen tokens wait for the CPU (RING in select.wgsl). */
 export const RING = 64;
+/** Tokens that are computed ahead while an earlier one travels to the CPU, each in a readback buffer. */
+export const IN_FLIGHT = 3;
+/** Holds one token; a buffer's least size. */
+export const READBACK_BYTES = 16;
 /** Bytes of the State struct in state.wgsl. */
 export const STATE_BYTES = 48;
 
@@ -240,7 +249,7 @@ function attentionSteps(options: PlanOptions, layer: string, splits: number): St
 }
 
 /** Parts of a split attention in which decode works at long contexts; 1 when the heads fill the GPU by themselves. */
-export function chooseSplits({ config, traits, preferences }: PlanOptions): number {
+export function chooseSplits({ config, traits, preferences }: SizeOptions): number {
   return preferences.splits ?? splitsFor(traits, Math.ceil(config.kvHeads / kvGroup(config)));
 }
 
@@ -350,7 +359,7 @@ export function weightBuffers(weights: Weights): readonly BufferSpec[] {
 }
 
 /** The buffers of one session: KV cache, activations, state. */
-export function sessionBuffers(options: PlanOptions): readonly BufferSpec[] {
+export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   const { config, weights, context, chunk, kv } = options;
   const columns = roundUp(chunk, chooseColumns(options.traits));
   const list: BufferSpec[] = [];

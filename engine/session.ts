@@ -1,28 +1,33 @@
 /** One conversation with a model: its KV cache, its position, and the loop that makes tokens. */
+import { budgetBytes } from '../devices/budget.ts';
 import type { StepTime, Timer } from '../devices/timing.ts';
-import type { Traits } from '../devices/types.ts';
+import { readTopology } from '../devices/topology.ts';
 import { mapLate } from '../devices/wait.ts';
 import { assert, FirstlightError } from '../quant/errors.ts';
 import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
-import type { Model, ModelOutline } from './model.ts';
+import { checkSizes, fitContext } from './estimate.ts';
+import type { Model } from './model.ts';
 import {
   type Choice,
   chooseSplits,
+  IN_FLIGHT,
   type PlanOptions,
   planDecode,
   planOutput,
   planPrefill,
+  READBACK_BYTES,
   RING,
   STATE_BYTES,
   type Step,
   sessionBuffers,
 } from './plan.ts';
+import { notEnoughMemory } from './refusal.ts';
 import { ropeTable } from './rope.ts';
 import { type CompleteSampling, chooseChoice, completeSampling, type Sampling, sampleOnCpu } from './sampler.ts';
 import { SPLIT_FROM_KEYS, type Tuning } from './variants.ts';
 
 export interface SessionOptions {
-  /** Positions of the KV cache. Default: the model's own context, at most 4096. */
+  /** Positions of the KV cache. Default: what the load was planned with. */
   readonly context?: number | undefined;
   /** Prompt tokens per pass. Default 32. */
   readonly chunk?: number | undefined;
@@ -75,41 +80,37 @@ export interface Session {
   close(): Promise<void>;
 }
 
-/** Tokens that are computed ahead while an earlier one travels to the CPU. */
-const IN_FLIGHT = 3;
-const DEFAULT_CHUNK = 32;
-const DEFAULT_CONTEXT = 4096;
-
 /**
- * What the passes of a session will be made of, before anything is allocated. Throws `bad-argument` for a context or chunk
- * that the model does not allow.
+ * Refuses a session that does not fit beside what the machine holds by now. The margin that the load kept may have gone to
+ * others meanwhile, so only a session beyond its plan must leave one too.
  */
-export function planSession(model: ModelOutline, traits: Traits, options: SessionOptions = {}): PlanOptions {
-  const { config, weights, kv } = model;
-  const context = options.context ?? Math.min(config.context, DEFAULT_CONTEXT);
-  const chunk = Math.min(options.chunk ?? DEFAULT_CHUNK, context);
-  for (const [name, value] of [
-    ['context', context],
-    ['chunk', chunk],
-  ] as const) {
-    if (!Number.isInteger(value) || value < 1)
-      throw new FirstlightError('bad-argument', `${name} is ${value}: it must be a whole number of at least 1`);
-  }
-  if (context > config.context)
-    throw new FirstlightError(
-      'bad-argument',
-      `a context of ${context} was asked for, but ${model.path} was made for ${config.context}: ask for at most that`,
-    );
-
-  const preferences = { ...model.preferences, tuning: options.tuning };
-  return { config, weights, traits, preferences, kv, context, chunk };
+async function checkMemory(model: Model, plan: PlanOptions): Promise<void> {
+  const { marginBytes, overcommit = false, root } = model.memoryOptions;
+  const { traits } = model.device;
+  const topology = await readTopology(root);
+  const budget = budgetBytes(topology, traits, plan.context <= model.plan.context ? 0 : marginBytes);
+  const fit = fitContext(plan, [], budget, plan.context);
+  if (fit.fits === false && (!overcommit || plan.context > fit.bindableContext))
+    throw notEnoughMemory(model.path, fit, traits, topology, model.weights);
 }
 
-/** Allocates a KV cache; kernels are compiled when first used. Throws `not-enough-memory`, `bad-argument`. */
+/** Allocates a KV cache and compiles the kernels. Throws `not-enough-memory`, `bad-argument`. */
 export async function createSession(model: Model, options: SessionOptions = {}): Promise<Session> {
   const { device, config } = model;
-  const plan = planSession(model, device.traits, options);
-  const { context, chunk } = plan;
+  const context = options.context ?? model.plan.context;
+  const chunk = Math.min(options.chunk ?? model.plan.chunk, context);
+  checkSizes(context, chunk, config, model.path);
+
+  const plan: PlanOptions = {
+    config,
+    weights: model.weights,
+    traits: device.traits,
+    preferences: { ...model.preferences, tuning: options.tuning },
+    kv: model.kv,
+    context,
+    chunk,
+  };
+  await checkMemory(model, plan);
   const buffers = new Map<string, GPUBuffer>();
   const readbacks: GPUBuffer[] = [];
   let closed = false;
@@ -121,7 +122,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
   };
   try {
     for (const { name, bytes, purpose } of sessionBuffers(plan)) buffers.set(name, device.buffer(name, bytes, purpose));
-    for (let i = 0; i < IN_FLIGHT; i++) readbacks.push(device.buffer(`chosen token ${i}`, 16, 'readback'));
+    for (let i = 0; i < IN_FLIGHT; i++) readbacks.push(device.buffer(`chosen token ${i}`, READBACK_BYTES, 'readback'));
     await device.upload(own('rope'), 0, ropeTable(config, context));
   } catch (error) {
     await close().catch(() => undefined); // the first failure is the one to tell
@@ -236,11 +237,10 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     if (maxTokens <= 0) return;
     busy = true;
     try {
-      // all of them before the clock starts
       const [short, long] = await Promise.all([
         decodeProgram(choice),
         decodeProgram(choice, splits),
-        prefillProgram(undefined),
+        prefillProgram(undefined), // compiled here too, so that the clock does not count it
         prefillProgram(choice),
       ]);
       /** The pass whose token stands at `position`. */

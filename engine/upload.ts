@@ -13,9 +13,11 @@ import { nativeFormat, packRows } from '../quant/pack.ts';
 import { type Matrix, type Part, type Section, type Vector, vectorLength, type Weights } from './weights.ts';
 
 /** Bytes of one slice, as they lie in the file or, decoded, as f32: what is in host memory for it. */
-const SLICE_BYTES = 16 << 20;
+const SLICE_BYTES = 8 << 20;
 /** Slices on their way at once. */
-const SLICES = 4;
+const SLICES = 3;
+/** What a load holds on the device at most besides the weights: each slice in mapped memory and as raw blocks. */
+export const LOADING_BYTES = SLICES * 2 * SLICE_BYTES;
 /** Bytes of the Slice struct in repack.wgsl. */
 const SLICE_STRUCT_BYTES = 32;
 const REPACK_THREADS = 64;

@@ -105,7 +105,10 @@ export function listCuts(traits: Traits, { tile, blocks }: ProductShape): readon
     for (const rowsEach of [4, 8, 16]) {
       for (const subgroup of [64, 32, 16, 8, 4]) {
         const threads = (tile / rowsEach) * split * subgroup;
-        const fits = threads >= 32 && threads <= traits.limits.maxWorkgroupThreads && split * subgroup <= 2 * blocks;
+        const fits =
+          threads >= 32 &&
+          threads <= traits.limits.maxWorkgroupThreads &&
+          (split === 1 || split * subgroup <= 2 * blocks);
         if (subgroup >= min && subgroup <= max && fits) cuts.push({ subgroup, rowsEach, split });
       }
     }
@@ -166,7 +169,7 @@ export const SPLIT_FROM_KEYS = 128;
  * Parts into which attention of so many workgroups is cut: enough to give every compute unit two workgroups. WebGPU does not
  * tell the number of compute units, so it goes by vendor: large for discrete ones, 8 for the APUs that firstlight is for.
  */
-export function splitsFor(traits: Traits, workgroups: number): number {
+export function splitsFor(traits: Pick<Traits, 'software' | 'vendor'>, workgroups: number): number {
   if (traits.software) return 1;
   const wanted = traits.vendor === 'nvidia' ? 264 : 32;
   let splits = 1;
@@ -178,6 +181,6 @@ export function splitsFor(traits: Traits, workgroups: number): number {
  * Columns (tokens) that one workgroup handles in a pass of several. CPU drivers win nothing by it and would have to compile
  * a second set of kernels.
  */
-export function chooseColumns(traits: Traits): 1 | 4 {
+export function chooseColumns(traits: Pick<Traits, 'software'>): 1 | 4 {
   return traits.software ? 1 : 4;
 }

@@ -1,0 +1,230 @@
+/**
+ * The plan before the load: what a model will take on the device, whether that is there, and with which context. Counts the
+ * same lists of buffers that loadModel and createSession allocate.
+ */
+import {
+  allocatedBytes,
+  allocatedMappableBytes,
+  IDLE_STAGING_BYTES,
+  uploadStagingBytes,
+} from '../devices/allocation.ts';
+import { type Budget, budgetBytes } from '../devices/budget.ts';
+import { findGpu, type Topology } from '../devices/topology.ts';
+import type { AdapterInfo, Purpose } from '../devices/types.ts';
+import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
+import { FirstlightError } from '../quant/errors.ts';
+import { packedBytes, roundUp } from '../quant/layout.ts';
+import {
+  type BufferSpec,
+  IN_FLIGHT,
+  type KvFormat,
+  READBACK_BYTES,
+  type SizeOptions,
+  sessionBuffers,
+  weightBuffers,
+} from './plan.ts';
+import { LOADING_BYTES } from './upload.ts';
+import type { Preferences } from './variants.ts';
+import { defaultWeights, describeWeights, vectorLength, type Weights, type WeightsOption } from './weights.ts';
+
+/** Positions; `auto`: what fits, at most 4096; `largest`: what fits, up to what the model was made for. */
+export type ContextOption = number | 'auto' | 'largest';
+
+export interface EstimateOptions extends Preferences {
+  /** As in loadModel. */
+  readonly weights?: WeightsOption | undefined;
+  /** As in loadModel. */
+  readonly kv?: KvFormat | undefined;
+  /** Default `auto`. */
+  readonly context?: ContextOption | undefined;
+  /** Prompt tokens per pass. Default 32. */
+  readonly chunk?: number | undefined;
+  /** Free memory that is left to others; default 512 MiB on a GPU, 0 on software. */
+  readonly marginBytes?: number | undefined;
+}
+
+/** Bytes by what they are for. `rounding`: what Dawn's allocations are larger than the buffers in them. */
+export type NeededBytes = Readonly<Record<Purpose | 'rounding', number>>;
+
+/** A need of memory beside what is there. */
+export interface Fit {
+  readonly context: number;
+  readonly kv: KvFormat;
+  readonly bytes: NeededBytes;
+  /** Their sum: the peak of what the device has allocated. */
+  readonly totalBytes: number;
+  readonly budget: Budget;
+  /** Undefined when the system does not tell what is free. */
+  readonly fits: boolean | undefined;
+  /** Most positions that fit, at most what the model was made for; 0 when not even one does. */
+  readonly largestContext: number;
+  /** Most positions that the device's limits on single buffers allow, however much memory there is. */
+  readonly bindableContext: number;
+}
+
+export interface Estimate extends Fit {
+  readonly weightsOption: WeightsOption;
+  readonly chunk: number;
+  /** Undefined for machines whose memory is not known. */
+  readonly speed: Speed | undefined;
+}
+
+/** A prediction for decode, which reads all weights and the cache once a token. */
+export interface Speed {
+  /** Weights read for each token. */
+  readonly bytesPerToken: number;
+  /** At the start of the context, where the cache is empty. */
+  readonly tokensPerSecond: number;
+  /** At its end. */
+  readonly tokensPerSecondFull: number;
+  /** For people: what the figures rest on. */
+  readonly assumption: string;
+}
+
+const DEFAULT_CHUNK = 32;
+const DEFAULT_CONTEXT = 4096;
+/** What `auto` and `largest` ask for at least: with less memory than for this a load is refused. */
+const SMALLEST_CONTEXT = 256;
+/** They take multiples of this, where memory decides. */
+const CONTEXT_STEP = 64;
+/** Part of the peak DRAM bandwidth that decode is taken to reach: engines with good kernels measure 0.55 to 0.8 on APUs. */
+const BANDWIDTH_SHARE = 0.7;
+
+/**
+ * Plans a load of `checkpoint` on an adapter. Pure: reads the tensor directory, no weights, and needs no open device.
+ * Throws `bad-argument` for sizes that are no whole numbers and a context that the model does not have.
+ */
+export function estimate(
+  checkpoint: Pick<Checkpoint, 'config' | 'tensors' | 'path'>,
+  adapter: AdapterInfo,
+  topology: Topology,
+  options: EstimateOptions = {},
+): Estimate {
+  const { config, path } = checkpoint;
+  const weightsOption = options.weights ?? defaultWeights(checkpoint);
+  const weights = describeWeights(checkpoint, weightsOption, adapter.limits.maxBindingBytes);
+  const { context = 'auto', chunk = DEFAULT_CHUNK } = options;
+  checkSizes(context, chunk, config, path);
+  const kv = options.kv ?? (options.arithmetic === 'f32' ? 'f32' : 'f16');
+  const size = { config, weights, traits: adapter, preferences: options, kv, chunk };
+  const budget = budgetBytes(topology, adapter, options.marginBytes);
+  const fit = fitContext(size, weightBuffers(weights), budget, context);
+  return { ...fit, weightsOption, chunk, speed: predictSpeed(config, weights, fit, adapter, topology) };
+}
+
+/**
+ * Sets the need of a session beside a budget.
+ *
+ * @param loading the weights' buffers where they are still to be loaded; none for a further session
+ */
+export function fitContext(
+  size: Omit<SizeOptions, 'context'>,
+  loading: readonly BufferSpec[],
+  budget: Budget,
+  wanted: ContextOption,
+): Fit {
+  const { config, traits } = size;
+  const largestBuffer = Math.min(traits.limits.maxBindingBytes, traits.limits.maxBufferBytes);
+  const buffersFor = (context: number) =>
+    sessionBuffers({ ...size, context, chunk: Math.min(size.chunk, Math.max(context, 1)) });
+  const bindable = (context: number) => buffersFor(context).every(({ bytes }) => bytes <= largestBuffer);
+  const affordable = (context: number) => isWithin(budget, needOf(loading, buffersFor(context)).totalBytes) !== false;
+
+  const bindableContext = largestWhere(config.context, bindable);
+  const largestContext = largestWhere(bindableContext, affordable);
+  const context = chooseContext(wanted, config.context, largestContext);
+  const need = needOf(loading, buffersFor(context));
+  const fits = context > bindableContext ? false : isWithin(budget, need.totalBytes);
+  return { ...need, context, kv: size.kv, budget, fits, largestContext, bindableContext };
+}
+
+function isWithin({ freeBytes, marginBytes }: Budget, bytes: number): boolean | undefined {
+  return freeBytes === undefined ? undefined : bytes <= freeBytes - marginBytes;
+}
+
+/** The largest whole number up to `most` that holds, if all smaller ones do; 0 when 1 does not. */
+function largestWhere(most: number, holds: (value: number) => boolean): number {
+  let low = 0;
+  let high = most;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (holds(middle)) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+/**
+ * The context to load with. A number stays what it is; the others give way to memory, but not below 256 positions (or the
+ * model's own context, when that is smaller), even if that does not fit.
+ */
+export function chooseContext(wanted: ContextOption, modelContext: number, largestContext: number): number {
+  if (typeof wanted === 'number') return wanted;
+  const most = wanted === 'largest' ? modelContext : Math.min(modelContext, DEFAULT_CONTEXT);
+  if (largestContext >= most) return most;
+  return Math.max(largestContext - (largestContext % CONTEXT_STEP), Math.min(most, SMALLEST_CONTEXT));
+}
+
+/** Throws `bad-argument` for sizes that are no whole numbers and a context that the model does not have. */
+export function checkSizes(context: ContextOption, chunk: number, config: LlamaConfig, path: string): void {
+  for (const [name, value] of Object.entries({ context, chunk })) {
+    if (typeof value === 'number' && (!Number.isInteger(value) || value < 1))
+      throw new FirstlightError('bad-argument', `${name} is ${value}: it must be a whole number of at least 1`);
+  }
+  if (typeof context === 'number' && context > config.context)
+    throw new FirstlightError(
+      'bad-argument',
+      `a context of ${context} was asked for, but ${path} was made for ${config.context}: ask for at most that`,
+    );
+}
+
+/**
+ * What the buffers take at most. Staging is at its peak while weights stream in, when the session's buffers do not exist
+ * yet, and down to one ring when they do.
+ */
+function needOf(loading: readonly BufferSpec[], session: readonly BufferSpec[]): Pick<Fit, 'bytes' | 'totalBytes'> {
+  const all = [...loading, ...session];
+  const bytes = { weights: 0, kv: 0, activations: 0, state: 0, staging: 0, readback: IN_FLIGHT * READBACK_BYTES };
+  for (const buffer of all) bytes[buffer.purpose] += sizeOf(buffer);
+  const sum = Object.values(bytes).reduce((total, one) => total + one, 0);
+  const kept = allocatedBytes(all.map(sizeOf)) + IN_FLIGHT * allocatedMappableBytes(READBACK_BYTES);
+  const whileLoading =
+    allocatedBytes(loading.map(sizeOf)) +
+    uploadStagingBytes(bytes.weights) +
+    Math.min(LOADING_BYTES, 2 * bytes.weights);
+  const totalBytes = Math.max(whileLoading, kept + IDLE_STAGING_BYTES);
+  return { bytes: { ...bytes, rounding: kept - sum, staging: totalBytes - kept }, totalBytes };
+}
+
+/** As Device.buffer rounds it. */
+function sizeOf({ bytes }: BufferSpec): number {
+  return roundUp(bytes, 16);
+}
+
+function predictSpeed(
+  config: LlamaConfig,
+  weights: Weights,
+  { bytes, context }: Fit,
+  adapter: AdapterInfo,
+  topology: Topology,
+): Speed | undefined {
+  const bandwidth = findGpu(topology, adapter)?.bandwidthBytesPerSecond;
+  if (bandwidth === undefined) return undefined;
+  let bytesPerToken = 0;
+  for (const matrix of weights.matrices.values()) {
+    if (matrix.name === 'embed' && !config.tiedEmbeddings) continue; // a single row
+    for (const part of matrix.parts) {
+      const size = packedBytes(part.format, part.rows, matrix.cols);
+      bytesPerToken += size.codes + size.scales;
+    }
+  }
+  for (const vector of weights.vectors.values()) bytesPerToken += vectorLength(vector) * 4;
+  const seen = Math.min(config.slidingWindow ?? context, context) / context;
+  const rate = (read: number) => (bandwidth * BANDWIDTH_SHARE) / read;
+  return {
+    bytesPerToken,
+    tokensPerSecond: rate(bytesPerToken),
+    tokensPerSecondFull: rate(bytesPerToken + bytes.kv * seen),
+    assumption: `if decode reaches ${BANDWIDTH_SHARE * 100} % of ${bandwidth / 1e9} GB/s of memory bandwidth`,
+  };
+}
