@@ -1,12 +1,11 @@
 /** `firstlight bench`: speed, with the test names and the protocol of llama-bench. */
 
-import { openDevice } from '../devices/open.ts';
 import { type BenchResult, benchTest, bench as measure, profileDecode } from '../engine/bench.ts';
 import { loadModel } from '../engine/model.ts';
 import { createSession } from '../engine/session.ts';
 import { randomCheckpoint, SHAPE_NAMES } from '../engine/shapes.ts';
-import { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
 import { defineCommand } from './arguments.ts';
+import { ADAPTER_FLAG, BUILTIN, openAdapter, openModelFile } from './model.ts';
 import { mebibytes, note, print, printJson, table } from './output.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
 
@@ -29,14 +28,14 @@ export const bench = defineCommand({
     blog: { kind: 'switch', about: 'the protocol of MLC: one prompt token, 512 generated' },
     profile: { kind: 'switch', about: 'also the time of every step of one token, with the bytes it reads' },
     exact: { kind: 'switch', about: 'f32 arithmetic' },
-    adapter: { kind: 'text', placeholder: 'NAME', about: 'part of the name of the GPU to use' },
+    ...ADAPTER_FLAG,
     'no-tune': { kind: 'switch', about: 'use no measured kernel variants' },
     retune: { kind: 'switch', about: 'measure the kernel variants anew' },
     json: { kind: 'switch', about: 'one JSON object' },
   },
   async run(values, [path], signal) {
-    const device = await openDevice({ adapter: values.adapter, onNotice: note });
-    const checkpoint = values.shape ? randomCheckpoint(values.shape) : await openCheckpoint(path ?? builtinPath());
+    const device = await openAdapter(values);
+    const checkpoint = values.shape ? randomCheckpoint(values.shape) : await openModelFile(path ?? BUILTIN);
     try {
       const startMs = performance.now();
       const model = await loadModel(device, checkpoint, { arithmetic: values.exact ? 'f32' : undefined, signal });

@@ -1,10 +1,9 @@
 /** `firstlight tune`: measures the kernel variants for a model's shapes on this GPU and keeps the best. */
 
-import { openDevice } from '../devices/open.ts';
 import { loadModel } from '../engine/model.ts';
 import { randomCheckpoint, SHAPE_NAMES } from '../engine/shapes.ts';
-import { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
 import { defineCommand } from './arguments.ts';
+import { ADAPTER_FLAG, BUILTIN, openAdapter, openModelFile } from './model.ts';
 import { note, print, table } from './output.ts';
 import { tuningFor, tuningPath } from './tuning.ts';
 
@@ -20,11 +19,11 @@ export const tune = defineCommand({
   ],
   flags: {
     shape: { kind: 'choice', choices: SHAPE_NAMES, about: 'random weights of this shape instead of a file' },
-    adapter: { kind: 'text', placeholder: 'NAME', about: 'part of the name of the GPU to use' },
+    ...ADAPTER_FLAG,
   },
   async run(values, [path], signal) {
-    const device = await openDevice({ adapter: values.adapter, onNotice: note });
-    const checkpoint = values.shape ? randomCheckpoint(values.shape) : await openCheckpoint(path ?? builtinPath());
+    const device = await openAdapter(values);
+    const checkpoint = values.shape ? randomCheckpoint(values.shape) : await openModelFile(path ?? BUILTIN);
     try {
       if (device.traits.software) return note(`${device.traits.name} is a CPU, not a GPU: there is nothing to tune`);
       const model = await loadModel(device, checkpoint, { signal });
