@@ -120,8 +120,8 @@ export async function loadModel(device: Device, checkpoint: Checkpoint, options:
     }
     for (const vector of weights.vectors.values())
       await upload(vector.name, 0, await readVector(checkpoint, config, vector));
-    await device.settle();
-    await device.settle(); // gives the memory back of the staging that the first one freed
+    // Dawn finds its staging rings idle after one submit, destroys them by the next, and then gives their memory back
+    for (let submits = 0; submits < 3; submits++) await device.settle();
   } catch (error) {
     await release().catch(() => undefined); // the first failure is the one to tell
     throw error;
