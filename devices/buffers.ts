@@ -15,12 +15,13 @@ const READ_RING = 2;
 /** Uniform bindings are multiples of 16 bytes. */
 const SIZE_STEP = 16;
 
-const { STORAGE, UNIFORM, COPY_SRC, COPY_DST, MAP_READ, QUERY_RESOLVE } = GPUBufferUsage;
+const { STORAGE, UNIFORM, COPY_SRC, COPY_DST, MAP_READ, MAP_WRITE, QUERY_RESOLVE } = GPUBufferUsage;
 const USAGE: Readonly<Record<Purpose, GPUBufferUsageFlags>> = {
   weights: STORAGE | COPY_SRC | COPY_DST,
   kv: STORAGE | COPY_SRC | COPY_DST,
   activations: STORAGE | COPY_SRC | COPY_DST,
   state: STORAGE | UNIFORM | COPY_SRC | COPY_DST | QUERY_RESOLVE,
+  staging: MAP_WRITE | COPY_SRC,
   readback: MAP_READ | COPY_DST,
 };
 
@@ -33,7 +34,7 @@ type Buffers = Pick<Device, 'buffer' | 'free' | 'upload' | 'read' | 'memory'>;
 /** The buffer functions of a device. */
 export function createBuffers(gpu: GPUDevice, limits: Limits, watch: Watch): Buffers {
   const live = new Map<GPUBuffer, { readonly bytes: number; readonly purpose: Purpose }>();
-  const totals: Record<Purpose, number> = { weights: 0, kv: 0, activations: 0, state: 0, readback: 0 };
+  const totals: Record<Purpose, number> = { weights: 0, kv: 0, activations: 0, state: 0, staging: 0, readback: 0 };
 
   const forget = (buffer: GPUBuffer) => {
     const entry = live.get(buffer);

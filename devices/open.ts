@@ -10,6 +10,8 @@ import type { AdapterInfo, Device, DeviceOptions, Limits, Traits } from './types
 import { watchDevice } from './wait.ts';
 
 const DEFAULT_TIMEOUT_MS = 30_000;
+/** CPU drivers compute slowly, and compile a kernel when it first runs, for seconds on a busy machine. */
+const SOFTWARE_TIMEOUT_MS = 300_000;
 /** Node's timers end at once above this. */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 const SWIFTSHADER = 'swiftshader';
@@ -208,8 +210,8 @@ function describeAdapter({ info, limits }: GPUAdapter, name: string): AdapterInf
  * Throws `no-adapter`, or `bad-argument` for a time-out that is none.
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  const { validate = false, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
-  if (!(timeoutMs > 0)) {
+  const { validate = false, timeoutMs } = options;
+  if (timeoutMs !== undefined && !(timeoutMs > 0)) {
     throw new FirstlightError('bad-argument', `timeoutMs is ${timeoutMs}: give a number of milliseconds above 0`);
   }
   const place = await findPlace(togglesFor(validate), options.adapter);
@@ -225,7 +227,8 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
     const why = place.manifest !== undefined && !isSwiftShader(options.adapter) ? 'no usable Vulkan driver: ' : '';
     options.onNotice?.(`${why}running on ${traits.name}, which plays GPU on the CPU: right, but slow`);
   }
-  const watch = watchDevice(gpu, Math.min(timeoutMs, LONGEST_TIMEOUT_MS));
+  const usualMs = traits.software ? SOFTWARE_TIMEOUT_MS : DEFAULT_TIMEOUT_MS;
+  const watch = watchDevice(gpu, Math.min(timeoutMs ?? usualMs, LONGEST_TIMEOUT_MS));
   return {
     gpu,
     traits,

@@ -39,14 +39,14 @@ export interface SubgroupMatrixConfig {
 }
 
 /** What a buffer is for: bytes are counted by purpose. */
-export type Purpose = 'weights' | 'kv' | 'activations' | 'state' | 'readback';
+export type Purpose = 'weights' | 'kv' | 'activations' | 'state' | 'staging' | 'readback';
 
 export interface DeviceOptions {
   /** Part of the adapter's name (any case), or its index in `listAdapters()`. */
   readonly adapter?: string | number | undefined;
   /** Dawn's validation of every call; default false, tests set it. */
   readonly validate?: boolean | undefined;
-  /** Longest wait for the GPU in milliseconds before `device-timeout`; default 30000. */
+  /** Longest wait for the GPU in milliseconds before `device-timeout`; default 30000, on CPU drivers 300000. */
   readonly timeoutMs?: number | undefined;
   /** Gets one line when the adapter is only software; default: nobody is told. */
   readonly onNotice?: ((line: string) => void) | undefined;

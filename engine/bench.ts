@@ -4,6 +4,7 @@ import { FirstlightError } from '../quant/errors.ts';
 import { packedBytes } from '../quant/layout.ts';
 import type { Model } from './model.ts';
 import { createSession, type Session } from './session.ts';
+import type { Tuning } from './variants.ts';
 
 export interface BenchTest {
   /** `pp512`, `tg128`, with `@d2048` behind it at a depth. */
@@ -31,6 +32,8 @@ export function benchTest(kind: BenchTest['kind'], tokens: number, depth = 0): B
 export interface BenchOptions {
   /** Default 5. */
   readonly repetitions?: number | undefined;
+  /** Measured kernel variants. Default none. */
+  readonly tuning?: Tuning | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onResult?: ((result: BenchResult) => void) | undefined;
 }
@@ -55,7 +58,7 @@ export async function bench(
       'bad-argument',
       `the tests need ${longest} positions but ${model.path} was made for ${model.config.context}: use a smaller depth`,
     );
-  const session = await createSession(model, { context: longest });
+  const session = await createSession(model, { context: longest, tuning: options.tuning });
   const results: BenchResult[] = [];
   try {
     await warmUp(session, options.signal);

@@ -23,6 +23,7 @@ import {
   sessionBuffers,
   weightBuffers,
 } from './plan.ts';
+import { LOADING_BYTES } from './upload.ts';
 import type { Preferences } from './variants.ts';
 import { defaultWeights, describeWeights, vectorLength, type Weights, type WeightsOption } from './weights.ts';
 
@@ -43,7 +44,7 @@ export interface EstimateOptions extends Preferences {
 }
 
 /** Bytes by what they are for. `rounding`: what Dawn's allocations are larger than the buffers in them. */
-export type NeededBytes = Readonly<Record<Purpose | 'rounding' | 'staging', number>>;
+export type NeededBytes = Readonly<Record<Purpose | 'rounding', number>>;
 
 /** A need of memory beside what is there. */
 export interface Fit {
@@ -183,11 +184,14 @@ export function checkSizes(context: ContextOption, chunk: number, config: LlamaC
  */
 function needOf(loading: readonly BufferSpec[], session: readonly BufferSpec[]): Pick<Fit, 'bytes' | 'totalBytes'> {
   const all = [...loading, ...session];
-  const bytes = { weights: 0, kv: 0, activations: 0, state: 0, readback: IN_FLIGHT * READBACK_BYTES };
+  const bytes = { weights: 0, kv: 0, activations: 0, state: 0, staging: 0, readback: IN_FLIGHT * READBACK_BYTES };
   for (const buffer of all) bytes[buffer.purpose] += sizeOf(buffer);
   const sum = Object.values(bytes).reduce((total, one) => total + one, 0);
   const kept = allocatedBytes(all.map(sizeOf)) + IN_FLIGHT * allocatedMappableBytes(READBACK_BYTES);
-  const whileLoading = allocatedBytes(loading.map(sizeOf)) + uploadStagingBytes(bytes.weights);
+  const whileLoading =
+    allocatedBytes(loading.map(sizeOf)) +
+    uploadStagingBytes(bytes.weights) +
+    Math.min(LOADING_BYTES, 2 * bytes.weights);
   const totalBytes = Math.max(whileLoading, kept + IDLE_STAGING_BYTES);
   return { bytes: { ...bytes, rounding: kept - sum, staging: totalBytes - kept }, totalBytes };
 }

@@ -237,7 +237,12 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     if (maxTokens <= 0) return;
     busy = true;
     try {
-      const [short, long] = await Promise.all([decodeProgram(choice), decodeProgram(choice, splits)]);
+      const [short, long] = await Promise.all([
+        decodeProgram(choice),
+        decodeProgram(choice, splits),
+        prefillProgram(undefined), // compiled here too, so that the clock does not count it
+        prefillProgram(choice),
+      ]);
       /** The pass whose token stands at `position`. */
       const decodeAt = (position: number) => (position < SPLIT_FROM_KEYS ? short : long);
       // the last id is always computed again: its logits are wanted

@@ -14,6 +14,8 @@ import { type GemvCut, listCuts, type Preferences, shapeKey, type Tuning } from 
 export interface TuneOptions {
   /** Wall time after which no further candidate is measured. Default 2000. */
   readonly budgetMs?: number | undefined;
+  /** Shapes that need not be measured again. Default none. */
+  readonly known?: Tuning | undefined;
   readonly onShape?: ((report: ShapeReport) => void) | undefined;
 }
 
@@ -42,7 +44,7 @@ const OUTPUTS: Readonly<Record<string, string>> = {
   logits: 'logits',
 };
 
-/** Tunes all products of a model's decode pass; an empty tuning where the device has no timestamps or no choice. */
+/** Tunes the products of a model's decode pass; an empty tuning where the device has no timestamps or no choice. */
 export async function tune(model: Model, options: TuneOptions = {}): Promise<Tuning> {
   const { device, config, weights } = model;
   const timer = createTimer(device, 4);
@@ -68,13 +70,14 @@ export async function tune(model: Model, options: TuneOptions = {}): Promise<Tun
     for (const step of portable) {
       assert(step.shape, 'products have shapes');
       const key = shapeKey(step.shape);
-      groups.set(key, [...(groups.get(key) ?? []), step]);
+      if (!options.known?.[key]) groups.set(key, [...(groups.get(key) ?? []), step]);
     }
+    if (groups.size === 0) return {};
     const all = await compileSteps(device, portable, find);
     const warmUntil = performance.now() + WARM_UP_MS;
     while (performance.now() < warmUntil) await timeSteps(device, timer, all);
     for (const [key, steps] of groups) {
-      if (performance.now() > budgetEnd) break;
+      if (performance.now() > budgetEnd && Object.keys(tuning).length > 0) break;
       const report = await tuneShape(model, timer, key, steps.slice(0, MOST_MATRICES), find, planFor, budgetEnd);
       if (report.best) tuning[key] = report.best;
       options.onShape?.(report);

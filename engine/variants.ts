@@ -80,11 +80,18 @@ export function chooseGemv(traits: Traits, shape: ProductShape, columns: number,
   const tuned = preferences.tuning?.[shapeKey(shape)];
   if (tuned && listCuts(traits, shape).some((cut) => sameCut(cut, tuned)))
     return gemvLanes(traits, shape, columns, tuned);
-  // four rows a subgroup (a quad of scales), eight where subgroups are wide; few output rows: split each between subgroups
-  const rowsEach = subgroup.size >= 64 ? 8 : 4;
+  // four rows a subgroup (a quad of scales), eight where subgroups are wide or rows many; few output rows: each is split
+  // between subgroups, until a lane has about three blocks
+  const rowsEach = subgroup.size >= 64 || shape.rows >= 24576 ? 8 : 4;
   const threads = (shape.tile / rowsEach) * subgroup.size;
-  const few = shape.rows <= 8192 && shape.blocks >= 4 * subgroup.size;
-  const split = few && 2 * threads <= traits.limits.maxWorkgroupThreads ? 2 : 1;
+  let split = 1;
+  while (
+    shape.rows <= 8192 &&
+    split < 4 &&
+    shape.blocks >= 3 * split * subgroup.size &&
+    2 * split * threads <= traits.limits.maxWorkgroupThreads
+  )
+    split *= 2;
   return gemvLanes(traits, shape, columns, { subgroup: subgroup.size, rowsEach, split });
 }
 
@@ -98,7 +105,10 @@ export function listCuts(traits: Traits, { tile, blocks }: ProductShape): readon
     for (const rowsEach of [4, 8, 16]) {
       for (const subgroup of [64, 32, 16, 8, 4]) {
         const threads = (tile / rowsEach) * split * subgroup;
-        const fits = threads >= 32 && threads <= traits.limits.maxWorkgroupThreads && split * subgroup <= 2 * blocks;
+        const fits =
+          threads >= 32 &&
+          threads <= traits.limits.maxWorkgroupThreads &&
+          (split === 1 || split * subgroup <= 2 * blocks);
         if (subgroup >= min && subgroup <= max && fits) cuts.push({ subgroup, rowsEach, split });
       }
     }
@@ -128,7 +138,13 @@ function gemvLanes(traits: Traits, { tile }: ProductShape, columns: number, cut:
 export function chooseAttention(
   traits: Traits,
   headDim: number,
-): { readonly LANES: number; readonly SHARE: string; readonly MERGED: number; readonly THREADS: number } {
+): {
+  readonly LANES: number;
+  readonly SHARE: string;
+  readonly MERGED: number;
+  readonly KEYS: number;
+  readonly THREADS: number;
+} {
   const subgroup = chooseSubgroup(traits);
   const chunks = roundUp(headDim, 8) / 8;
   const most = Math.min(subgroup?.size ?? traits.subgroups?.min ?? 1, 16);
@@ -141,6 +157,7 @@ export function chooseAttention(
     LANES: lanes,
     SHARE: lanes === 1 ? 'none' : 'lanes',
     MERGED: Math.min(merged, 32 / lanes),
+    KEYS: traits.software ? 1 : 4, // loads in flight; CPU drivers only compile longer
     THREADS: Math.min(threads, traits.limits.maxWorkgroupThreads),
   };
 }

@@ -14,6 +14,8 @@ export interface Section {
   readonly rows: number;
   /** Turn half-split RoPE pairs of each head of this many rows into interleaved ones; 0 = leave the order. */
   readonly interleaveHead: number;
+  /** Rows of each head that RoPE turns. */
+  readonly ropeDim: number;
 }
 
 /** A run of a matrix's rows that lies in one pair of buffers: one format, below the device's binding limit. */
@@ -90,7 +92,13 @@ export function describeWeights(
     for (const [i, tensorName] of names.entries()) {
       const info = tensor(tensorName);
       // of q, k, v only q and k are turned
-      sections.push({ tensor: info, firstRow, rows: info.rows, interleaveHead: i < 2 ? interleaveHead : 0 });
+      sections.push({
+        tensor: info,
+        firstRow,
+        rows: info.rows,
+        interleaveHead: i < 2 ? interleaveHead : 0,
+        ropeDim: config.ropeDim,
+      });
       firstRow += roundUp(info.rows, ROW_BLOCK);
     }
     const first = sections[0];
@@ -131,7 +139,13 @@ export function describeWeights(
     let firstRow = 0;
     const sections = names.map((tensorName, i) => {
       const info = tensor(tensorName);
-      const section = { tensor: info, firstRow, rows: info.cols, interleaveHead: i < 2 ? interleaveHead : 0 };
+      const section = {
+        tensor: info,
+        firstRow,
+        rows: info.cols,
+        interleaveHead: i < 2 ? interleaveHead : 0,
+        ropeDim: config.ropeDim,
+      };
       firstRow += roundUp(info.cols, ROW_BLOCK);
       return section;
     });

@@ -111,13 +111,13 @@ function makeCheckpoint({ format, path, config, stored, sources, vocab }: Parts)
     path,
     config,
     tensors,
-    async readRows(name, firstRow, rowCount) {
+    async readRows(name, firstRow, rowCount, into) {
       const rows = tensors.get(name)?.rows ?? 0;
       assert(
         firstRow >= 0 && rowCount >= 0 && firstRow + rowCount <= rows,
         `${name} has no rows ${firstRow} + ${rowCount}`,
       );
-      return stored.get(name)!.readRows(firstRow, rowCount);
+      return stored.get(name)!.readRows(firstRow, rowCount, into);
     },
     vocab,
     close: () => closeAll(sources),

@@ -9,7 +9,7 @@ export interface StoredTensor {
   /** Outermost first: [rows, cols] for a matrix. */
   readonly shape: readonly number[];
   /** Raw bytes of whole rows; only for types that are a FileType and shapes of one or two dimensions. */
-  readRows(firstRow: number, rowCount: number): Promise<Uint8Array>;
+  readRows(firstRow: number, rowCount: number, into?: Uint8Array): Promise<Uint8Array>;
 }
 
 /** A tensor whose rows lie one after another from `offset` on. */
@@ -17,10 +17,10 @@ export function plainTensor(source: Source, type: string, shape: readonly number
   return {
     type,
     shape,
-    readRows(firstRow, rowCount) {
+    readRows(firstRow, rowCount, into) {
       assert(isFileType(type), `rows of type ${type} have no known size`);
       const bytes = rowBytes(type, shape.at(-1) ?? 1);
-      return source.read(offset + firstRow * bytes, rowCount * bytes);
+      return source.read(offset + firstRow * bytes, rowCount * bytes, into);
     },
   };
 }

@@ -153,19 +153,20 @@ function pairedTensor(source: Source, codes: SafetensorsEntry, scales: Safetenso
   return {
     type: 'Q4_0',
     shape: [rows, blocks * BLOCK],
-    async readRows(firstRow, rowCount) {
+    async readRows(firstRow, rowCount, into) {
       const first = firstRow * blocks;
       const count = rowCount * blocks;
       const codeBytes = await source.read(codes.offset + first * Q4_CODE_BYTES, count * Q4_CODE_BYTES);
       const scaleBytes = await source.read(scales.offset + first * 2, count * 2);
-      return interleave(codeBytes, scaleBytes, count);
+      return interleave(codeBytes, scaleBytes, into?.subarray(0, count * FILE_TYPES.Q4_0.blockBytes));
     },
   };
 }
 
-function interleave(codes: Uint8Array, scales: Uint8Array, count: number): Uint8Array {
+function interleave(codes: Uint8Array, scales: Uint8Array, into?: Uint8Array): Uint8Array {
   const { blockBytes } = FILE_TYPES.Q4_0;
-  const bytes = new Uint8Array(count * blockBytes);
+  const count = scales.length / 2;
+  const bytes = into ?? new Uint8Array(count * blockBytes);
   for (let block = 0; block < count; block++) {
     const at = block * blockBytes;
     bytes[at] = scales[block * 2]!;

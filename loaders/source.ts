@@ -16,9 +16,9 @@ export async function fileSource(path: string): Promise<Source> {
     return {
       name: path,
       size: stats.size,
-      async read(offset, length) {
+      async read(offset, length, into) {
         checkRange(path, stats.size, offset, length);
-        return readFully(file, path, offset, length);
+        return readFully(file, path, offset, into?.subarray(0, length) ?? new Uint8Array(length));
       },
       close: () => file.close(),
     };
@@ -28,14 +28,16 @@ export async function fileSource(path: string): Promise<Source> {
   }
 }
 
-/** Bytes in memory. Reads are views, not copies. */
+/** Bytes in memory. Reads are views, not copies, unless a place to read to is given. */
 export function memorySource(name: string, bytes: Uint8Array): Source {
   return {
     name,
     size: bytes.length,
-    async read(offset, length) {
+    async read(offset, length, into) {
       checkRange(name, bytes.length, offset, length);
-      return bytes.subarray(offset, offset + length);
+      const found = bytes.subarray(offset, offset + length);
+      into?.set(found);
+      return into?.subarray(0, length) ?? found;
     },
     async close() {},
   };
@@ -66,10 +68,9 @@ async function openFile(path: string): Promise<FileHandle> {
   }
 }
 
-async function readFully(file: FileHandle, path: string, offset: number, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  for (let filled = 0; filled < length; ) {
-    const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled);
+async function readFully(file: FileHandle, path: string, offset: number, bytes: Uint8Array): Promise<Uint8Array> {
+  for (let filled = 0; filled < bytes.length; ) {
+    const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, offset + filled);
     if (bytesRead === 0)
       throw new FirstlightError('bad-file', `${path} became shorter while it was read: load it again`);
     filled += bytesRead;

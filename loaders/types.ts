@@ -6,8 +6,8 @@ export interface Source {
   /** For messages: a path or a name. */
   readonly name: string;
   readonly size: number;
-  /** Reads exactly `length` bytes at `offset`; throws `bad-file` when the source ends before. */
-  read(offset: number, length: number): Promise<Uint8Array>;
+  /** Reads exactly `length` bytes at `offset`, to the start of `into` if given; throws `bad-file` when the source ends before. */
+  read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -65,8 +65,8 @@ export interface Checkpoint {
   readonly path: string;
   readonly config: LlamaConfig;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
-  /** Raw bytes, in the file's own type, of `rowCount` whole rows. */
-  readRows(name: string, firstRow: number, rowCount: number): Promise<Uint8Array>;
+  /** Raw bytes, in the file's own type, of `rowCount` whole rows; read to the start of `into` if given. */
+  readRows(name: string, firstRow: number, rowCount: number, into?: Uint8Array): Promise<Uint8Array>;
   /** The tokenizer, or undefined when the files have none. Throws `bad-tokenizer`. */
   vocab(): Promise<Vocab | undefined>;
   close(): Promise<void>;

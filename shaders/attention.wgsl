@@ -1,10 +1,11 @@
 // Causal attention of one column over the KV cache, softmax done on the way (flash attention). A workgroup takes one kv
 // head (or KV_GROUP of them, so that whole blocks of 32 outputs come out for any head size) with all query heads that
-// share it: K and V are read once. A team of LANES lanes takes every TEAMS-th key; the teams' results meet at the end.
+// share it: K and V are read once. A team of LANES lanes takes every TEAMS-th key, KEYS at once; the teams' results meet at the end.
 // Long contexts are split between the workgroups of the grid's third dimension (attention-partial.wgsl, combine.wgsl).
 //! include state-read kv-read-$KV share-$SHARE attention-$OUT
 //! param Q_ROWS u32
 //! param WINDOW u32
+//! param KEYS u32 1 2 4
 //! param THREADS u32
 
 const CHUNKS = HEAD_STRIDE / 8u;
@@ -71,35 +72,46 @@ fn main(
       best[g] = LOWEST;
     }
 
-    for (var base = first_key; base < end_key; base += TEAMS) {
-      let live = base + team < end_key;
-      let key = min(base + team, end_key - 1u);
-      var scores = array<f32, GROUP>();
-      for (var m = 0u; m < MINE; m++) {
-        let chunk = min(m * LANES + lane, CHUNKS - 1u); // beyond the head the query is zero
-        let row = load_kv(keys + key * HEAD_STRIDE, chunk);
-        for (var g = 0u; g < GROUP; g++) {
-          let query = queries[g * MINE + m];
-          scores[g] += dot(query.a, row.a) + dot(query.b, row.b);
+    for (var base = first_key + team; base < end_key + team; base += TEAMS * KEYS) {
+      // all loads of a turn before anything waits for one of them
+      var key_rows = array<Eight, KEYS * MINE>();
+      var value_rows = array<Eight, KEYS * MINE>();
+      for (var n = 0u; n < KEYS; n++) {
+        let place = min(base + n * TEAMS, end_key - 1u) * HEAD_STRIDE;
+        for (var m = 0u; m < MINE; m++) {
+          let chunk = min(m * LANES + lane, CHUNKS - 1u); // beyond the head the query is zero
+          key_rows[n * MINE + m] = load_kv(keys + place, chunk);
+          value_rows[n * MINE + m] = load_kv(values + place, chunk);
         }
       }
-      var weights = array<f32, GROUP>();
-      var keeps = array<f32, GROUP>();
       for (var g = 0u; g < GROUP; g++) {
-        let score = select(LOWEST, team_sum(scores[g]), live);
-        let top = max(best[g], score);
-        keeps[g] = exp(best[g] - top);
-        weights[g] = select(0.0, exp(score - top), live);
+        var scores = array<f32, KEYS>();
+        var top = best[g];
+        for (var n = 0u; n < KEYS; n++) {
+          var score = 0.0;
+          for (var m = 0u; m < MINE; m++) {
+            let query = queries[g * MINE + m];
+            let row = key_rows[n * MINE + m];
+            score += dot(query.a, row.a) + dot(query.b, row.b);
+          }
+          scores[n] = select(LOWEST, team_sum(score), base + n * TEAMS < end_key);
+          top = max(top, scores[n]);
+        }
+        let keep = exp(best[g] - top);
         best[g] = top;
-        total[g] = fma(total[g], keeps[g], weights[g]);
-      }
-      for (var m = 0u; m < MINE; m++) {
-        let chunk = min(m * LANES + lane, CHUNKS - 1u);
-        let row = load_kv(values + key * HEAD_STRIDE, chunk);
-        for (var g = 0u; g < GROUP; g++) {
-          let at = g * MINE + m;
-          sums[at].a = fma(vec4<f32>(weights[g]), row.a, sums[at].a * keeps[g]);
-          sums[at].b = fma(vec4<f32>(weights[g]), row.b, sums[at].b * keeps[g]);
+        total[g] *= keep;
+        for (var m = 0u; m < MINE; m++) {
+          sums[g * MINE + m].a *= keep;
+          sums[g * MINE + m].b *= keep;
+        }
+        for (var n = 0u; n < KEYS; n++) {
+          let weight = select(0.0, exp(scores[n] - top), base + n * TEAMS < end_key);
+          total[g] += weight;
+          for (var m = 0u; m < MINE; m++) {
+            let row = value_rows[n * MINE + m];
+            sums[g * MINE + m].a = fma(vec4<f32>(weight), row.a, sums[g * MINE + m].a);
+            sums[g * MINE + m].b = fma(vec4<f32>(weight), row.b, sums[g * MINE + m].b);
+          }
         }
       }
     }

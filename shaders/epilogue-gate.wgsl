@@ -2,7 +2,12 @@
 // so one workgroup has both and writes one block of h.
 //! include state-read rows store-$STORE
 
-fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32) {
+// What finish.wgsl asks for before the product, so that it is there when the sums are.
+fn early(row_block: u32, column: u32, lane: u32) -> vec2<f32> {
+  return vec2<f32>();
+}
+
+fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32, loaded: vec2<f32>) {
   var value = 0.0;
   if (lane < 32u) {
     let gate = y_rows[slot * TILE + lane] * factor;

@@ -4,7 +4,12 @@
 @group(0) @binding(5) var<storage, read_write> logits: array<f32>;        // [column][VOCAB padded to 32]
 @group(0) @binding(6) var<storage, read_write> peaks: array<vec2<f32>>;   // [column][block of 32 rows]: best logit, its id as bits
 
-fn epilogue(block: u32, column: u32, slot: u32, lane: u32, factor: f32) {
+// What finish.wgsl asks for before the product, so that it is there when the sums are.
+fn early(row_block: u32, column: u32, lane: u32) -> vec2<f32> {
+  return vec2<f32>();
+}
+
+fn epilogue(block: u32, column: u32, slot: u32, lane: u32, factor: f32, loaded: vec2<f32>) {
   const VOCAB_BLOCKS = (VOCAB + 31u) / 32u;
   if (lane < 32u) {
     logits[column * VOCAB_BLOCKS * 32u + block * 32u + lane] = y_rows[slot * TILE + lane] * factor;

@@ -6,7 +6,21 @@
 //! param KV_ROWS u32
 @group(0) @binding(5) var<storage, read_write> q: array<f32>; // [column][Q_ROWS padded to 32]
 
-fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32) {
+const Q_PADDED = (Q_ROWS + 31u) / 32u * 32u;
+const KV_PADDED = (KV_ROWS + 31u) / 32u * 32u;
+
+// Row within q, k or v.
+fn inner_row(row: u32) -> u32 {
+  return row - select(select(Q_PADDED, Q_PADDED + KV_PADDED, row >= Q_PADDED + KV_PADDED), 0u, row < Q_PADDED);
+}
+
+// What finish.wgsl asks for before the product, so that it is there when the sums are.
+fn early(row_block: u32, column: u32, lane: u32) -> vec2<f32> {
+  let row = row_block * 32u + lane % 32u;
+  return turn_of(state.position + column, inner_row(row) % HEAD_DIM);
+}
+
+fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32, turn: vec2<f32>) {
   let row = row_block * 32u + lane;
   if (lane < 32u) {
     y_rows[slot * TILE + lane] = fma(y_rows[slot * TILE + lane], factor, bias(row));
@@ -15,27 +29,21 @@ fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32) {
   if (lane >= 32u) {
     return;
   }
-  const Q_PADDED = (Q_ROWS + 31u) / 32u * 32u;
-  const KV_PADDED = (KV_ROWS + 31u) / 32u * 32u;
   let value = y_rows[slot * TILE + lane];
   let partner = y_rows[slot * TILE + (lane ^ 1u)];
-  let position = state.position + column;
-  if (row < Q_PADDED) {
-    q[column * Q_PADDED + row] = rotate(position, row % HEAD_DIM, value, partner);
-    return;
-  }
-  if (lane % 2u == 1u) { // the even lane of a pair writes both
-    return;
-  }
-  let is_value = row >= Q_PADDED + KV_PADDED;
-  let inner = row - Q_PADDED - select(0u, KV_PADDED, is_value);
-  if (inner >= KV_ROWS) {
-    return;
-  }
+  let inner = inner_row(row);
   let dim = inner % HEAD_DIM;
-  if (is_value) {
+  if (row < Q_PADDED) {
+    q[column * Q_PADDED + row] = rotate(turn, dim, value, partner);
+    return;
+  }
+  if (lane % 2u == 1u || inner >= KV_ROWS) { // the even lane of a pair writes both
+    return;
+  }
+  let position = state.position + column;
+  if (row >= Q_PADDED + KV_PADDED) {
     store_kv(1u, inner / HEAD_DIM, position, dim, value, partner);
   } else {
-    store_kv(0u, inner / HEAD_DIM, position, dim, rotate(position, dim, value, partner), rotate(position, dim + 1u, partner, value));
+    store_kv(0u, inner / HEAD_DIM, position, dim, rotate(turn, dim, value, partner), rotate(turn, dim + 1u, partner, value));
   }
 }

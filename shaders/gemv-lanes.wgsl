@@ -20,6 +20,7 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
   let first_row = subgroup / K_SPLIT * ROWS; // within the tile
   let first = first_column(group.y);
   let base = group.x * TILE + first_row;
+  let loaded = begin(group.x, first, thread);
   var sums = array<vec4<f32>, QUADS * COLS>(); // [quad][column]
   var squares = array<f32, COLS>();
   for (var block = part * SG + lane; block < BLOCKS; block += SG * K_SPLIT) {
@@ -68,5 +69,5 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
     y_squares[thread] = sum;
   }
   workgroupBarrier();
-  finish(group.x, first, thread);
+  finish(group.x, first, thread, loaded);
 }

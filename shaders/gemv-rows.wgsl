@@ -8,6 +8,7 @@ const THREADS = TILE;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let row = group.x * TILE + lane;
   let first = first_column(group.y);
+  let loaded = begin(group.x, first, lane);
   var sums = array<f32, COLS>();
   var squares = array<f32, COLS>();
   let end = opaque_count(BLOCKS);
@@ -25,5 +26,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     y_squares[c] = squares[c]; // the same in all threads
   }
   workgroupBarrier();
-  finish(group.x, first, lane);
+  finish(group.x, first, lane, loaded);
 }

@@ -47,8 +47,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let gain = select((HEAD_DIM + 31u) / 32u * 32u, 0u, is_query) + dim;
     a *= factor * gains[gain];
     b *= factor * gains[gain + 1u];
-    let turned_a = rotate(position, dim, a, b);
-    let turned_b = rotate(position, dim + 1u, b, a);
+    let turn = turn_of(position, dim);
+    let turned_a = rotate(turn, dim, a, b);
+    let turned_b = rotate(turn, dim + 1u, b, a);
     if (is_query) {
       let at = column * Q_PADDED + head * HEAD_DIM + dim;
       q[at] = turned_a;

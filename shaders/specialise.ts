@@ -13,7 +13,15 @@ import { readFileSync } from 'node:fs';
 import { assert } from '../quant/errors.ts';
 
 /** A file of this folder with an entry point `main`. */
-export type ShaderName = 'embed' | 'gemv-rows' | 'gemv-lanes' | 'attention' | 'combine' | 'head-norm' | 'select';
+export type ShaderName =
+  | 'embed'
+  | 'gemv-rows'
+  | 'gemv-lanes'
+  | 'attention'
+  | 'combine'
+  | 'head-norm'
+  | 'select'
+  | 'repack';
 
 /** Values for a shader's parameters and include slots. */
 export type Spec = Readonly<Record<string, number | boolean | string>>;

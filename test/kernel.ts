@@ -11,7 +11,7 @@ export async function runKernel(
   name: ShaderName,
   spec: Spec,
   contents: Readonly<Record<string, Contents>>,
-  grid: readonly [number, number],
+  grid: readonly [x: number, y: number, z?: number],
 ): Promise<Record<string, Uint32Array>> {
   const { pipeline, layout, bindings } = await device.pipeline(name, spec);
   const buffers = new Map<string, GPUBuffer>();

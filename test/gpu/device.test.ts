@@ -140,7 +140,7 @@ check('reads concurrently without mixing anything up', async (device) => {
 
 check('counts bytes by purpose and forgets what is freed', async () => {
   await withDevice({}, async (device) => {
-    const none = { weights: 0, kv: 0, activations: 0, state: 0, readback: 0 };
+    const none = { weights: 0, kv: 0, activations: 0, state: 0, staging: 0, readback: 0 };
     assert.equal(device.memory(), none);
     const weights = device.buffer('w', 1000, 'weights');
     const kv = device.buffer('k', 1, 'kv');

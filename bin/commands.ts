@@ -1,0 +1,30 @@
+/** The commands, loaded only when they run: `--version` and `--help` need no engine. */
+import type { Command } from './arguments.ts';
+
+interface Entry {
+  readonly summary: string;
+  load(): Promise<Command>;
+}
+
+export const COMMANDS: Readonly<Record<string, Entry>> = {
+  run: {
+    summary: 'let a model answer or go on with a text',
+    load: async () => (await import('./run.ts')).run,
+  },
+  tokenize: {
+    summary: "show a text as a model's tokens",
+    load: async () => (await import('./tokenize.ts')).tokenize,
+  },
+  logits: {
+    summary: 'show the best next tokens at every position of a text',
+    load: async () => (await import('./logits.ts')).logits,
+  },
+  plan: {
+    summary: 'show what the GPU does for one token of a model',
+    load: async () => (await import('./plan.ts')).plan,
+  },
+  devices: {
+    summary: "list this machine's GPUs and what they can do",
+    load: async () => (await import('./devices.ts')).devices,
+  },
+};

@@ -1,0 +1,46 @@
+/** `firstlight devices`: the adapters of this machine and what the engine makes of them. */
+import { listAdapters, openDevice } from '../devices/open.ts';
+import type { Traits } from '../devices/types.ts';
+import { defineCommand } from './arguments.ts';
+import { SOFTWARE } from './model.ts';
+import { mebibytes, print, printJson, table } from './output.ts';
+
+export const devices = defineCommand({
+  operands: [],
+  about: ['Lists the adapters by the numbers that --adapter takes.'],
+  flags: { json: { kind: 'switch', about: 'one JSON array of adapters' } },
+  async run(values) {
+    const found: Traits[] = [];
+    for (const adapter of (await listAdapters()).keys()) {
+      const device = await openDevice({ adapter });
+      found.push(device.traits);
+      device.close();
+    }
+    if (values.json) printJson(found);
+    else print(found.map(describeDevice).join('\n'));
+  },
+});
+
+function describeDevice(traits: Traits, index: number): string {
+  const { name, driver, vendor, architecture, software, subgroups, subgroupMatrix, limits } = traits;
+  const yes = (has: boolean) => (has ? 'yes' : 'no');
+  const matrices = subgroupMatrix.map(({ m, n, k, component, result }) => `${m}x${n}x${k} ${component} -> ${result}`);
+  const rows = [
+    ['driver', `${driver} (${[vendor, architecture].filter(Boolean).join(', ')})`],
+    ['software', software ? `yes: ${SOFTWARE}` : 'no'],
+    ['f16', yes(traits.f16)],
+    ['subgroups', describeSubgroups(subgroups, traits.subgroupSizeControl)],
+    ['dp4a', yes(traits.packedDot)],
+    ['matrices', matrices.join('; ') || 'none'],
+    ['timestamps', yes(traits.timestamps)],
+    ['buffer', `at most ${mebibytes(limits.maxBufferBytes)}, a binding ${mebibytes(limits.maxBindingBytes)}`],
+    ['workgroup', `at most ${limits.maxWorkgroupThreads} threads, ${limits.maxWorkgroupBytes / 1024} KiB`],
+  ];
+  return `${index}  ${name}\n${table(rows.map((row) => ['  ', ...row]))}`;
+}
+
+function describeSubgroups(subgroups: Traits['subgroups'], sizeControl: boolean): string {
+  if (!subgroups) return 'none';
+  const { min, max } = subgroups;
+  return `${min === max ? min : `${min} to ${max}`}${sizeControl ? ', size can be chosen' : ''}`;
+}

@@ -1,0 +1,185 @@
+/** What the commands that take a model have in common: which one is meant, flags, opening and closing. */
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
+import { openDevice } from '../devices/open.ts';
+import type { Device, Traits } from '../devices/types.ts';
+import { type LoadOptions, loadModel } from '../engine/model.ts';
+import { createSession, type Session } from '../engine/session.ts';
+import { createTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
+import { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
+import type { Checkpoint } from '../loaders/types.ts';
+import { FirstlightError } from '../quant/errors.ts';
+import { type Flags, UsageError, type Values } from './arguments.ts';
+import { mebibytes, note, startProgress } from './output.ts';
+
+/** MODEL for the one that comes with firstlight. */
+const BUILTIN = 'builtin';
+
+export const ABOUT_MODEL =
+  "MODEL is a folder in Hugging Face's layout, a GGUF, safetensors or zip file, or builtin for the small model that comes " +
+  'with firstlight, which is also the default.';
+
+export const ABOUT_TEXT =
+  'A lone argument is MODEL if there is such a file or folder or it looks like one (a path, or a name ending in .gguf, ' +
+  '.safetensors or .zip), else it is the text. The text - is read from standard input.';
+
+export const ADAPTER_FLAG = {
+  adapter: {
+    kind: 'text',
+    placeholder: 'NAME',
+    about: 'GPU to use: part of its name, or its number in "firstlight devices" (default the fastest)',
+  },
+} as const satisfies Flags;
+
+export const MODEL_FLAGS = {
+  ...ADAPTER_FLAG,
+  weights: {
+    kind: 'choice',
+    choices: ['native', 'f32', 'f16', 'q8', 'q4'],
+    about: "weights on the GPU (default native, the file's own; q4 for float models above 100 M parameters)",
+  },
+  exact: { kind: 'switch', about: 'f32 arithmetic and KV cache: slower, results to the last digits' },
+  ctx: {
+    kind: 'number',
+    whole: true,
+    least: 1,
+    most: 2 ** 31 - 1,
+    about: "positions of the context (default the model's, at most 4096, less where memory is short)",
+  },
+} as const satisfies Flags;
+
+export type ModelFlags = Values<typeof MODEL_FLAGS>;
+
+/** Tells MODEL and the text behind it apart where both may be left out. */
+export function splitOperands(operands: readonly string[]): { model: string; text: string | undefined } {
+  const [first, second] = operands;
+  if (second !== undefined) return { model: first!, text: second };
+  return first === undefined || isModel(first)
+    ? { model: first ?? BUILTIN, text: undefined }
+    : { model: BUILTIN, text: first };
+}
+
+function isModel(operand: string): boolean {
+  if (operand === BUILTIN) return true;
+  if (operand === '' || operand === '-') return false;
+  return (
+    /^(\.{1,2}|~)?\/\S|\.(gguf|safetensors|zip)$/i.test(operand) || /^\S+\/\S*$/.test(operand) || existsSync(operand)
+  );
+}
+
+export function isBuiltin(model: string): boolean {
+  return model === BUILTIN;
+}
+
+export function openModelFile(model: string): Promise<Checkpoint> {
+  return openCheckpoint(isBuiltin(model) ? builtinPath() : model);
+}
+
+const MOST_INPUT_BYTES = 16 << 20;
+
+/** The text itself, or for `-` what standard input gives, without its last line break. */
+export async function readText(text: string): Promise<string> {
+  if (text !== '-') return text;
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > MOST_INPUT_BYTES)
+      throw new FirstlightError(
+        'bad-argument',
+        `standard input has more than ${mebibytes(MOST_INPUT_BYTES)}: shorten it`,
+      );
+  }
+  return Buffer.concat(chunks)
+    .toString('utf8')
+    .replace(/\r?\n$/, '');
+}
+
+/** An adapter's number or a part of its name. */
+export function openAdapter({ adapter }: Values<typeof ADAPTER_FLAG>): Promise<Device> {
+  const wanted = adapter !== undefined && /^\d+$/.test(adapter) ? Number(adapter) : adapter;
+  return openDevice({ adapter: wanted, onNotice: (line) => note(`firstlight: ${line}`) });
+}
+
+export function loadOptions({ weights, exact, ctx }: ModelFlags): LoadOptions {
+  return { weights, arithmetic: exact ? 'f32' : undefined, context: ctx };
+}
+
+/** Opens a model for `work` and closes all behind it. Unless `quiet`, stderr is told what runs where. */
+export async function withSession(
+  model: string,
+  flags: ModelFlags & { readonly quiet?: boolean | undefined },
+  signal: AbortSignal,
+  work: (session: Session) => Promise<void>,
+): Promise<void> {
+  // damaged files before the GPU: that error is the quicker and the more useful one
+  const checkpoint = await openModelFile(model);
+  try {
+    const device = await openAdapter(flags);
+    try {
+      const progress = startProgress('loading');
+      const loaded = await loadModel(device, checkpoint, {
+        ...loadOptions(flags),
+        onProgress: progress.update,
+        signal,
+      }).finally(progress.end);
+      const session = await createSession(loaded);
+      await device.settle(); // memory that is not there is told now
+      if (!flags.quiet) note(describePlacement(session));
+      await work(session);
+    } finally {
+      device.close(); // frees what the model and the session hold
+    }
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+function describePlacement({ model, context }: Session): string {
+  const { weights, kv } = model.memory();
+  const place = describeAdapter(model.device.traits);
+  return (
+    `${basename(model.path)} on ${place}: weights ${mebibytes(weights)} (${model.weightsOption}), ` +
+    `KV ${mebibytes(kv)} (${model.kv}), context ${context}`
+  );
+}
+
+/** `NAME, DRIVER`, and a warning where it is no GPU. */
+export function describeAdapter({ name, driver, software }: Traits): string {
+  return `${name}, ${driver}${software ? ` (software: ${SOFTWARE})` : ''}`;
+}
+
+/** What a driver is that plays GPU. */
+export const SOFTWARE = 'CPU, not a GPU: slow';
+
+/** Throws `bad-tokenizer` for a model that came without one. */
+export function requireTokenizer(tokenizer: Tokenizer | undefined, path: string): Tokenizer {
+  if (tokenizer) return tokenizer;
+  throw new FirstlightError('bad-tokenizer', `${path} has no tokenizer: put the model's tokenizer.json beside it`);
+}
+
+/** A tokenizer without the model's weights. */
+export async function openTokenizer(model: string): Promise<Tokenizer> {
+  const checkpoint = await openModelFile(model);
+  try {
+    const vocab = await checkpoint.vocab();
+    return requireTokenizer(vocab && createTokenizer(vocab), checkpoint.path);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** A token's text, or its bytes as `<0xE2><0x96>` where they are no whole characters. */
+export function pieceOf(tokenizer: Tokenizer, id: number): string {
+  const bytes = tokenizer.bytes(id);
+  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+  if (Buffer.from(text).equals(bytes)) return text;
+  return Array.from(bytes, (byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`).join('');
+}
+
+/** Throws UsageError for an operand that a command cannot do without though it may stand alone. */
+export function requireText(text: string | undefined): string {
+  if (text === undefined) throw new UsageError('TEXT is missing');
+  return text;
+}

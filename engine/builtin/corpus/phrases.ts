@@ -1,0 +1,76 @@
+/** Phrases that many plots share. */
+export const phrases: Readonly<Record<string, readonly string[]>> = {
+  day: [
+    '[One|One|Early one|Late one] [morning|afternoon|evening]',
+    'One [sunny|cold|quiet|windy|bright|rainy] day',
+    'One day',
+    'One [spring|summer|autumn|winter] [day|morning]',
+  ],
+  sad: [
+    '{a} felt [very|so] sad.',
+    '{a} sat down and [began to cry|sighed].',
+    '[Tears ran|A tear rolled] down {a.his} face.',
+    '{a} did not know what to do.',
+    '{a.his} heart felt [heavy|as heavy as a stone].',
+    '"Oh no!" cried {a}. "What [can|shall|should] I do now?"',
+  ],
+  glad: [
+    '{a} was [very|so] happy.',
+    '{a} [laughed|smiled|jumped] for joy.',
+    '{a} could hardly believe it.',
+    '{a} felt warm [inside|from head to toe].',
+    '{a.his} eyes shone like [stars|two little lamps].',
+    '"Hooray!" {a} shouted.',
+  ],
+  thanks: [
+    '"Thank you, {c}!" said {a}.',
+    '"Thank you so much!" {a} said. {c} [smiled|nodded|laughed].',
+    '{a} thanked {c} [with all {a.his} heart|again and again|and gave {c.him} a big hug].',
+    '"How can I thank you?" asked {a}. "Just [be kind|help someone] [too|in your turn]," said {c}.',
+  ],
+  meet: [
+    '[Just then|At that moment|Soon|After a while], {c.new} came [by|along|down the path].',
+    '[Luckily|As luck would have it], {c.new} was [not far away|sitting nearby|just passing by].',
+    'Then {a.he} met {c.new}.',
+    '{c.New} heard {a.him} and came [closer|to see].',
+  ],
+  ask: [
+    '"What is [wrong|the matter]?" asked {c}. {a} told {c.him} [everything|the whole story].',
+    '"Why do you look so [sad|worried]?" asked {c}. So {a} explained [it all|what had happened].',
+    '"Can I help you?" {c} asked [kindly|in a soft voice]. {a} nodded and told {c.him} about it.',
+    '"Please help me," said {a}, and told {c.him} what had happened. {c} listened [carefully|quietly].',
+  ],
+  think: [
+    '{c} thought for a [moment|while].',
+    '{c} [scratched {c.his} head|closed {c.his} eyes] and thought.',
+    '{c} smiled. "Do not worry," {c.he} said.',
+    '"I have an idea," said {c}.',
+  ],
+  invite: [
+    '{b.new} [came along|was with {a.him}] that day.',
+    '{a.he} asked {b.new} to come along.',
+    '{a.he} went to see {b.new}.',
+    '{a.he} met {b.new} on the way.',
+  ],
+  party: [
+    'That evening they [all ate|shared] {food} and [laughed|sang] until the [moon|stars] came out.',
+    'They [ate {food} together|sat down together and ate {food}] and told each other stories.',
+    'To celebrate, they had {food} [under the stars|by the fire|in the garden].',
+  ],
+  end: [
+    'And from that day on, {a} was [never sad for long|a little braver than before|always ready to help others].',
+    'That night, {a} slept [well|soundly] and dreamed [sweet dreams|of new adventures|of the stars].',
+    'It was the best day of {a.his} life.',
+    '{a} never forgot that day.',
+    'And {a} lived happily ever after.',
+    '{a} went home with a [smile|happy heart].',
+    'And whenever {a} thought of that day, {a.he} had to smile.',
+    'And if you listen on a quiet night, you can still hear {a} [laugh|tell the story].',
+  ],
+  friends: [
+    '{a} and {b} stayed [good|best] friends [forever|all their lives].',
+    'From then on, {a} and {b} did everything together.',
+    '{a} and {b} walked home side by side, [tired but happy|laughing all the way].',
+    'And {a} and {b} were the best of friends from that day on.',
+  ],
+};

@@ -1,0 +1,260 @@
+/**
+ * Weights from the checkpoint to the device, slice by slice. Blocks that the device keeps as they are (Q4_0 as q4, Q8_0 as q8)
+ * are read straight into mapped memory and taken apart by the GPU; everything else is packed on the CPU. Several slices are
+ * on their way at once, so that reading, packing and copying overlap.
+ */
+import { createStaging, type Staging } from '../devices/staging.ts';
+import type { Device } from '../devices/types.ts';
+import type { Checkpoint } from '../loaders/types.ts';
+import { assert } from '../quant/errors.ts';
+import { decodeRows, FILE_TYPES, rowBytes } from '../quant/file-types.ts';
+import { blocksOf, type Format, isQuantised, ROW_BLOCK, roundUp, WORDS_PER_BLOCK } from '../quant/layout.ts';
+import { nativeFormat, packRows } from '../quant/pack.ts';
+import { type Matrix, type Part, type Section, type Vector, vectorLength, type Weights } from './weights.ts';
+
+/** Bytes of one slice, as they lie in the file or, decoded, as f32: what is in host memory for it. */
+const SLICE_BYTES = 8 << 20;
+/** Slices on their way at once. */
+const SLICES = 3;
+/** What a load holds on the device at most besides the weights: each slice in mapped memory and as raw blocks. */
+export const LOADING_BYTES = SLICES * 2 * SLICE_BYTES;
+/** Bytes of the Slice struct in repack.wgsl. */
+const SLICE_STRUCT_BYTES = 32;
+const REPACK_THREADS = 64;
+
+export interface UploadOptions {
+  readonly find: (name: string) => GPUBuffer | undefined;
+  readonly onBytes: (bytes: number) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A run of rows of one section on its way into a part. */
+interface Slice {
+  readonly matrix: Matrix;
+  readonly part: Part;
+  readonly section: Section;
+  /** Row of the section. */
+  readonly row: number;
+  readonly count: number;
+  /** Row of the part, before alternating. */
+  readonly target: number;
+}
+
+/** Fills all weight buffers. The first failure ends it; slices on their way are waited for, so that buffers may be freed. */
+export async function uploadWeights(
+  device: Device,
+  checkpoint: Checkpoint,
+  weights: Weights,
+  options: UploadOptions,
+): Promise<void> {
+  const staging = createStaging(device, SLICES, SLICE_BYTES);
+  const raws = new Map<GPUBuffer, RawSlot>(); // by staging buffer
+  const queue = [...weights.matrices.values()].flatMap((matrix) => slicesOf(matrix));
+  let failed = false;
+  const work = async () => {
+    for (let slice = queue.shift(); slice && !failed; slice = queue.shift()) {
+      options.signal?.throwIfAborted();
+      if (isRepacked(slice)) await repackSlice(device, checkpoint, slice, staging, raws, options);
+      else await packSlice(device, checkpoint, slice, options);
+    }
+  };
+  const results = await Promise.allSettled(
+    Array.from({ length: SLICES }, () =>
+      work().catch((error) => {
+        failed = true;
+        throw error;
+      }),
+    ),
+  );
+  try {
+    const rejected = results.find((result) => result.status === 'rejected');
+    if (rejected) throw rejected.reason;
+    for (const vector of weights.vectors.values()) {
+      options.signal?.throwIfAborted();
+      const buffer = options.find(vector.name);
+      assert(buffer, `the plan lists ${vector.name}`);
+      const values = await readVector(checkpoint, vector);
+      await device.upload(buffer, 0, values);
+      options.onBytes(values.byteLength);
+    }
+    await device.settle();
+  } finally {
+    await staging.close();
+    for (const { raw, params } of raws.values()) {
+      device.free(raw);
+      device.free(params);
+    }
+  }
+}
+
+/** Whether the GPU takes the file's blocks apart by itself. */
+function isRepacked({ section, part }: Slice): boolean {
+  return isQuantised(part.format) && nativeFormat(section.tensor.type) === part.format;
+}
+
+function slicesOf(matrix: Matrix): Slice[] {
+  const list: Slice[] = [];
+  for (const part of matrix.parts) {
+    for (const section of matrix.sections) {
+      // an alternating matrix has both sections side by side: its parts count their rows together
+      const offset = matrix.alternate ? 0 : section.firstRow;
+      const scale = matrix.alternate ? 2 : 1;
+      const padded = roundUp(section.rows, ROW_BLOCK);
+      const firstRow = Math.max(offset, part.firstRow / scale) - offset;
+      const endRow = Math.min(offset + padded, (part.firstRow + part.rows) / scale) - offset;
+      // whole heads, so that their rows can be reordered within a slice
+      const unit = section.interleaveHead > 0 ? leastCommonMultiple(section.interleaveHead, ROW_BLOCK) : ROW_BLOCK;
+      const fileBytes = rowBytes(section.tensor.type, matrix.cols);
+      const rowSize = nativeFormat(section.tensor.type) === part.format ? fileBytes : 4 * matrix.cols;
+      const most =
+        Math.max(1, Math.floor(SLICE_BYTES / (rowSize * unit)) - (section.interleaveHead > 0 ? 1 : 0)) * unit;
+      for (let row = firstRow; row < endRow; ) {
+        const next = Math.min(endRow, Math.floor(row / unit) * unit + most);
+        const count = Math.min(next, section.rows) - row;
+        if (count > 0) list.push({ matrix, part, section, row, count, target: offset + row - part.firstRow / scale });
+        row = next;
+      }
+    }
+  }
+  return list;
+}
+
+/** The rows to read so that all heads of a slice are whole. */
+function wholeHeads({ section, row, count }: Slice): {
+  readonly first: number;
+  readonly rows: number;
+  readonly lead: number;
+} {
+  if (section.interleaveHead === 0) return { first: row, rows: count, lead: 0 };
+  const first = row - (row % section.interleaveHead);
+  return { first, rows: roundUp(row + count, section.interleaveHead) - first, lead: row - first };
+}
+
+interface RawSlot {
+  readonly raw: GPUBuffer;
+  readonly params: GPUBuffer;
+}
+
+async function repackSlice(
+  device: Device,
+  checkpoint: Checkpoint,
+  slice: Slice,
+  staging: Staging,
+  raws: Map<GPUBuffer, RawSlot>,
+  { find, onBytes }: UploadOptions,
+): Promise<void> {
+  const { matrix, part, section, count } = slice;
+  const { tensor } = section;
+  const { blockBytes } = FILE_TYPES[tensor.type];
+  const { pipeline, layout } = await device.pipeline('repack', { BLOCK_BYTES: blockBytes });
+  const codes = find(`${part.name}.codes`);
+  const scales = find(`${part.name}.scales`);
+  assert(codes && scales, `the plan lists ${part.name}`);
+  const { first, rows, lead } = wholeHeads(slice);
+  const bytes = rows * rowBytes(tensor.type, matrix.cols);
+  const slot = await staging.take();
+  await checkpoint.readRows(tensor.name, first, rows, slot.bytes);
+  slot.send((encoder, buffer) => {
+    let own = raws.get(buffer);
+    if (!own) {
+      own = {
+        raw: device.buffer('raw blocks', SLICE_BYTES, 'activations'),
+        params: device.buffer('slice', SLICE_STRUCT_BYTES, 'state'),
+      };
+      raws.set(buffer, own);
+    }
+    const side = matrix.alternate ? 1 + matrix.sections.indexOf(section) : 0;
+    const blocks = blocksOf(matrix.cols);
+    device.gpu.queue.writeBuffer(
+      own.params,
+      0,
+      Uint32Array.of(count, blocks, slice.target, lead, section.interleaveHead, section.ropeDim, side, 0),
+    );
+    encoder.copyBufferToBuffer(buffer, 0, own.raw, 0, roundUp(bytes, 4));
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    const resources = [own.params, own.raw, codes, scales];
+    pass.setBindGroup(
+      0,
+      device.gpu.createBindGroup({
+        layout,
+        entries: resources.map((resource, binding) => ({ binding, resource: { buffer: resource } })),
+      }),
+    );
+    const groups = Math.ceil((Math.ceil(count / 4) * blocks) / REPACK_THREADS);
+    const x = Math.min(groups, device.traits.limits.maxWorkgroupsPerDimension);
+    pass.dispatchWorkgroups(x, Math.ceil(groups / x));
+    pass.end();
+  });
+  onBytes(count * blocksOf(matrix.cols) * (WORDS_PER_BLOCK[part.format] * 4 + 2));
+}
+
+async function packSlice(
+  device: Device,
+  checkpoint: Checkpoint,
+  slice: Slice,
+  { find, onBytes }: UploadOptions,
+): Promise<void> {
+  const { matrix, part, section, count, target } = slice;
+  const packed = await readPacked(checkpoint, slice, part.format);
+  const blocks = blocksOf(matrix.cols);
+  const write = async (name: string, words: Uint32Array, rowWords: number) => {
+    const buffer = find(name);
+    assert(buffer, `the plan lists ${name}`);
+    if (!matrix.alternate) {
+      await device.upload(buffer, target * rowWords * 4, words);
+    } else {
+      const side = matrix.sections.indexOf(section) * ROW_BLOCK;
+      for (let row = 0; row < roundUp(count, ROW_BLOCK); row += ROW_BLOCK)
+        await device.upload(
+          buffer,
+          (2 * (target + row) + side) * rowWords * 4,
+          words.subarray(row * rowWords, (row + ROW_BLOCK) * rowWords),
+        );
+    }
+    onBytes(words.byteLength);
+  };
+  await write(`${part.name}.codes`, packed.codes, blocks * WORDS_PER_BLOCK[part.format]);
+  if (packed.scales.length > 0) await write(`${part.name}.scales`, packed.scales, blocks / 2);
+}
+
+/** Reads a slice in the device format, reordering RoPE pairs where the section asks for it. */
+async function readPacked(checkpoint: Checkpoint, slice: Slice, format: Format) {
+  const { section, count } = slice;
+  const { tensor, interleaveHead, ropeDim } = section;
+  const { first, rows, lead } = wholeHeads(slice);
+  const bytes = await checkpoint.readRows(tensor.name, first, rows);
+  if (interleaveHead === 0) return packRows(tensor.type, bytes, count, tensor.cols, format);
+  const size = bytes.length / rows;
+  const ordered = new Uint8Array(count * size);
+  for (let i = 0; i < count; i++) {
+    const at = lead + i;
+    const head = at - (at % interleaveHead);
+    const from = head + halfSplitRow(at - head, ropeDim);
+    ordered.set(bytes.subarray(from * size, (from + 1) * size), i * size);
+  }
+  return packRows(tensor.type, ordered, count, tensor.cols, format);
+}
+
+/** Where element `i` of a head with interleaved pairs stands in a head with half-split ones. */
+export function halfSplitRow(i: number, ropeDim: number): number {
+  return i >= ropeDim ? i : (i % 2) * (ropeDim / 2) + Math.floor(i / 2);
+}
+
+async function readVector(checkpoint: Checkpoint, vector: Vector): Promise<Float32Array> {
+  const values = new Float32Array(vectorLength(vector));
+  for (const { tensor, firstRow, interleaveHead, ropeDim } of vector.sections) {
+    const raw = decodeRows(tensor.type, await checkpoint.readRows(tensor.name, 0, 1), 1, tensor.cols);
+    for (let i = 0; i < tensor.cols; i++) {
+      const head = interleaveHead > 0 ? i - (i % interleaveHead) : i;
+      values[firstRow + i] = raw[head + (interleaveHead > 0 ? halfSplitRow(i - head, ropeDim) : 0)] as number;
+    }
+  }
+  return values;
+}
+
+function leastCommonMultiple(a: number, b: number): number {
+  let [x, y] = [a, b];
+  while (y > 0) [x, y] = [y, x % y];
+  return (a / x) * b;
+}

@@ -1,0 +1,156 @@
+/**
+ * The Steam Deck without a Steam Deck: compiles every kernel of Llama-2-7B's decode with the Deck's own compiler and compares
+ * what came out with the checked-in figures. `npm run deck` prints the table and exits 1 when a kernel has become worse;
+ * `npm run deck -- --update` checks in the present figures.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { Traits } from '../devices/types.ts';
+import { type PlanOptions, planDecode } from '../engine/plan.ts';
+import { randomCheckpoint } from '../engine/shapes.ts';
+import { describeWeights } from '../engine/weights.ts';
+import { BLOCK } from '../quant/layout.ts';
+import { specialise } from '../shaders/specialise.ts';
+
+const compilerPath = fileURLToPath(new URL('../../shared/vangogh/vangogh.mjs', import.meta.url));
+const figuresPath = fileURLToPath(new URL('./deck.json', import.meta.url));
+
+/** Van Gogh as RADV and Dawn describe it. */
+export const DECK: Traits = {
+  name: 'AMD Custom GPU 0405 (RADV VANGOGH)',
+  driver: 'radv',
+  vendor: 'amd',
+  architecture: 'rdna-2',
+  software: false,
+  f16: true,
+  subgroups: { min: 32, max: 64 },
+  subgroupSizeControl: true,
+  subgroupMatrix: [],
+  packedDot: true,
+  timestamps: true,
+  limits: {
+    maxBufferBytes: 2 ** 32 - 4,
+    maxBindingBytes: 2 ** 32 - 4,
+    maxWorkgroupThreads: 1024,
+    maxWorkgroupBytes: 65536,
+    maxWorkgroupsPerDimension: 65535,
+    maxStorageBuffers: 16,
+  },
+};
+
+export interface KernelFigures {
+  /** Vector instructions of the hot loop per weight; undefined for kernels that are not products. */
+  readonly valuPerWeight?: number | undefined;
+  readonly vgprs: number;
+  /** Subgroups that a SIMD can hold at once. */
+  readonly waves: number;
+  readonly spills: number;
+}
+
+export type Figures = Readonly<Record<string, KernelFigures>>;
+
+/** What vangogh.mjs answers for a kernel, as far as it is used here. */
+interface Compiled {
+  readonly label: string;
+  readonly error?: string;
+  readonly vgprs: number;
+  readonly waves: number;
+  readonly spills: number;
+  readonly loop: { readonly valu: number } | null;
+}
+
+export function hasDeckCompiler(): boolean {
+  return existsSync(compilerPath);
+}
+
+/** Compiles the distinct kernels of decode, short context and split. */
+export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
+  const { compile }: { compile(kernels: unknown[], options: { family: string }): Compiled[] } = await import(
+    pathToFileURL(compilerPath).href
+  );
+  const checkpoint = randomCheckpoint('llama2-7b');
+  const plan: PlanOptions = {
+    config: checkpoint.config,
+    weights: describeWeights(checkpoint, 'native', DECK.limits.maxBindingBytes),
+    traits: DECK,
+    preferences: { splits: 4 },
+    kv: 'f16',
+    context: 4096,
+    chunk: 32,
+  };
+  const kernels = new Map<string, { label: string; code: string; weightsPerTurn?: number }>();
+  for (const [suffix, steps] of [
+    ['', planDecode(plan, 'greedy')],
+    [' (split)', planDecode(plan, 'top', 4)],
+  ] as const) {
+    for (const { name, kernel, spec, shape } of steps) {
+      const key = `${kernel} ${JSON.stringify(spec)}`;
+      if (kernels.has(key)) continue;
+      const rowsEach = (Number(spec.TILE) * Number(spec.K_SPLIT) * Number(spec.SG)) / Number(spec.THREADS);
+      const label = name.replace(/^layers\.\d+\./, '');
+      const taken = [...kernels.values()].some((other) => other.label === label);
+      kernels.set(key, {
+        label: taken ? label + suffix : label,
+        code: specialise(kernel, spec).code,
+        ...(shape ? { weightsPerTurn: rowsEach * BLOCK } : {}),
+      });
+    }
+  }
+  const list = [...kernels.values()];
+  const rows = compile(
+    list.map(({ label, code }) => ({ label, code, entryPoint: 'main' })),
+    { family },
+  );
+  return Object.fromEntries(
+    rows.map(({ label, error, vgprs, waves, spills, loop }, i) => {
+      if (error) throw new Error(`${label} does not compile for ${family}: ${error}`);
+      const perTurn = list[i]?.weightsPerTurn;
+      const valuPerWeight = perTurn && loop ? Number((loop.valu / perTurn).toFixed(3)) : undefined;
+      return [label, { ...(valuPerWeight === undefined ? {} : { valuPerWeight }), vgprs, waves, spills }];
+    }),
+  );
+}
+
+/** Registers may go up by this before it counts: allocation is in steps of eight. */
+const VGPR_SLACK = 8;
+
+/** What has become worse, in words; also kernels that one side lacks. */
+export function compareFigures(now: Figures, before: Figures): string[] {
+  const worse: string[] = [];
+  for (const [label, figures] of Object.entries(now)) {
+    const old = before[label];
+    if (figures.spills > 0) worse.push(`${label} spills ${figures.spills} registers`);
+    if (!old) worse.push(`${label} is not in test/deck.json: npm run deck -- --update`);
+    else {
+      if ((figures.valuPerWeight ?? 0) > (old.valuPerWeight ?? Number.POSITIVE_INFINITY))
+        worse.push(`${label} needs ${figures.valuPerWeight} vector instructions a weight, before ${old.valuPerWeight}`);
+      if (figures.vgprs > old.vgprs + VGPR_SLACK)
+        worse.push(`${label} takes ${figures.vgprs} registers, before ${old.vgprs}`);
+      if (figures.waves < old.waves) worse.push(`${label} leaves room for ${figures.waves} waves, before ${old.waves}`);
+    }
+  }
+  for (const label of Object.keys(before)) if (!now[label]) worse.push(`${label} is no longer in the plan`);
+  return worse;
+}
+
+export function readFigures(): Figures {
+  return JSON.parse(readFileSync(figuresPath, 'utf8'));
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  if (!hasDeckCompiler()) {
+    console.error('the compiler for the Deck is not beside this checkout (../shared/vangogh): nothing was compared');
+    return 1;
+  }
+  const figures = await compileDeck(args.includes('--navi31') ? 'NAVI31' : undefined);
+  console.log('| kernel | VALU per weight | VGPRs | waves | spills |\n|---|---|---|---|---|');
+  for (const [label, { valuPerWeight, vgprs, waves, spills }] of Object.entries(figures))
+    console.log(`| ${label} | ${valuPerWeight ?? ''} | ${vgprs} | ${waves} | ${spills} |`);
+  if (args.includes('--navi31')) return 0;
+  if (args.includes('--update')) writeFileSync(figuresPath, `${JSON.stringify(figures, undefined, 2)}\n`);
+  const worse = compareFigures(figures, readFigures());
+  for (const line of worse) console.error(line);
+  return worse.length > 0 ? 1 : 0;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,393 @@
+/** Attention, split attention, RoPE with the KV write, and head norms, against doubles. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Device } from '../../devices/types.ts';
+import { chooseAttention } from '../../engine/variants.ts';
+import { decodeF16, encodeF16 } from '../../quant/f16.ts';
+import { blocksOf, roundUp } from '../../quant/layout.ts';
+import { packRows } from '../../quant/pack.ts';
+import { readBlocks, writeBlocks } from '../blocks.ts';
+import { deviceTests } from '../device.ts';
+import { createRandom, floats, relativeError, runKernel } from '../kernel.ts';
+
+const test = suite('attention');
+const check = await deviceTests(test);
+
+const CAPACITY = 48;
+const stateOf = (position: number, columns: number) =>
+  Uint32Array.from([position, columns, 0, CAPACITY, 0, 0, 0, 0, 0, 0, 0, 0]);
+
+interface Heads {
+  readonly headDim: number;
+  readonly group: number;
+  readonly kvHeads: number;
+  readonly window: number;
+  readonly kv: 'f16' | 'f32';
+}
+
+/** kv heads of one workgroup so that their outputs are whole blocks of 32, as the plan chooses them. */
+function kvGroupOf({ headDim, group, kvHeads }: Heads): number {
+  for (let count = 1; count < kvHeads; count++) if ((count * group * headDim) % 32 === 0) return count;
+  return kvHeads;
+}
+
+/** A cache [k, v][kvHead][position][stride] with random rows and zero padding, and its values as the kernel sees them. */
+function randomCache(random: ReturnType<typeof createRandom>, { headDim, kvHeads, kv }: Heads) {
+  const stride = roundUp(headDim, 8);
+  const values = new Float32Array(2 * kvHeads * CAPACITY * stride);
+  for (let i = 0; i < values.length; i++) if (i % stride < headDim) values[i] = random.normal();
+  if (kv === 'f32') return { stride, values, bytes: values };
+  const halves = new Uint16Array(values.length);
+  encodeF16(values, halves);
+  decodeF16(halves, values);
+  return { stride, values, bytes: new Uint32Array(halves.buffer) };
+}
+
+function expectedAttention(
+  heads: Heads,
+  q: Float32Array,
+  cache: ReturnType<typeof randomCache>,
+  position: number,
+  columns: number,
+) {
+  const { headDim, group, kvHeads, window } = heads;
+  const width = kvHeads * group * headDim;
+  const padded = roundUp(width, 32);
+  const out = new Float64Array(columns * width);
+  const row = (which: number, head: number, at: number) => ((which * kvHeads + head) * CAPACITY + at) * cache.stride;
+  for (let column = 0; column < columns; column++) {
+    const last = position + column;
+    const first = window > 0 ? Math.max(0, last + 1 - window) : 0;
+    for (let head = 0; head < kvHeads * group; head++) {
+      const shared = Math.floor(head / group);
+      const scores: number[] = [];
+      for (let at = first; at <= last; at++) {
+        let sum = 0;
+        for (let d = 0; d < headDim; d++)
+          sum += (q[column * padded + head * headDim + d] as number) * (cache.values[row(0, shared, at) + d] as number);
+        scores.push(sum / Math.sqrt(headDim));
+      }
+      const best = Math.max(...scores);
+      const total = scores.reduce((sum, score) => sum + Math.exp(score - best), 0);
+      for (const [i, score] of scores.entries()) {
+        const share = Math.exp(score - best) / total;
+        for (let d = 0; d < headDim; d++)
+          (out[column * width + head * headDim + d] as number) +=
+            share * (cache.values[row(1, shared, first + i) + d] as number);
+      }
+    }
+  }
+  return out;
+}
+
+async function runAttention(
+  device: Device,
+  heads: Heads,
+  position: number,
+  columns: number,
+  splits: number,
+  teams: object = {},
+) {
+  const random = createRandom(heads.headDim * 100 + heads.group * 10 + heads.kvHeads);
+  const width = heads.kvHeads * heads.group * heads.headDim;
+  const padded = roundUp(width, 32);
+  const q = Float32Array.from({ length: columns * padded }, (_, i) => (i % padded < width ? 2 * random.normal() : 0));
+  const cache = randomCache(random, heads);
+  const KV_GROUP = kvGroupOf(heads);
+  const { THREADS, ...team } = { ...chooseAttention(device.traits, heads.headDim), ...teams };
+  const shared = {
+    HEAD_DIM: heads.headDim,
+    GROUP: heads.group,
+    KV_GROUP,
+    KV_HEADS: heads.kvHeads,
+    HEAD_STRIDE: cache.stride,
+    SPLITS: splits,
+    THREADS,
+    OPAQUE: device.traits.software,
+  };
+  const Y_BLOCKS = blocksOf(width);
+  const blocks = { y_codes: columns * Y_BLOCKS * 128, y_meta: columns * Y_BLOCKS * 16 };
+  const state = stateOf(position, columns);
+  const workgroups = Math.ceil(heads.kvHeads / KV_GROUP);
+  const partialBytes = columns * heads.kvHeads * heads.group * splits * (cache.stride + 2) * 4;
+  const attended = await runKernel(
+    device,
+    'attention',
+    {
+      ...shared,
+      ...team,
+      KV: heads.kv,
+      Q_ROWS: width,
+      WINDOW: heads.window,
+      ...(splits === 1 ? { OUT: 'whole', STORE: 'f32', Y_BLOCKS } : { OUT: 'partial' }),
+    },
+    { state, q, kv: cache.bytes, ...blocks, partials: partialBytes },
+    [workgroups, columns, splits],
+  );
+  const result =
+    splits === 1
+      ? attended
+      : await runKernel(
+          device,
+          'combine',
+          { ...shared, STORE: 'f32', Y_BLOCKS },
+          { state, partials: attended.partials as Uint32Array, ...blocks },
+          [workgroups, columns],
+        );
+  const got = readBlocks('f32', result.y_codes as Uint32Array, floats(result.y_meta as Uint32Array), columns, width);
+  return relativeError(got, expectedAttention(heads, q, cache, position, columns));
+}
+
+// f32 softmax over a few dozen keys
+const TOLERANCE = 3e-6;
+
+const CASES: readonly Heads[] = [
+  { headDim: 8, group: 1, kvHeads: 3, window: 0, kv: 'f32' },
+  { headDim: 16, group: 1, kvHeads: 5, window: 0, kv: 'f16' },
+  { headDim: 20, group: 3, kvHeads: 1, window: 6, kv: 'f32' },
+  { headDim: 32, group: 4, kvHeads: 2, window: 0, kv: 'f16' },
+  { headDim: 64, group: 8, kvHeads: 1, window: 0, kv: 'f16' },
+  { headDim: 80, group: 1, kvHeads: 3, window: 17, kv: 'f16' },
+  { headDim: 96, group: 2, kvHeads: 1, window: 0, kv: 'f32' },
+  { headDim: 128, group: 2, kvHeads: 2, window: 0, kv: 'f16' },
+];
+
+for (const heads of CASES) {
+  check(
+    `heads of ${heads.headDim}, ${heads.group} to a kv head, window ${heads.window}, ${heads.kv} cache`,
+    async (device) => {
+      for (const [position, columns] of [
+        [0, 1],
+        [40, 1],
+        [3, 3],
+      ] as const) {
+        const error = await runAttention(device, heads, position, columns, 1);
+        assert.ok(error < TOLERANCE, `position ${position}, ${columns} columns: relative error ${error}`);
+      }
+    },
+  );
+}
+
+check('without subgroups: one thread a key', async (device) => {
+  const heads: Heads = { headDim: 32, group: 2, kvHeads: 2, window: 0, kv: 'f16' };
+  const error = await runAttention(device, heads, 40, 1, 1, { LANES: 1, SHARE: 'none', MERGED: 1 });
+  assert.ok(error < TOLERANCE, `relative error ${error}`);
+});
+
+check('several keys at once', async (device) => {
+  const heads: Heads = { headDim: 32, group: 2, kvHeads: 2, window: 0, kv: 'f16' };
+  for (const position of [0, 38]) {
+    const error = await runAttention(device, heads, position, 1, 1, { KEYS: 4 });
+    assert.ok(error < TOLERANCE, `position ${position}: relative error ${error}`);
+  }
+});
+
+for (const heads of [CASES[1], CASES[5]] as Heads[]) {
+  check(`heads of ${heads.headDim} split between workgroups, also where parts have no key`, async (device) => {
+    for (const position of [0, 5, 45]) {
+      const error = await runAttention(device, heads, position, 1, 8);
+      assert.ok(error < TOLERANCE, `position ${position}: relative error ${error}`);
+    }
+  });
+}
+
+/** cos, sin of random angles, [CAPACITY][pairs][2]. */
+function randomTurns(random: ReturnType<typeof createRandom>, pairs: number): Float32Array {
+  return Float32Array.from({ length: CAPACITY * pairs }, () => 2 * Math.PI * random.uniform()).reduce(
+    (table, angle, i) => {
+      table[2 * i] = Math.cos(angle);
+      table[2 * i + 1] = Math.sin(angle);
+      return table;
+    },
+    new Float32Array(CAPACITY * pairs * 2),
+  );
+}
+
+/** Turns the first ropeDim elements of each head by the angles of its position. */
+function turned(head: readonly number[], turns: Float32Array, position: number, ropeDim: number): number[] {
+  return head.map((value, d) => {
+    if (d >= ropeDim) return value;
+    const at = (position * (ropeDim / 2) + Math.floor(d / 2)) * 2;
+    const [cos, sin] = [turns[at] as number, turns[at + 1] as number];
+    const partner = head[d ^ 1] as number;
+    return value * cos + (d % 2 === 0 ? -partner : partner) * sin;
+  });
+}
+
+interface Projection {
+  readonly headDim: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly ropeDim: number;
+}
+
+/** Compares q and the cache that a kernel wrote with [columns][heads + 2 kvHeads][headDim] values before RoPE. */
+function compareProjection(
+  { headDim, heads, kvHeads, ropeDim }: Projection,
+  before: (column: number, head: number) => readonly number[],
+  turns: Float32Array,
+  start: number,
+  columns: number,
+  q: Float32Array,
+  cache: Float32Array,
+  tolerance: number,
+) {
+  const stride = roundUp(headDim, 8);
+  const padded = roundUp(heads * headDim, 32);
+  const untouched = new Set(Array.from({ length: cache.length }, (_, i) => i));
+  for (let column = 0; column < columns; column++) {
+    const position = start + column;
+    for (let head = 0; head < heads + 2 * kvHeads; head++) {
+      const values = before(column, head);
+      const isValue = head >= heads + kvHeads;
+      const wanted = isValue ? values : turned(values, turns, position, ropeDim);
+      if (head < heads) {
+        const got = q.subarray(column * padded + head * headDim, column * padded + (head + 1) * headDim);
+        assert.ok(relativeError(got, wanted) < 3e-6, `q, column ${column}, head ${head}`);
+        continue;
+      }
+      const kvHead = head - heads - (isValue ? kvHeads : 0);
+      const at = (((isValue ? 1 : 0) * kvHeads + kvHead) * CAPACITY + position) * stride;
+      const got = cache.subarray(at, at + headDim);
+      assert.ok(relativeError(got, wanted) < tolerance, `${isValue ? 'v' : 'k'}, column ${column}, head ${kvHead}`);
+      for (let d = 0; d < headDim; d++) untouched.delete(at + d);
+    }
+  }
+  for (const i of untouched) assert.is(cache[i], 0, `element ${i} of the cache belongs to no head of this pass`);
+}
+
+for (const [projection, kv] of [
+  [{ headDim: 16, heads: 3, kvHeads: 1, ropeDim: 16 }, 'f16'],
+  [{ headDim: 20, heads: 4, kvHeads: 2, ropeDim: 12 }, 'f32'],
+] as const) {
+  check(`the q, k, v product turns heads of ${projection.headDim} and writes a ${kv} cache`, async (device) => {
+    const { headDim, heads, kvHeads, ropeDim } = projection;
+    const random = createRandom(headDim);
+    const cols = 70;
+    const [columns, start] = [3, 5];
+    const lengths = [heads * headDim, kvHeads * headDim, kvHeads * headDim];
+    const offsets = [
+      0,
+      roundUp(lengths[0] as number, 32),
+      roundUp(lengths[0] as number, 32) + roundUp(lengths[1] as number, 32),
+    ];
+    const rows = (offsets[2] as number) + roundUp(lengths[2] as number, 32);
+    const isReal = (row: number) => offsets.some((offset, i) => row >= offset && row < offset + (lengths[i] as number));
+    const weights = Float32Array.from({ length: rows * cols }, (_, i) =>
+      isReal(Math.floor(i / cols)) ? random.normal() / Math.sqrt(cols) : 0,
+    );
+    const biases = Float32Array.from({ length: rows }, (_, row) => (isReal(row) ? random.normal() : 0));
+    const packed = packRows('F32', new Uint8Array(weights.buffer), rows, cols, 'f32');
+    const x = Float32Array.from({ length: columns * cols }, () => random.normal());
+    const blocks = writeBlocks('f32', x, columns, cols);
+    const turns = randomTurns(random, ropeDim / 2);
+    const stride = roundUp(headDim, 8);
+    const elements = 2 * kvHeads * CAPACITY * stride;
+    const result = await runKernel(
+      device,
+      'gemv-rows',
+      {
+        TILE: 32,
+        COLS: 1,
+        OPAQUE: device.traits.software,
+        DOT: 'f32-f32',
+        BLOCKS: blocksOf(cols),
+        FIRST_ROW: 0,
+        LAST: false,
+        NORM: 'rms',
+        HIDDEN: cols,
+        EPSILON: 1e-5,
+        EPILOGUE: 'qkv',
+        BIAS: 'add',
+        KV: kv,
+        KV_HEADS: kvHeads,
+        HEAD_STRIDE: stride,
+        HEAD_DIM: headDim,
+        Q_ROWS: lengths[0] as number,
+        KV_ROWS: lengths[1] as number,
+        ROPE_DIM: ropeDim,
+      },
+      {
+        state: stateOf(start, columns),
+        codes: packed.codes,
+        x_codes: blocks.codes,
+        x_meta: blocks.meta,
+        biases,
+        rope: turns,
+        q: columns * (offsets[1] as number) * 4,
+        kv: elements * (kv === 'f16' ? 2 : 4),
+      },
+      [rows / 32, columns],
+    );
+    const before = (column: number, head: number) => {
+      const part = head < heads ? 0 : head < heads + kvHeads ? 1 : 2;
+      const first = (offsets[part] as number) + (head - [0, heads, heads + kvHeads][part]!) * headDim;
+      const input = x.subarray(column * cols, (column + 1) * cols);
+      const factor = 1 / Math.sqrt(input.reduce((sum, value) => sum + value * value, 0) / cols + 1e-5);
+      return Array.from({ length: headDim }, (_, d) => {
+        let sum = 0;
+        for (let i = 0; i < cols; i++) sum += (weights[(first + d) * cols + i] as number) * (input[i] as number);
+        return sum * factor + (biases[first + d] as number);
+      });
+    };
+    const words = result.kv as Uint32Array;
+    const cache = new Float32Array(elements);
+    if (kv === 'f16') decodeF16(new Uint16Array(words.buffer, words.byteOffset, elements), cache);
+    else cache.set(floats(words));
+    const tolerance = kv === 'f16' ? 1e-3 : 3e-6;
+    compareProjection(projection, before, turns, start, columns, floats(result.q as Uint32Array), cache, tolerance);
+  });
+}
+
+check('head norms: RMS over each head of q and k, then RoPE; v as it is', async (device) => {
+  const projection = { headDim: 80, heads: 2, kvHeads: 1, ropeDim: 80 };
+  const { headDim, heads, kvHeads } = projection;
+  const random = createRandom(9);
+  const [columns, start] = [2, 7];
+  const padded = [roundUp(heads * headDim, 32), roundUp(kvHeads * headDim, 32)] as const;
+  const width = padded[0] + 2 * padded[1];
+  const raw = Float32Array.from({ length: columns * width }, () => 3 * random.normal());
+  const gainStride = roundUp(headDim, 32);
+  const gains = Float32Array.from({ length: 2 * gainStride }, () => random.normal());
+  const turns = randomTurns(random, headDim / 2);
+  const elements = 2 * kvHeads * CAPACITY * headDim;
+  const result = await runKernel(
+    device,
+    'head-norm',
+    {
+      HEAD_DIM: headDim,
+      Q_ROWS: heads * headDim,
+      KV_ROWS: kvHeads * headDim,
+      EPSILON: 1e-6,
+      KV: 'f32',
+      KV_HEADS: kvHeads,
+      HEAD_STRIDE: headDim,
+      ROPE_DIM: headDim,
+      OPAQUE: device.traits.software,
+    },
+    { state: stateOf(start, columns), raw, gains, rope: turns, q: columns * padded[0] * 4, kv: elements * 4 },
+    [heads + 2 * kvHeads, columns],
+  );
+  const before = (column: number, head: number) => {
+    const isValue = head >= heads + kvHeads;
+    const part = head < heads ? 0 : isValue ? padded[0] + padded[1] : padded[0];
+    const inner = head < heads ? head : head - heads - (isValue ? kvHeads : 0);
+    const at = column * width + part + inner * headDim;
+    const values = Array.from(raw.subarray(at, at + headDim));
+    if (isValue) return values;
+    const factor = 1 / Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / headDim + 1e-6);
+    return values.map((value, d) => value * factor * (gains[(head < heads ? 0 : gainStride) + d] as number));
+  };
+  compareProjection(
+    projection,
+    before,
+    turns,
+    start,
+    columns,
+    floats(result.q as Uint32Array),
+    floats(result.kv as Uint32Array),
+    3e-6,
+  );
+});
+
+test.run();
