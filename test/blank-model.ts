@@ -16,9 +16,10 @@ export function blankCheckpoint(config: LlamaConfig, type: FileType, path = 'bla
     path,
     config,
     tensors,
-    async readRows(name, _firstRow, rowCount) {
+    async readRows(name, _firstRow, rowCount, into) {
       const tensor = tensors.get(name)!;
-      return new Uint8Array(rowCount * rowBytes(tensor.type, tensor.cols)).fill(17);
+      const length = rowCount * rowBytes(tensor.type, tensor.cols);
+      return (into ?? new Uint8Array(length)).subarray(0, length).fill(17);
     },
     vocab: async () => undefined,
     close: async () => undefined,

@@ -1,0 +1,145 @@
+/** The plan against what a driver is really asked for, and what happens where a plan does not fit. */
+import { execFile, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { MACHINES } from '../fake-machines.ts';
+import type { BlankLoad, BlankResult } from './load-blank.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+/** Puts a layer between Dawn and the driver that shows an APU's memory types, counts, and refuses what is too much. */
+const cap = fileURLToPath(new URL('../../../shared/vangogh/env.sh', import.meta.url));
+const driver = process.env.FIRSTLIGHT_TEST_ADAPTER === 'llvmpipe' ? 'lavapipe' : 'swiftshader';
+const isSetUp = existsSync(cap) && spawnSync(cap, [driver, 'true'], { cwd: root }).status === 0;
+const MIB = 2 ** 20;
+
+const test = suite('estimate and device');
+let skipped = 0;
+const check = (name: string, run: () => Promise<void>) => {
+  if (isSetUp) return test(name, run);
+  skipped++;
+  test.skip(name);
+};
+
+interface Measured extends BlankResult {
+  /** Most bytes of device memory at once. */
+  readonly peakBytes: number;
+  readonly allocations: number;
+}
+
+async function measure(load: BlankLoad, vramMib: number, gttMib: number): Promise<Measured> {
+  const folder = await mkdtemp(join(tmpdir(), 'firstlight-'));
+  const [log, trace] = [join(folder, 'log'), join(folder, 'trace')];
+  const sizes = { HEAP_CAP_VRAM_MB: `${vramMib}`, HEAP_CAP_GTT_MB: `${gttMib}` };
+  try {
+    const { stdout } = await promisify(execFile)(
+      cap,
+      [driver, process.execPath, '--import', 'tsx', 'test/gpu/load-blank.ts', JSON.stringify(load)],
+      { cwd: root, env: { ...process.env, ...sizes, HEAP_CAP_LOG: log, HEAP_CAP_TRACE: trace }, timeout: 120_000 },
+    );
+    const result: BlankResult = JSON.parse(stdout.trim().split('\n').at(-1)!);
+    const peaks = JSON.parse((await readFile(log, 'utf8')).trim().split('\n').at(-1)!);
+    const lines = existsSync(trace) ? (await readFile(trace, 'utf8')).split('\n') : [];
+    const allocations = lines.filter((line) => line.startsWith('{"alloc"')).length;
+    return { ...result, peakBytes: peaks.total_peak, allocations };
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+const HEADS = { heads: 16, kvHeads: 16, headDim: 64, ropeDim: 64 };
+const WIDE = { ...HEADS, hidden: 1024, feedForward: 2816 };
+const LOADS: readonly (readonly [title: string, load: BlankLoad])[] = [
+  [
+    'four bits with a long context',
+    { config: { ...WIDE, layers: 4, vocab: 32_000, context: 4096 }, type: 'Q4_0', tokens: 2 },
+  ],
+  [
+    'f16, more weights than context',
+    { config: { ...HEADS, layers: 4, hidden: 512, feedForward: 1536, vocab: 48_000, context: 1000 }, type: 'F16' },
+  ],
+  [
+    'q8 in many small buffers, with norms of heads and tied embeddings',
+    {
+      config: {
+        ...HEADS,
+        architecture: 'qwen3',
+        qkNorm: true,
+        tiedEmbeddings: true,
+        layers: 12,
+        hidden: 768,
+        feedForward: 2048,
+        vocab: 20_000,
+        context: 2048,
+      },
+      type: 'Q8_0',
+      options: { context: 1500 },
+    },
+  ],
+  [
+    'exact arithmetic',
+    { config: { ...WIDE, layers: 2, vocab: 10_000, context: 2048 }, type: 'F32', options: { arithmetic: 'f32' } },
+  ],
+];
+for (const [title, load] of LOADS) {
+  check(`the plan is within 3 % of what is allocated: ${title}`, async () => {
+    const { plan, message, peakBytes, tokens } = await measure(load, 1024, 8128);
+    assert.is(message, '');
+    assert.is(tokens, load.tokens ?? 0);
+    assert.ok(peakBytes > 140 * MIB, `${peakBytes} bytes are too few to tell`);
+    const ratio = plan!.totalBytes / peakBytes;
+    assert.ok(Math.abs(ratio - 1) <= 0.03, `planned ${plan!.totalBytes} of ${peakBytes} bytes`);
+  });
+}
+
+const MODEL: BlankLoad = { config: { ...WIDE, layers: 4, vocab: 32_000, context: 4096 }, type: 'Q4_0' };
+const SMALL_DECK = { ...MACHINES.deckLcd, gpus: [{ pci: '1002:163F', vram: [40, 4], gtt: [40, 0] }] } as const;
+
+check('what does not fit is refused before anything is allocated', async () => {
+  const load: BlankLoad = { ...MODEL, machine: SMALL_DECK, asDeck: true, options: { marginBytes: 4 * MIB } };
+  const refused = await measure(load, 40, 40);
+  assert.is(refused.code, 'not-enough-memory');
+  assert.match(
+    refused.message,
+    /^blank needs \d+ MiB .* but of 80 MiB \(VRAM \+ GTT\) 76 MiB are free, of which 4 MiB/,
+  );
+  assert.is(refused.plan?.fits, false);
+  assert.is(refused.heldBytes, 0);
+  assert.is(refused.allocations, 0);
+
+  const forced = await measure({ ...load, options: { overcommit: true } }, 40, 40);
+  // the driver refuses a buffer, or Dawn's staging, which loses the device
+  assert.match(forced.message, /^no GPU memory left for weights buffer|^the GPU was lost/);
+  assert.ok(forced.allocations > 0);
+  assert.is(forced.heldBytes, 0);
+});
+
+check('the context that is chosen by the memory there is can be used', async () => {
+  const machine = { memory: [400, 128] } as const;
+  const { plan, message, tokens, peakBytes } = await measure({ ...MODEL, machine, tokens: 2 }, 64, 64);
+  assert.is(message, '');
+  assert.is(tokens, 2);
+  assert.ok(plan!.context >= 256 && plan!.context < 4096, `context ${plan!.context}`);
+  assert.ok(peakBytes <= 128 * MIB);
+});
+
+check('a session beyond the plan is refused when the machine has no room for it', async () => {
+  const config = { ...MODEL.config, context: 8192 };
+  const load: BlankLoad = { ...MODEL, config, machine: { memory: [400, 110] }, options: { context: 256 } };
+  const { plan, code, message, heldBytes } = await measure({ ...load, sessionContext: 8192 }, 512, 512);
+  assert.is(plan?.fits, true);
+  assert.is(code, 'not-enough-memory');
+  assert.match(
+    message,
+    /^blank needs \d+ MiB \(KV cache 128 for a context of 8192, .* at most \d+, close other programs/,
+  );
+  assert.is(heldBytes, plan?.bytes.weights, 'the weights stay, the session took nothing');
+});
+
+if (skipped > 0) console.log(`estimate: ${skipped} tests are skipped, they need the memory cap of ../shared/vangogh`);
+test.run();
