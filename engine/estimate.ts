@@ -23,7 +23,7 @@ import {
   sessionBuffers,
   weightBuffers,
 } from './plan.ts';
-import { LOADING_BYTES } from './upload.ts';
+import { loadingBytes } from './upload.ts';
 import type { Preferences } from './variants.ts';
 import { defaultWeights, describeWeights, vectorLength, type Weights, type WeightsOption } from './weights.ts';
 
@@ -108,18 +108,25 @@ export function estimate(
   const kv = options.kv ?? (options.arithmetic === 'f32' ? 'f32' : 'f16');
   const size = { config, weights, traits: adapter, preferences: options, kv, chunk };
   const budget = budgetBytes(topology, adapter, options.marginBytes);
-  const fit = fitContext(size, weightBuffers(weights), budget, context);
+  const loading = { buffers: weightBuffers(weights), ringBytes: loadingBytes(weights) };
+  const fit = fitContext(size, loading, budget, context);
   return { ...fit, weightsOption, chunk, speed: predictSpeed(config, weights, fit, adapter, topology) };
+}
+
+/** Weights on their way: their buffers, and the ring that files go through meanwhile. */
+export interface Loading {
+  readonly buffers: readonly BufferSpec[];
+  readonly ringBytes: number;
 }
 
 /**
  * Sets the need of a session beside a budget.
  *
- * @param loading the weights' buffers where they are still to be loaded; none for a further session
+ * @param loading what is still to be loaded; undefined for a further session
  */
 export function fitContext(
   size: Omit<SizeOptions, 'context'>,
-  loading: readonly BufferSpec[],
+  loading: Loading | undefined,
   budget: Budget,
   wanted: ContextOption,
 ): Fit {
@@ -182,16 +189,14 @@ export function checkSizes(context: ContextOption, chunk: number, config: LlamaC
  * What the buffers take at most. Staging is at its peak while weights stream in, when the session's buffers do not exist
  * yet, and down to one ring when they do.
  */
-function needOf(loading: readonly BufferSpec[], session: readonly BufferSpec[]): Pick<Fit, 'bytes' | 'totalBytes'> {
-  const all = [...loading, ...session];
+function needOf(loading: Loading | undefined, session: readonly BufferSpec[]): Pick<Fit, 'bytes' | 'totalBytes'> {
+  const { buffers: weights, ringBytes } = loading ?? { buffers: [], ringBytes: 0 };
+  const all = [...weights, ...session];
   const bytes = { weights: 0, kv: 0, activations: 0, state: 0, staging: 0, readback: IN_FLIGHT * READBACK_BYTES };
   for (const buffer of all) bytes[buffer.purpose] += sizeOf(buffer);
   const sum = Object.values(bytes).reduce((total, one) => total + one, 0);
   const kept = allocatedBytes(all.map(sizeOf)) + IN_FLIGHT * allocatedMappableBytes(READBACK_BYTES);
-  const whileLoading =
-    allocatedBytes(loading.map(sizeOf)) +
-    uploadStagingBytes(bytes.weights) +
-    Math.min(LOADING_BYTES, 2 * bytes.weights);
+  const whileLoading = allocatedBytes(weights.map(sizeOf)) + uploadStagingBytes(bytes.weights) + ringBytes;
   const totalBytes = Math.max(whileLoading, kept + IDLE_STAGING_BYTES);
   return { bytes: { ...bytes, rounding: kept - sum, staging: totalBytes - kept }, totalBytes };
 }

@@ -13,11 +13,9 @@ import { nativeFormat, packRows } from '../quant/pack.ts';
 import { type Matrix, type Part, type Section, type Vector, vectorLength, type Weights } from './weights.ts';
 
 /** Bytes of one slice, as they lie in the file or, decoded, as f32: what is in host memory for it. */
-const SLICE_BYTES = 8 << 20;
+const SLICE_BYTES = 4 << 20;
 /** Slices on their way at once. */
 const SLICES = 3;
-/** What a load holds on the device at most besides the weights: each slice in mapped memory and as raw blocks. */
-export const LOADING_BYTES = SLICES * 2 * SLICE_BYTES;
 /** Bytes of the Slice struct in repack.wgsl. */
 const SLICE_STRUCT_BYTES = 32;
 const REPACK_THREADS = 64;
@@ -79,12 +77,18 @@ export async function uploadWeights(
     }
     await device.settle();
   } finally {
-    await staging.close();
     for (const { raw, params } of raws.values()) {
       device.free(raw);
       device.free(params);
     }
+    await staging.close();
   }
+}
+
+/** What the ring of a load takes on the device besides the weights: each slice in mapped memory and as raw blocks. */
+export function loadingBytes(weights: Weights): number {
+  const repacked = [...weights.matrices.values()].flatMap((matrix) => slicesOf(matrix)).filter(isRepacked).length;
+  return Math.min(repacked, SLICES) * 2 * SLICE_BYTES;
 }
 
 /** Whether the GPU takes the file's blocks apart by itself. */

@@ -130,7 +130,7 @@ check('the context that is chosen by the memory there is can be used', async () 
 
 check('a session beyond the plan is refused when the machine has no room for it', async () => {
   const config = { ...MODEL.config, context: 8192 };
-  const load: BlankLoad = { ...MODEL, config, machine: { memory: [400, 110] }, options: { context: 256 } };
+  const load: BlankLoad = { ...MODEL, config, machine: { memory: [400, 126] }, options: { context: 256 } };
   const { plan, code, message, heldBytes } = await measure({ ...load, sessionContext: 8192 }, 512, 512);
   assert.is(plan?.fits, true);
   assert.is(code, 'not-enough-memory');
