@@ -1,0 +1,32 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createPace } from '../../engine/pace.ts';
+
+const test = suite('pace');
+
+test('a steady pace is foreseen', () => {
+  const pace = createPace();
+  assert.is(pace.dueMs(0), 0);
+  for (let at = 0; at <= 100; at += 10) pace.arrived(at);
+  assert.is(pace.dueMs(100), 10);
+  assert.is(pace.dueMs(104), 6);
+  assert.is(pace.dueMs(150), 0);
+});
+
+test('a stall, and the tokens that were ready behind it, do not change what is foreseen', () => {
+  const pace = createPace();
+  let now = 0;
+  for (let i = 0; i < 20; i++) pace.arrived((now += 2));
+  for (const gap of [50, 0, 0]) pace.arrived((now += gap));
+  assert.is(pace.dueMs(now), 2);
+});
+
+test('a new pace is learnt within a few tokens', () => {
+  const pace = createPace();
+  let now = 0;
+  for (let i = 0; i < 20; i++) pace.arrived((now += 2));
+  for (let i = 0; i < 5; i++) pace.arrived((now += 40));
+  assert.is(pace.dueMs(now), 40);
+});
+
+test.run();
