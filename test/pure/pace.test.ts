@@ -2,6 +2,19 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createPace } from '../../engine/pace.ts';
 
+/** A pace that has seen tokens with these gaps, and the time of the last. */
+function paceOf(gaps: readonly number[]) {
+  const pace = createPace();
+  let now = 0;
+  for (const gap of gaps) {
+    now += gap;
+    pace.arrived(now);
+  }
+  return { pace, now };
+}
+
+const steady = new Array<number>(20).fill(2);
+
 const test = suite('pace');
 
 test('a steady pace is foreseen', () => {
@@ -14,18 +27,12 @@ test('a steady pace is foreseen', () => {
 });
 
 test('a stall, and the tokens that were ready behind it, do not change what is foreseen', () => {
-  const pace = createPace();
-  let now = 0;
-  for (let i = 0; i < 20; i++) pace.arrived((now += 2));
-  for (const gap of [50, 0, 0]) pace.arrived((now += gap));
+  const { pace, now } = paceOf([...steady, 50, 0, 0]);
   assert.is(pace.dueMs(now), 2);
 });
 
 test('a new pace is learnt within a few tokens', () => {
-  const pace = createPace();
-  let now = 0;
-  for (let i = 0; i < 20; i++) pace.arrived((now += 2));
-  for (let i = 0; i < 5; i++) pace.arrived((now += 40));
+  const { pace, now } = paceOf([...steady, 40, 40, 40, 40, 40]);
   assert.is(pace.dueMs(now), 40);
 });
 
