@@ -123,7 +123,10 @@ export function describeError(error: GPUError): Error {
   return new Error(`the GPU refused a call, which is a bug in firstlight or in the driver: ${text}`);
 }
 
-function joinErrors(errors: readonly Error[]): Error {
+/** One error of several. Where memory ran out, calls on the buffers that got none failed too: those are left out. */
+function joinErrors(all: readonly Error[]): Error {
+  const told = all.filter((error) => error instanceof FirstlightError);
+  const errors = told.length > 0 ? told : all;
   const [first, ...others] = errors as [Error, ...Error[]];
   if (others.length === 0) return first;
   const message = errors.map((error) => error.message).join('; then: ');

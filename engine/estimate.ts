@@ -2,12 +2,7 @@
  * The plan before the load: what a model will take on the device, whether that is there, and with which context. Counts the
  * same lists of buffers that loadModel and createSession allocate.
  */
-import {
-  allocatedBytes,
-  allocatedMappableBytes,
-  IDLE_STAGING_BYTES,
-  uploadStagingBytes,
-} from '../devices/allocation.ts';
+import { allocatedBytes, allocatedMappableBytes, IDLE_STAGING_BYTES } from '../devices/allocation.ts';
 import { type Budget, budgetBytes } from '../devices/budget.ts';
 import { findGpu, type Topology } from '../devices/topology.ts';
 import type { AdapterInfo, Purpose } from '../devices/types.ts';
@@ -23,7 +18,7 @@ import {
   sessionBuffers,
   weightBuffers,
 } from './plan.ts';
-import { LOADING_BYTES } from './upload.ts';
+import { loadingBytes } from './upload.ts';
 import type { Preferences } from './variants.ts';
 import { defaultWeights, describeWeights, vectorLength, type Weights, type WeightsOption } from './weights.ts';
 
@@ -108,34 +103,33 @@ export function estimate(
   const kv = options.kv ?? (options.arithmetic === 'f32' ? 'f32' : 'f16');
   const size = { config, weights, traits: adapter, preferences: options, kv, chunk };
   const budget = budgetBytes(topology, adapter, options.marginBytes);
-  const fit = fitContext(size, weightBuffers(weights), budget, context);
+  const fit = fitContext(size, budget, context, true);
   return { ...fit, weightsOption, chunk, speed: predictSpeed(config, weights, fit, adapter, topology) };
 }
 
-/**
- * Sets the need of a session beside a budget.
- *
- * @param loading the weights' buffers where they are still to be loaded; none for a further session
- */
+/** Sets the need of a session, and of `loading` the weights before it, beside a budget. */
 export function fitContext(
   size: Omit<SizeOptions, 'context'>,
-  loading: readonly BufferSpec[],
   budget: Budget,
   wanted: ContextOption,
+  loading: boolean,
 ): Fit {
   const { config, traits } = size;
   const largestBuffer = Math.min(traits.limits.maxBindingBytes, traits.limits.maxBufferBytes);
   const buffersFor = (context: number) =>
     sessionBuffers({ ...size, context, chunk: Math.min(size.chunk, Math.max(context, 1)) });
   const bindable = (context: number) => buffersFor(context).every(({ bytes }) => bytes <= largestBuffer);
-  const affordable = (context: number) => isWithin(budget, needOf(loading, buffersFor(context)).totalBytes) !== false;
+  const weights = loading ? weightBuffers(size.weights) : [];
+  const loadBytes = loading ? loadingBytes(size.weights) : 0;
+  const need = (context: number) => needOf(weights, loadBytes, buffersFor(context));
+  const affordable = (context: number) => isWithin(budget, need(context).totalBytes) !== false;
 
   const bindableContext = largestWhere(config.context, bindable);
   const largestContext = largestWhere(bindableContext, affordable);
   const context = chooseContext(wanted, config.context, largestContext);
-  const need = needOf(loading, buffersFor(context));
-  const fits = context > bindableContext ? false : isWithin(budget, need.totalBytes);
-  return { ...need, context, kv: size.kv, budget, fits, largestContext, bindableContext };
+  const needed = need(context);
+  const fits = context > bindableContext ? false : isWithin(budget, needed.totalBytes);
+  return { ...needed, context, kv: size.kv, budget, fits, largestContext, bindableContext };
 }
 
 function isWithin({ freeBytes, marginBytes }: Budget, bytes: number): boolean | undefined {
@@ -179,20 +173,20 @@ export function checkSizes(context: ContextOption, chunk: number, config: LlamaC
 }
 
 /**
- * What the buffers take at most. Staging is at its peak while weights stream in, when the session's buffers do not exist
- * yet, and down to one ring when they do.
+ * What the buffers take at most. While weights stream in, which takes `loadBytes` more, the session's buffers do not exist
+ * yet; when they do, one ring of staging is left.
  */
-function needOf(loading: readonly BufferSpec[], session: readonly BufferSpec[]): Pick<Fit, 'bytes' | 'totalBytes'> {
-  const all = [...loading, ...session];
+function needOf(
+  weights: readonly BufferSpec[],
+  loadBytes: number,
+  session: readonly BufferSpec[],
+): Pick<Fit, 'bytes' | 'totalBytes'> {
+  const all = [...weights, ...session];
   const bytes = { weights: 0, kv: 0, activations: 0, state: 0, staging: 0, readback: IN_FLIGHT * READBACK_BYTES };
   for (const buffer of all) bytes[buffer.purpose] += sizeOf(buffer);
   const sum = Object.values(bytes).reduce((total, one) => total + one, 0);
   const kept = allocatedBytes(all.map(sizeOf)) + IN_FLIGHT * allocatedMappableBytes(READBACK_BYTES);
-  const whileLoading =
-    allocatedBytes(loading.map(sizeOf)) +
-    uploadStagingBytes(bytes.weights) +
-    Math.min(LOADING_BYTES, 2 * bytes.weights);
-  const totalBytes = Math.max(whileLoading, kept + IDLE_STAGING_BYTES);
+  const totalBytes = Math.max(allocatedBytes(weights.map(sizeOf)) + loadBytes, kept + IDLE_STAGING_BYTES);
   return { bytes: { ...bytes, rounding: kept - sum, staging: totalBytes - kept }, totalBytes };
 }
 

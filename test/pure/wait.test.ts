@@ -107,6 +107,13 @@ test('joins several errors, but not thousands', async ({ watch, raise }) => {
   assert.ok(message.length < 2000, `${message.length} characters`);
 });
 
+test('memory that ran out is told without what followed from it', async ({ watch, raise }) => {
+  raise(new Error('[Invalid Buffer "x"] is invalid due to a previous error.'));
+  watch.collect(Promise.resolve(new FirstlightError('not-enough-memory', 'no room')));
+  const error = await failureOf(watch.guard(Promise.resolve(1), 'running'));
+  assert.equal([error.code, error.message], ['not-enough-memory', 'no room']);
+});
+
 test('awaits the outcome of error scopes', async ({ watch }) => {
   watch.collect(sleep(10).then(() => new FirstlightError('not-enough-memory', 'no room')));
   watch.collect(sleep(5).then(() => undefined));
