@@ -64,7 +64,7 @@ function planOf({
   const tensors = new Map(
     [...checkpoint.tensors].map(([name, tensor]) => {
       const inF16 = weights === 'mixed' && /1.self_attn.v_proj|0.mlp.down_proj|1.self_attn.o_proj|lm_head/.test(name);
-      return [name, inF16 && tensor.rows > 1 ? { ...tensor, type: 'F16' } : tensor] as const;
+      return [name, inF16 && tensor.rows > 1 ? { ...tensor, type: 'F16' as const } : tensor] as const;
     }),
   );
   const option = weights === 'mixed' ? 'native' : weights;
