@@ -27,4 +27,12 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "list this machine's GPUs and what they can do",
     load: async () => (await import('./devices.ts')).devices,
   },
+  bench: {
+    summary: "measure a model's speed as llama-bench does",
+    load: async () => (await import('./bench.ts')).bench,
+  },
+  tune: {
+    summary: 'find the fastest kernel variants for a model on this GPU',
+    load: async () => (await import('./tune.ts')).tune,
+  },
 };

@@ -11,9 +11,10 @@ import type { Checkpoint } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { type Flags, UsageError, type Values } from './arguments.ts';
 import { mebibytes, note, startProgress } from './output.ts';
+import { tuningFor, tuningMode } from './tuning.ts';
 
 /** MODEL for the one that comes with firstlight. */
-const BUILTIN = 'builtin';
+export const BUILTIN = 'builtin';
 
 export const ABOUT_MODEL =
   "MODEL is a folder in Hugging Face's layout, a GGUF, safetensors or zip file, or builtin for the small model that comes " +
@@ -46,6 +47,8 @@ export const MODEL_FLAGS = {
     most: 2 ** 31 - 1,
     about: "positions of the context (default the model's, at most 4096, less where memory is short)",
   },
+  'no-tune': { kind: 'switch', about: 'use no measured kernel variants' },
+  retune: { kind: 'switch', about: 'measure the kernel variants for this GPU anew' },
 } as const satisfies Flags;
 
 export type ModelFlags = Values<typeof MODEL_FLAGS>;
@@ -124,7 +127,7 @@ export async function withSession(
         onProgress: progress.update,
         signal,
       }).finally(progress.end);
-      const session = await createSession(loaded);
+      const session = await createSession(loaded, { tuning: await tuningFor(loaded, tuningMode(flags)) });
       await device.settle(); // memory that is not there is told now
       if (!flags.quiet) note(describePlacement(session));
       await work(session);

@@ -11,8 +11,8 @@ const SMALLEST_PIECE_BYTES = 16;
 
 /** Dawn's rings for writeBuffer. */
 const RING_BYTES = 4 * MIB;
-/** Rings at once while much is uploaded, as measured: memory of finished batches comes back late. */
-const MOST_RINGS = 8;
+/** Rings at once while much is uploaded: two batches under way, and the memory of earlier ones comes back late. */
+const MOST_RINGS = 5;
 /** The ring that Dawn keeps when uploads are over. */
 export const IDLE_STAGING_BYTES = RING_BYTES;
 

@@ -83,6 +83,7 @@ export function createBuffers(gpu: GPUDevice, limits: Limits, watch: Watch): Buf
 
   let stagedBytes = 0;
   let lastSubmit: Promise<unknown> = Promise.resolve();
+  let uploading: Promise<void> = Promise.resolve();
 
   /** Counts bytes given to writeBuffer; past SUBMIT_BYTES submits them and waits for the submit before this one. */
   const staged = async (bytes: number, what: string) => {
@@ -104,6 +105,21 @@ export function createBuffers(gpu: GPUDevice, limits: Limits, watch: Watch): Buf
       `upload of ${data.byteLength} bytes at ${offsetBytes} to ${buffer.label} of ${buffer.size}`,
     );
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    // one upload after another: together they would hold more staging than SUBMIT_BYTES promises
+    const turn = uploading;
+    let endTurn = () => {};
+    uploading = new Promise((resolve) => {
+      endTurn = resolve;
+    });
+    await turn;
+    try {
+      await writeSlices(buffer, offsetBytes, bytes);
+    } finally {
+      endTurn();
+    }
+  };
+
+  const writeSlices = async (buffer: GPUBuffer, offsetBytes: number, bytes: Uint8Array) => {
     for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
       let slice = bytes.subarray(at, at + SLICE_BYTES);
       if (slice.length % 4 !== 0) {

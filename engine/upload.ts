@@ -14,24 +14,12 @@ import { nativeFormat, packRows } from '../quant/pack.ts';
 import { type Matrix, type Part, type Section, type Vector, vectorLength, type Weights } from './weights.ts';
 
 /** Bytes of one slice, as they lie in the file or, decoded, as f32: what is in host memory for it. */
-const SLICE_BYTES = 8 << 20;
+const SLICE_BYTES = 4 << 20;
 /** Slices on their way at once. */
 const SLICES = 3;
 /** Bytes of the Slice struct in repack.wgsl. */
 const SLICE_STRUCT_BYTES = 32;
 const REPACK_THREADS = 64;
-
-/** Device memory that a load takes at most besides the weights. */
-export function loadingBytes(weights: Weights): number {
-  const slices = [...weights.matrices.values()].flatMap(slicesOf);
-  const repacked = slices.filter(isRepacked).length;
-  const packed = slices.filter((slice) => !isRepacked(slice));
-  const packedBytes = packed.reduce((sum, { part, matrix, count }) => {
-    return sum + count * blocksOf(matrix.cols) * WORDS_PER_BLOCK[part.format] * 4;
-  }, 0);
-  // a repacked slice lies in mapped memory and again as raw blocks; vectors and small things take a ring
-  return Math.min(repacked, SLICES) * 2 * SLICE_BYTES + Math.max(uploadStagingBytes(packedBytes), IDLE_STAGING_BYTES);
-}
 
 export interface UploadOptions {
   readonly find: (name: string) => GPUBuffer | undefined;
@@ -90,12 +78,25 @@ export async function uploadWeights(
     }
     await device.settle();
   } finally {
-    await staging.close();
     for (const { raw, params } of raws.values()) {
       device.free(raw);
       device.free(params);
     }
+    await staging.close();
   }
+}
+
+/** Staging memory that a load takes at most on the device besides the weights. */
+export function loadingBytes(weights: Weights): number {
+  const slices = [...weights.matrices.values()].flatMap((matrix) => slicesOf(matrix));
+  const repacked = slices.filter(isRepacked).length;
+  const packed = slices.filter((slice) => !isRepacked(slice));
+  const packedBytes = packed.reduce(
+    (sum, { matrix, part, count }) => sum + count * blocksOf(matrix.cols) * WORDS_PER_BLOCK[part.format] * 4,
+    0,
+  );
+  // a repacked slice lies in mapped memory and again as raw blocks; vectors and other small things take a ring
+  return Math.min(repacked, SLICES) * 2 * SLICE_BYTES + Math.max(uploadStagingBytes(packedBytes), IDLE_STAGING_BYTES);
 }
 
 /** Whether the GPU takes the file's blocks apart by itself. */

@@ -77,12 +77,13 @@ export function chooseGemv(traits: Traits, shape: ProductShape, columns: number,
   const wanted = preferences.gemv ?? (traits.software ? 'rows' : 'lanes');
   if (wanted === 'rows' || !subgroup || subgroup.size < 4)
     return { kernel: 'gemv-rows', spec: { TILE: shape.tile, COLS: columns } };
-  const tuned = preferences.tuning?.[shapeKey(shape)];
+  const tuned = columns === 1 ? preferences.tuning?.[shapeKey(shape)] : undefined; // measured with one column
   if (tuned && listCuts(traits, shape).some((cut) => sameCut(cut, tuned)))
     return gemvLanes(traits, shape, columns, tuned);
-  // four rows a subgroup (a quad of scales), eight where subgroups are wide or rows many; few output rows: each is split
-  // between subgroups, until a lane has about three blocks
-  const rowsEach = subgroup.size >= 64 || shape.rows >= 24576 ? 8 : 4;
+  // four rows a subgroup (a quad of scales), eight where subgroups are wide or rows many; not with several columns, whose
+  // sums fill the registers. Few output rows: each is split between subgroups, until a lane has about three blocks
+  let rowsEach = columns === 1 && (subgroup.size >= 64 || shape.rows >= 24576) ? 8 : 4;
+  while ((shape.tile / rowsEach) * subgroup.size > traits.limits.maxWorkgroupThreads) rowsEach *= 2;
   const threads = (shape.tile / rowsEach) * subgroup.size;
   let split = 1;
   while (

@@ -1,12 +1,12 @@
 /**
- * The Steam Deck without a Steam Deck: compiles every kernel of Llama-2-7B's decode with the Deck's own compiler and compares
+ * The Steam Deck without a Steam Deck: compiles every kernel of Llama-2-7B's passes with the Deck's own compiler and compares
  * what came out with the checked-in figures. `npm run deck` prints the table and exits 1 when a kernel has become worse;
- * `npm run deck -- --update` checks in the present figures.
+ * `npm run deck -- --update` checks in the present figures; `npm run deck -- --family NAVI31` only prints those of another GPU.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Traits } from '../devices/types.ts';
-import { type PlanOptions, planDecode } from '../engine/plan.ts';
+import { type PlanOptions, planDecode, planPrefill } from '../engine/plan.ts';
 import { randomCheckpoint } from '../engine/shapes.ts';
 import { describeWeights } from '../engine/weights.ts';
 import { BLOCK } from '../quant/layout.ts';
@@ -39,7 +39,7 @@ export const DECK: Traits = {
 };
 
 export interface KernelFigures {
-  /** Vector instructions of the hot loop per weight; undefined for kernels that are not products. */
+  /** Vector instructions of the hot loop per weight, for all columns together; undefined for kernels that are not products. */
   readonly valuPerWeight?: number | undefined;
   readonly vgprs: number;
   /** Subgroups that a SIMD can hold at once. */
@@ -63,7 +63,7 @@ export function hasDeckCompiler(): boolean {
   return existsSync(compilerPath);
 }
 
-/** Compiles the distinct kernels of decode, short context and split. */
+/** Compiles the distinct kernels of decode, short context and split, and of prefill. */
 export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
   const { compile }: { compile(kernels: unknown[], options: { family: string }): Compiled[] } = await import(
     pathToFileURL(compilerPath).href
@@ -82,6 +82,7 @@ export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
   for (const [suffix, steps] of [
     ['', planDecode(plan, 'greedy')],
     [' (split)', planDecode(plan, 'top', 4)],
+    [' (prefill)', planPrefill(plan, undefined)],
   ] as const) {
     for (const { name, kernel, spec, shape } of steps) {
       const key = `${kernel} ${JSON.stringify(spec)}`;
@@ -142,12 +143,13 @@ async function main(args: readonly string[]): Promise<number> {
     console.error('the compiler for the Deck is not beside this checkout (../shared/vangogh): nothing was compared');
     return 1;
   }
-  const figures = await compileDeck(args.includes('--navi31') ? 'NAVI31' : undefined);
+  const [flag, family] = args;
+  const figures = await compileDeck(flag === '--family' ? family : undefined);
   console.log('| kernel | VALU per weight | VGPRs | waves | spills |\n|---|---|---|---|---|');
   for (const [label, { valuPerWeight, vgprs, waves, spills }] of Object.entries(figures))
     console.log(`| ${label} | ${valuPerWeight ?? ''} | ${vgprs} | ${waves} | ${spills} |`);
-  if (args.includes('--navi31')) return 0;
-  if (args.includes('--update')) writeFileSync(figuresPath, `${JSON.stringify(figures, undefined, 2)}\n`);
+  if (flag === '--family') return 0;
+  if (flag === '--update') writeFileSync(figuresPath, `${JSON.stringify(figures, undefined, 2)}\n`);
   const worse = compareFigures(figures, readFigures());
   for (const line of worse) console.error(line);
   return worse.length > 0 ? 1 : 0;

@@ -65,11 +65,11 @@ for (const [title, sizes, total] of ALLOCATIONS) {
   test(`allocation: ${title}`, () => assert.is(allocatedBytes(sizes), total));
 }
 
-test('staging grows with the upload, up to eight rings', () => {
+test('staging grows with the upload, up to five rings', () => {
   assert.is(uploadStagingBytes(0), 0);
   assert.is(uploadStagingBytes(1), 4 * MIB);
   assert.is(uploadStagingBytes(9 * MIB), 12 * MIB);
-  assert.is(uploadStagingBytes(9000 * MIB), 32 * MIB);
+  assert.is(uploadStagingBytes(9000 * MIB), 20 * MIB);
 });
 
 const MODELS: readonly (readonly [

@@ -1,0 +1,51 @@
+/** Where measured kernel variants are kept, and when they are measured. */
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { Model } from '../engine/model.ts';
+import { type ShapeReport, tune } from '../engine/tune.ts';
+import { deviceKey, readTuning, writeTuning } from '../engine/tuning-store.ts';
+import type { Tuning } from '../engine/variants.ts';
+import { note } from './output.ts';
+
+/** `auto`: measure once for each device and kernel version; `never`: neither measure nor read; `again`: measure anew. */
+export type TuningMode = 'auto' | 'never' | 'again';
+
+export function tuningMode(values: { 'no-tune'?: true | undefined; retune?: true | undefined }): TuningMode {
+  if (values['no-tune']) return 'never';
+  return values.retune ? 'again' : 'auto';
+}
+
+export function tuningPath(): string {
+  const { XDG_CACHE_HOME } = process.env;
+  return join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'firstlight', 'tune.json');
+}
+
+/** The tuning for a model on its device. CPU drivers are not tuned: they run other kernels. */
+export async function tuningFor(
+  model: Model,
+  mode: TuningMode,
+  options: { readonly budgetMs?: number; readonly onShape?: (report: ShapeReport) => void } = {},
+): Promise<Tuning> {
+  const { traits } = model.device;
+  if (mode === 'never' || traits.software || model.preferences.arithmetic === 'f32') return {};
+  const path = tuningPath();
+  const key = deviceKey(traits, dawnVersion());
+  const kept = (await readTuning(path, key)) ?? {};
+  // a model of other shapes adds to what is there
+  const fresh = mode === 'again' ? {} : kept;
+  const measured = await tune(model, { ...options, known: fresh });
+  if (Object.keys(measured).length === 0) return fresh;
+  const tuning = { ...kept, ...measured };
+  try {
+    await writeTuning(path, key, tuning);
+  } catch (error) {
+    note(`the tuning could not be kept in ${path}: ${(error as Error).message}`);
+  }
+  return tuning;
+}
+
+function dawnVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.resolve('webgpu')), 'utf8'));
+  return version;
+}
