@@ -103,41 +103,33 @@ export function estimate(
   const kv = options.kv ?? (options.arithmetic === 'f32' ? 'f32' : 'f16');
   const size = { config, weights, traits: adapter, preferences: options, kv, chunk };
   const budget = budgetBytes(topology, adapter, options.marginBytes);
-  const loading = { buffers: weightBuffers(weights), stagingBytes: loadingBytes(weights) };
-  const fit = fitContext(size, loading, budget, context);
+  const fit = fitContext(size, budget, context, true);
   return { ...fit, weightsOption, chunk, speed: predictSpeed(config, weights, fit, adapter, topology) };
 }
 
-/** Weights on their way: their buffers, and what they go through meanwhile. */
-export interface Loading {
-  readonly buffers: readonly BufferSpec[];
-  readonly stagingBytes: number;
-}
-
-/**
- * Sets the need of a session beside a budget.
- *
- * @param loading what is still to be loaded; undefined for a further session
- */
+/** Sets the need of a session, and of `loading` the weights before it, beside a budget. */
 export function fitContext(
   size: Omit<SizeOptions, 'context'>,
-  loading: Loading | undefined,
   budget: Budget,
   wanted: ContextOption,
+  loading: boolean,
 ): Fit {
   const { config, traits } = size;
   const largestBuffer = Math.min(traits.limits.maxBindingBytes, traits.limits.maxBufferBytes);
   const buffersFor = (context: number) =>
     sessionBuffers({ ...size, context, chunk: Math.min(size.chunk, Math.max(context, 1)) });
   const bindable = (context: number) => buffersFor(context).every(({ bytes }) => bytes <= largestBuffer);
-  const affordable = (context: number) => isWithin(budget, needOf(loading, buffersFor(context)).totalBytes) !== false;
+  const weights = loading ? weightBuffers(size.weights) : [];
+  const loadBytes = loading ? loadingBytes(size.weights) : 0;
+  const need = (context: number) => needOf(weights, loadBytes, buffersFor(context));
+  const affordable = (context: number) => isWithin(budget, need(context).totalBytes) !== false;
 
   const bindableContext = largestWhere(config.context, bindable);
   const largestContext = largestWhere(bindableContext, affordable);
   const context = chooseContext(wanted, config.context, largestContext);
-  const need = needOf(loading, buffersFor(context));
-  const fits = context > bindableContext ? false : isWithin(budget, need.totalBytes);
-  return { ...need, context, kv: size.kv, budget, fits, largestContext, bindableContext };
+  const needed = need(context);
+  const fits = context > bindableContext ? false : isWithin(budget, needed.totalBytes);
+  return { ...needed, context, kv: size.kv, budget, fits, largestContext, bindableContext };
 }
 
 function isWithin({ freeBytes, marginBytes }: Budget, bytes: number): boolean | undefined {
@@ -181,18 +173,20 @@ export function checkSizes(context: ContextOption, chunk: number, config: LlamaC
 }
 
 /**
- * What the buffers take at most. Staging is at its peak while weights stream in, when the session's buffers do not exist
- * yet, and down to one ring when they do.
+ * What the buffers take at most. While weights stream in, which takes `loadBytes` more, the session's buffers do not exist
+ * yet; when they do, one ring of staging is left.
  */
-function needOf(loading: Loading | undefined, session: readonly BufferSpec[]): Pick<Fit, 'bytes' | 'totalBytes'> {
-  const { buffers: weights, stagingBytes } = loading ?? { buffers: [], stagingBytes: 0 };
+function needOf(
+  weights: readonly BufferSpec[],
+  loadBytes: number,
+  session: readonly BufferSpec[],
+): Pick<Fit, 'bytes' | 'totalBytes'> {
   const all = [...weights, ...session];
   const bytes = { weights: 0, kv: 0, activations: 0, state: 0, staging: 0, readback: IN_FLIGHT * READBACK_BYTES };
   for (const buffer of all) bytes[buffer.purpose] += sizeOf(buffer);
   const sum = Object.values(bytes).reduce((total, one) => total + one, 0);
   const kept = allocatedBytes(all.map(sizeOf)) + IN_FLIGHT * allocatedMappableBytes(READBACK_BYTES);
-  const whileLoading = allocatedBytes(weights.map(sizeOf)) + stagingBytes;
-  const totalBytes = Math.max(whileLoading, kept + IDLE_STAGING_BYTES);
+  const totalBytes = Math.max(allocatedBytes(weights.map(sizeOf)) + loadBytes, kept + IDLE_STAGING_BYTES);
   return { bytes: { ...bytes, rounding: kept - sum, staging: totalBytes - kept }, totalBytes };
 }
 

@@ -89,7 +89,7 @@ async function checkMemory(model: Model, plan: PlanOptions): Promise<void> {
   const { traits } = model.device;
   const topology = await readTopology(root);
   const budget = budgetBytes(topology, traits, plan.context <= model.plan.context ? 0 : marginBytes);
-  const fit = fitContext(plan, undefined, budget, plan.context);
+  const fit = fitContext(plan, budget, plan.context, false);
   if (fit.fits === false && (!overcommit || plan.context > fit.bindableContext))
     throw notEnoughMemory(model.path, fit, traits, topology, model.weights);
 }

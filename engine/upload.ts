@@ -21,6 +21,18 @@ const SLICES = 3;
 const SLICE_STRUCT_BYTES = 32;
 const REPACK_THREADS = 64;
 
+/** Device memory that a load takes at most besides the weights. */
+export function loadingBytes(weights: Weights): number {
+  const slices = [...weights.matrices.values()].flatMap(slicesOf);
+  const repacked = slices.filter(isRepacked).length;
+  const packed = slices.filter((slice) => !isRepacked(slice));
+  const packedBytes = packed.reduce((sum, { part, matrix, count }) => {
+    return sum + count * blocksOf(matrix.cols) * WORDS_PER_BLOCK[part.format] * 4;
+  }, 0);
+  // a repacked slice lies in mapped memory and again as raw blocks; vectors and small things take a ring
+  return Math.min(repacked, SLICES) * 2 * SLICE_BYTES + Math.max(uploadStagingBytes(packedBytes), IDLE_STAGING_BYTES);
+}
+
 export interface UploadOptions {
   readonly find: (name: string) => GPUBuffer | undefined;
   readonly onBytes: (bytes: number) => void;
@@ -84,19 +96,6 @@ export async function uploadWeights(
     }
     await staging.close();
   }
-}
-
-/** Staging memory that a load takes at most on the device besides the weights. */
-export function loadingBytes(weights: Weights): number {
-  const slices = [...weights.matrices.values()].flatMap((matrix) => slicesOf(matrix));
-  const repacked = slices.filter(isRepacked).length;
-  const packed = slices.filter((slice) => !isRepacked(slice));
-  const packedBytes = packed.reduce(
-    (sum, { matrix, part, count }) => sum + count * blocksOf(matrix.cols) * WORDS_PER_BLOCK[part.format] * 4,
-    0,
-  );
-  // a repacked slice lies in mapped memory and again as raw blocks; vectors and other small things take a ring
-  return Math.min(repacked, SLICES) * 2 * SLICE_BYTES + Math.max(uploadStagingBytes(packedBytes), IDLE_STAGING_BYTES);
 }
 
 /** Whether the GPU takes the file's blocks apart by itself. */

@@ -65,7 +65,7 @@ def next_row(data, starts, at, length):
 
 def weigh(row, rare, pronouns, weight):
     """
-    Weights of the losses along a row. What has to be looked up in the text is learnt late otherwise, so it counts more:
+    Weights of the losses along a row. What has to be looked up in the text counts more, since it was learnt late without:
     names, animals, things and numbers that come again in a document, pronouns, and short answers.
     """
     weights, seen = np.ones(len(row), dtype=np.float32), set()
@@ -107,9 +107,8 @@ def train(rank, ranks, folder, minutes):
         checkpoint = torch.load(folder / "model.pt")
         for name, w in checkpoint["weights"].items():
             weights[name].data.copy_(w)
-        if "adam" in checkpoint:
-            adam.load_state_dict(checkpoint["adam"])
-            momentum = checkpoint["momentum"]
+        adam.load_state_dict(checkpoint["adam"])
+        momentum = checkpoint["momentum"]
         start -= checkpoint["seconds"]
         step = checkpoint["tokens"] // TOKENS_PER_STEP
     # Each rank reads its own part of the corpus.
