@@ -45,7 +45,8 @@ export async function tuningFor(
   return tuning;
 }
 
-function dawnVersion(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.resolve('webgpu')), 'utf8'));
+/** Version of the package that brings Dawn. */
+export function dawnVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('./package.json', import.meta.resolve('webgpu')), 'utf8'));
   return version;
 }

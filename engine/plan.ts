@@ -70,7 +70,7 @@ export type Choice = 'greedy' | 'noise' | 'top' | 'none';
 /** Slots of the ring in which chosen tokens wait for the CPU (RING in select.wgsl). */
 export const RING = 64;
 /** Tokens that are computed ahead while an earlier one travels to the CPU, each in a readback buffer. */
-export const IN_FLIGHT = 3;
+export const IN_FLIGHT = 4;
 /** Holds one token; a buffer's least size. */
 export const READBACK_BYTES = 16;
 /** Bytes of the State struct in state.wgsl. */

@@ -19,7 +19,7 @@ export interface ReferenceOptions {
   readonly activations?: 'f64' | 'i8' | undefined;
   /** Rounding of keys and values. Default none. */
   readonly kv?: 'f64' | 'f16' | undefined;
-  /** Hears the result of every step of the plan, by its name. */
+  /** Hears the result of every step of the plan, by its name; of `qkv` the queries, of steps that add to it the residual. */
   readonly trace?: ((step: string, values: Float64Array) => void) | undefined;
 }
 
@@ -125,6 +125,7 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
             `${at}.self_attn.${letter}_proj.bias`,
           ),
         ) as [Float64Array, Float64Array, Float64Array];
+        if (config.qkNorm) trace(`layers.${layer}.qkv`, q.slice());
         for (const [letter, vector] of [
           ['q', q],
           ['k', k],
@@ -133,7 +134,7 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
             normaliseHeads(vector, weight(`${at}.self_attn.${letter}_norm.weight`).values, normEpsilon);
           rotateHeads(vector, config, position);
         }
-        trace(`layers.${layer}.qkv`, q);
+        trace(`layers.${layer}.${config.qkNorm ? 'headNorm' : 'qkv'}`, q);
         (keys[layer] as Float64Array[]).push(k.map(rounded));
         (values[layer] as Float64Array[]).push(v.map(rounded));
         const attended = attend(layer, q);

@@ -7,6 +7,7 @@ import { assert, FirstlightError } from '../quant/errors.ts';
 import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
 import { checkSizes, fitContext } from './estimate.ts';
 import type { Model } from './model.ts';
+import { createPace } from './pace.ts';
 import {
   type Choice,
   chooseSplits,
@@ -254,13 +255,11 @@ export async function createSession(model: Model, options: SessionOptions = {}):
 
       let firstMs = 0;
       let tokens = 0;
-      let expectedMs = 0;
-      let lastMs = performance.now();
+      const pace = createPace();
       const arrived = (id: number): boolean => {
         const nowMs = performance.now();
         if (tokens === 0) firstMs = nowMs;
-        else expectedMs = expectedMs === 0 ? nowMs - lastMs : 0.8 * expectedMs + 0.2 * (nowMs - lastMs);
-        lastMs = nowMs;
+        pace.arrived(nowMs);
         tokens++;
         stats = {
           promptTokens: ids.length,
@@ -299,7 +298,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
         }
         const buffer = readbacks[read % IN_FLIGHT];
         assert(buffer, 'the ring has a buffer for every token in flight');
-        const bytes = await mapLate(device, buffer, 4, expectedMs - (performance.now() - lastMs));
+        const bytes = await mapLate(device, buffer, 4, pace.dueMs(performance.now()));
         const id = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
         if (previous !== undefined) history.push(previous); // it has been fed to the pass that made this one
         previous = id;

@@ -1,0 +1,168 @@
+/**
+ * Every step of a decode pass on small random models against the CPU reference's value of the same name, so that a kernel
+ * that computes wrongly is named.
+ */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Device } from '../../devices/types.ts';
+import { compileSteps, recordPass } from '../../engine/encode.ts';
+import { loadModel } from '../../engine/model.ts';
+import { type PlanOptions, planDecode, type Step, sessionBuffers } from '../../engine/plan.ts';
+import { createReference } from '../../engine/reference.ts';
+import { ropeTable } from '../../engine/rope.ts';
+import { halfSplitRow } from '../../engine/upload.ts';
+import type { Arithmetic } from '../../engine/variants.ts';
+import { openFolder } from '../../loaders/checkpoint.ts';
+import type { LlamaConfig } from '../../loaders/types.ts';
+import type { Format } from '../../quant/layout.ts';
+import { type BlockForm, readBlocks } from '../blocks.ts';
+import { deviceTests, testDevice } from '../device.ts';
+import { floats, relativeError } from '../kernel.ts';
+import { memoryFolder, randomWeights, SMALL_LLAMA, safetensorsFolder } from '../random-model.ts';
+
+const test = suite('steps');
+const check = await deviceTests(test);
+
+const CONTEXT = 16;
+const IDS = [1, 42, 7, 99];
+/** Errors add up over the steps. An int8 value on the edge of two codes may fall either way: a few per mille of a result. */
+const TOLERANCE: Readonly<Record<Arithmetic, number>> = { f32: 1e-5, mix: 3e-3, i8: 1e-2 };
+/** Rounding to the block's own form comes on top. */
+const BLOCK_TOLERANCE: Readonly<Record<BlockForm, number>> = { f32: 1e-5, f16: 3e-3, i8: 2e-2 };
+
+interface Case {
+  readonly name: string;
+  readonly config: LlamaConfig;
+  readonly runs: readonly (readonly [Format, Arithmetic])[];
+}
+
+const QUANTISED: Case['runs'] = [
+  ['f32', 'f32'],
+  ['q4', 'i8'],
+];
+const CASES: readonly Case[] = [
+  {
+    name: 'grouped heads',
+    config: SMALL_LLAMA,
+    runs: [...QUANTISED, ['f16', 'f32'], ['bf16', 'f32'], ['q8', 'f32'], ['q4', 'f32'], ['q8', 'i8'], ['q4', 'mix']],
+  },
+  {
+    name: 'three heads of 80',
+    config: { ...SMALL_LLAMA, heads: 3, kvHeads: 3, headDim: 80, ropeDim: 80 },
+    runs: QUANTISED,
+  },
+  {
+    name: 'widths that are no multiple of 32, tied embedding',
+    config: { ...SMALL_LLAMA, hidden: 60, feedForward: 75, vocab: 101, tiedEmbeddings: true },
+    runs: QUANTISED,
+  },
+  {
+    name: 'Qwen 3: norms of q and k',
+    config: { ...SMALL_LLAMA, architecture: 'qwen3', qkNorm: true, heads: 6 },
+    runs: QUANTISED,
+  },
+  {
+    name: 'Qwen 2: biases',
+    config: { ...SMALL_LLAMA, architecture: 'qwen2', attentionBias: true, heads: 7, kvHeads: 1 },
+    runs: QUANTISED,
+  },
+  {
+    name: 'Mistral: a window of 2',
+    config: { ...SMALL_LLAMA, architecture: 'mistral', slidingWindow: 2 },
+    runs: QUANTISED,
+  },
+];
+
+// lavapipe needs a second or so for each kernel: there, the arithmetic that SwiftShader does not have
+const device = await testDevice();
+const isLavapipe = device?.traits.name.startsWith('llvmpipe');
+
+for (const { name, config, runs } of CASES) {
+  for (const [format, arithmetic] of runs) {
+    const title = `${name}: ${format} weights, ${arithmetic} arithmetic`;
+    const runnable =
+      !device || (arithmetic === 'mix' ? device.traits.f16 : arithmetic === 'f32' || device.traits.packedDot);
+    const wanted = !isLavapipe || arithmetic === 'mix' || (config === SMALL_LLAMA && format === 'q4');
+    if (runnable && wanted) check(title, (device) => compareSteps(device, config, format, arithmetic));
+    else test.skip(title);
+  }
+}
+
+async function compareSteps(device: Device, config: LlamaConfig, format: Format, arithmetic: Arithmetic) {
+  const checkpoint = await openFolder(memoryFolder(safetensorsFolder(config, randomWeights(config))));
+  const model = await loadModel(device, checkpoint, { weights: format, arithmetic, context: CONTEXT });
+  const plan: PlanOptions = {
+    config: model.config,
+    weights: model.weights,
+    traits: device.traits,
+    preferences: model.preferences,
+    kv: model.kv,
+    context: CONTEXT,
+    chunk: 1,
+  };
+  const truths = new Map<string, Float64Array>();
+  const reference = await createReference(checkpoint, {
+    weights: format,
+    activations: arithmetic === 'i8' ? 'i8' : 'f64',
+    kv: model.kv === 'f16' ? 'f16' : 'f64',
+    trace: (step, values) => truths.set(step, values),
+  });
+  const buffers = new Map<string, GPUBuffer>();
+  const find = (name: string) => buffers.get(name) ?? model.buffer(name);
+  const read = async (name: string | undefined) => {
+    const buffer = find(name ?? '')!;
+    const bytes = await device.read(buffer, 0, buffer.size);
+    return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+  };
+  try {
+    for (const { name, bytes, purpose } of sessionBuffers(plan)) buffers.set(name, device.buffer(name, bytes, purpose));
+    await device.upload(find('rope')!, 0, ropeTable(model.config, CONTEXT));
+    const steps = planDecode(plan, 'none');
+    const program = await compileSteps(device, steps, find);
+    for (const [position, id] of IDS.entries()) {
+      truths.clear();
+      reference.next(id);
+      await device.upload(find('tokens')!, 0, Uint32Array.of(id));
+      await device.upload(find('state')!, 0, Uint32Array.of(position, 1, 0, CONTEXT));
+      for (const [i, step] of steps.entries()) {
+        const encoder = device.gpu.createCommandEncoder();
+        recordPass(encoder, { steps: [program.steps[i]!] }, 1);
+        device.gpu.queue.submit([encoder.finish()]);
+        const truth = truths.get(step.name);
+        assert.ok(truth, `the reference has a step ${step.name}`);
+        await compareStep(step, truth, `position ${position}`);
+      }
+      assert.is(truths.size, steps.length, 'the reference has no steps of its own');
+    }
+  } finally {
+    for (const buffer of buffers.values()) device.free(buffer);
+    await model.close();
+    await checkpoint.close();
+  }
+
+  async function compareStep(step: Step, truth: Float64Array, where: string) {
+    const compare = (what: string, got: ArrayLike<number>, wanted: ArrayLike<number>, tolerance: number) => {
+      const error = relativeError(got, wanted);
+      assert.ok(error < tolerance, `${step.name} (${step.kernel}), ${where}: ${what} is off by ${error}`);
+    };
+    const tolerance = TOLERANCE[arithmetic];
+    const { q, out, residual, logits, gains, y_codes, y_meta } = step.buffers;
+    if (/qkv$|headNorm$/.test(step.name)) {
+      // the device turns neighbours, the checkpoint halves of a head
+      const { headDim, ropeDim } = config;
+      const wanted = truth.map((_, i) => truth[i - (i % headDim) + halfSplitRow(i % headDim, ropeDim)] as number);
+      compare('q', floats(await read(q ?? out)), wanted, tolerance);
+    }
+    if (residual) compare('residual', floats(await read(residual)), truth, tolerance);
+    if (logits) compare('logits', floats(await read(logits)), truth, tolerance);
+    if (y_codes) {
+      const form = String(step.spec.STORE).replace('-lanes', '') as BlockForm;
+      const got = readBlocks(form, await read(y_codes), floats(await read(y_meta)), 1, truth.length);
+      const gain = gains ? floats(await read(gains)) : undefined;
+      const wanted = truth.map((value, i) => value * (gain?.[i] ?? 1));
+      compare(`${form} blocks`, got, wanted, Math.max(tolerance, BLOCK_TOLERANCE[form]));
+    }
+  }
+}
+
+test.run();

@@ -1,0 +1,39 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createPace } from '../../engine/pace.ts';
+
+/** A pace that has seen tokens with these gaps, and the time of the last. */
+function paceOf(gaps: readonly number[]) {
+  const pace = createPace();
+  let now = 0;
+  for (const gap of gaps) {
+    now += gap;
+    pace.arrived(now);
+  }
+  return { pace, now };
+}
+
+const steady = new Array<number>(20).fill(2);
+
+const test = suite('pace');
+
+test('a steady pace is foreseen', () => {
+  const pace = createPace();
+  assert.is(pace.dueMs(0), 0);
+  for (let at = 0; at <= 100; at += 10) pace.arrived(at);
+  assert.is(pace.dueMs(100), 10);
+  assert.is(pace.dueMs(104), 6);
+  assert.is(pace.dueMs(150), 0);
+});
+
+test('a stall, and the tokens that were ready behind it, do not change what is foreseen', () => {
+  const { pace, now } = paceOf([...steady, 50, 0, 0]);
+  assert.is(pace.dueMs(now), 2);
+});
+
+test('a new pace is learnt within a few tokens', () => {
+  const { pace, now } = paceOf([...steady, 40, 40, 40, 40, 40]);
+  assert.is(pace.dueMs(now), 40);
+});
+
+test.run();

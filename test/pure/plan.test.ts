@@ -1,0 +1,208 @@
+/** The forward pass as data: how many steps, that they fit together, and that every kernel can be specialised. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Traits } from '../../devices/types.ts';
+import {
+  type Choice,
+  type PlanOptions,
+  planDecode,
+  planPrefill,
+  type Step,
+  sessionBuffers,
+  weightBuffers,
+} from '../../engine/plan.ts';
+import type { Arithmetic, Preferences } from '../../engine/variants.ts';
+import { describeWeights, type WeightsOption } from '../../engine/weights.ts';
+import type { LlamaConfig } from '../../loaders/types.ts';
+import { specialise } from '../../shaders/specialise.ts';
+import { blankCheckpoint, LLAMA_2_7B, LLAMA_31_8B } from '../blank-model.ts';
+import { DECK } from '../deck.ts';
+import { SMALL_LLAMA } from '../random-model.ts';
+
+const test = suite('plan');
+
+const DEVICES: Readonly<Record<string, Traits>> = {
+  deck: DECK,
+  nvidia: { ...DECK, vendor: 'nvidia', subgroups: { min: 32, max: 32 }, subgroupSizeControl: false },
+  plain: { ...DECK, vendor: 'arm', f16: false, subgroups: undefined, subgroupSizeControl: false, packedDot: false },
+  varying: { ...DECK, vendor: 'intel', subgroups: { min: 8, max: 32 }, subgroupSizeControl: false },
+  narrow: {
+    ...DECK,
+    vendor: 'intel',
+    subgroups: { min: 32, max: 64 },
+    limits: { ...DECK.limits, maxWorkgroupThreads: 256 },
+  },
+  software: { ...DECK, vendor: 'google', software: true, f16: false, subgroups: { min: 4, max: 4 } },
+};
+const MODELS: Readonly<Record<string, LlamaConfig>> = {
+  'Llama 2 7B': LLAMA_2_7B,
+  'Llama 3.1 8B': LLAMA_31_8B,
+  small: SMALL_LLAMA,
+  'odd heads': { ...SMALL_LLAMA, hidden: 60, heads: 9, kvHeads: 3, headDim: 20, ropeDim: 12, tiedEmbeddings: true },
+  'Qwen 3': { ...SMALL_LLAMA, architecture: 'qwen3', qkNorm: true },
+  'Qwen 2': { ...SMALL_LLAMA, architecture: 'qwen2', attentionBias: true },
+  Mistral: { ...SMALL_LLAMA, architecture: 'mistral', slidingWindow: 8 },
+};
+
+interface Wishes {
+  readonly config?: LlamaConfig;
+  readonly traits?: Traits;
+  readonly preferences?: Preferences;
+  /** `mixed`: some matrices in 4 bits, some in f16, as quantisers leave them. */
+  readonly weights?: WeightsOption | 'mixed';
+  readonly maxBindingBytes?: number;
+}
+
+function planOf({
+  config = SMALL_LLAMA,
+  traits = DECK,
+  preferences = {},
+  weights = 'native',
+  maxBindingBytes,
+}: Wishes): PlanOptions {
+  const checkpoint = blankCheckpoint(config, 'Q4_0');
+  const tensors = new Map(
+    [...checkpoint.tensors].map(([name, tensor]) => {
+      const inF16 = weights === 'mixed' && /1.self_attn.v_proj|0.mlp.down_proj|1.self_attn.o_proj|lm_head/.test(name);
+      return [name, inF16 && tensor.rows > 1 ? { ...tensor, type: 'F16' } : tensor] as const;
+    }),
+  );
+  const option = weights === 'mixed' ? 'native' : weights;
+  return {
+    config,
+    weights: describeWeights({ config, tensors }, option, maxBindingBytes ?? traits.limits.maxBindingBytes),
+    traits,
+    preferences,
+    kv: preferences.arithmetic === 'f32' ? 'f32' : 'f16',
+    context: 256,
+    chunk: 32,
+  };
+}
+
+const shortNames = (steps: readonly Step[], layer: number) =>
+  steps.filter(({ name }) => name.startsWith(`layers.${layer}.`)).map(({ name }) => name.split('.')[2]);
+
+test('Llama: five dispatches a layer, and three', () => {
+  const steps = planDecode(planOf({ config: LLAMA_2_7B }), 'greedy');
+  assert.is(steps.length, 5 * 32 + 3);
+  assert.equal(shortNames(steps, 31), ['qkv', 'attention', 'o', 'gateUp', 'down']);
+  assert.is(steps[0]?.name, 'embed');
+  assert.equal(
+    steps.slice(-2).map(({ name }) => name),
+    ['logits', 'choose.greedy'],
+  );
+});
+
+test('norms of q and k are a sixth step, joining a split attention one more', () => {
+  const plan = planOf({ config: MODELS['Qwen 3'] });
+  assert.equal(shortNames(planDecode(plan, 'top'), 1), ['qkv', 'headNorm', 'attention', 'o', 'gateUp', 'down']);
+  assert.equal(shortNames(planDecode(planOf({}), 'top', 4), 0), ['qkv', 'attention', 'combine', 'o', 'gateUp', 'down']);
+});
+
+test('a pass without a choice ends with the logits, a prompt pass that is not the last with its body', () => {
+  const plan = planOf({});
+  assert.is(planDecode(plan, 'none').at(-1)?.name, 'logits');
+  assert.is(planPrefill(plan, undefined).at(-1)?.name, 'layers.1.down');
+  assert.equal(
+    planPrefill(plan, 'noise').map(({ name }) => name),
+    planDecode(plan, 'noise').map(({ name }) => name),
+  );
+});
+
+/** All plans that a session of these options may compile. */
+function allPlans(plan: PlanOptions): readonly (readonly Step[])[] {
+  const choices: readonly Choice[] = ['greedy', 'noise', 'top', 'none'];
+  return [
+    ...choices.map((choice) => planDecode(plan, choice)),
+    planDecode(plan, 'greedy', 8),
+    planPrefill(plan, 'greedy'),
+  ];
+}
+
+function checkSteps(plan: PlanOptions, steps: readonly Step[], where: string): void {
+  const buffers = new Map([...weightBuffers(plan.weights), ...sessionBuffers(plan)].map((spec) => [spec.name, spec]));
+  const { maxStorageBuffers, maxWorkgroupThreads, maxWorkgroupsPerDimension } = plan.traits.limits;
+  assert.is(new Set(steps.map(({ name }) => name)).size, steps.length, `${where}: names are unique`);
+  const forms = new Map<string, string>(); // what each activation buffer holds by now
+  for (const { name, kernel, spec, buffers: bound, grid } of steps) {
+    const at = `${where}: ${name}`;
+    const { bindings } = specialise(kernel, spec);
+    assert.ok(bindings.length <= Math.min(maxStorageBuffers, 10), `${at} has ${bindings.length} bindings`);
+    const written = bindings.filter(({ access }) => access === 'read_write').map((binding) => bound[binding.name]);
+    for (const binding of bindings) {
+      const buffer = bound[binding.name];
+      assert.ok(buffer && buffers.has(buffer), `${at}: ${binding.name} is bound to ${buffer}`);
+      const times = bindings.filter((other) => bound[other.name] === buffer).length;
+      assert.ok(times === 1 || !written.includes(buffer), `${at} writes ${buffer} and binds it twice`);
+    }
+    for (const size of [grid.x, grid.z]) assert.ok(size > 0 && size <= maxWorkgroupsPerDimension, at);
+    const threads = Number(spec.THREADS ?? spec.TILE ?? 32);
+    assert.ok(threads >= 32 && threads <= maxWorkgroupThreads, `${at} has ${threads} threads`);
+    if (spec.DOT !== undefined) {
+      const form = { f32: 'f32', mix: 'f16', i8: 'i8' }[String(spec.DOT).split('-')[0] as Arithmetic];
+      assert.is(forms.get(String(bound.x_codes)), `${form} x ${spec.BLOCKS}`, `${at}: blocks of ${bound.x_codes}`);
+    }
+    if (spec.STORE !== undefined)
+      forms.set(String(bound.y_codes), `${String(spec.STORE).replace('-lanes', '')} x ${spec.Y_BLOCKS}`);
+  }
+}
+
+for (const [device, traits] of Object.entries(DEVICES)) {
+  test(`${device}: kernels specialise, all they bind is listed, and every product finds its input in its own form`, () => {
+    for (const [name, config] of Object.entries(MODELS)) {
+      const small = { ...config, layers: 2, vocab: Math.min(config.vocab, 1000) };
+      for (const arithmetic of [undefined, 'i8', 'mix', 'f32'] as const) {
+        for (const weights of ['native', 'f16', 'mixed'] as const) {
+          const plan = planOf({ config: small, traits, weights, preferences: { arithmetic, splits: 8 } });
+          for (const steps of allPlans(plan))
+            checkSteps(plan, steps, `${name}, ${arithmetic ?? 'default'} arithmetic, ${weights} weights`);
+        }
+      }
+    }
+  });
+}
+
+test('matrices that exceed a binding get a step for each part, each writing rows of its own', () => {
+  const maxBindingBytes = 2048;
+  const plan = planOf({ maxBindingBytes });
+  const steps = planDecode(plan, 'greedy');
+  checkSteps(plan, steps, 'parts');
+  for (const { name, bytes } of weightBuffers(plan.weights))
+    assert.ok(bytes <= maxBindingBytes, `${name}: ${bytes} bytes`);
+  const parts = steps.filter(({ name }) => name.startsWith('layers.0.gateUp'));
+  assert.equal(
+    parts.map(({ name }) => name),
+    ['layers.0.gateUp/0', 'layers.0.gateUp/1', 'layers.0.gateUp/2'],
+  );
+  let row = 0;
+  for (const { spec, grid } of parts) {
+    assert.is(spec.FIRST_ROW, row);
+    row += grid.x * Number(spec.TILE);
+  }
+  assert.is(row, 2 * SMALL_LLAMA.feedForward);
+  assert.ok(steps.filter(({ kernel }) => kernel === 'embed').length > 1);
+});
+
+test('a plan can be printed', () => {
+  const steps = planDecode(planOf({}), 'greedy');
+  assert.equal(JSON.parse(JSON.stringify(steps)), steps);
+});
+
+test('what was measured decides how products of one column are cut, and only those', () => {
+  const tuning = { 'i8-q4 128x64 by 32': { subgroup: 32, rowsEach: 16, split: 1 } };
+  const cut = (steps: readonly Step[]) => {
+    const { SG, THREADS, K_SPLIT } = steps.find(({ name }) => name === 'layers.0.qkv')!.spec;
+    return { SG, THREADS, K_SPLIT };
+  };
+  const plain = planOf({});
+  const tuned = planOf({ preferences: { tuning } });
+  assert.equal(cut(planDecode(tuned, 'greedy')), { SG: 32, THREADS: 64, K_SPLIT: 1 });
+  assert.equal(cut(planDecode(plain, 'greedy')), { SG: 64, THREADS: 256, K_SPLIT: 1 });
+  assert.equal(cut(planPrefill(tuned, undefined)), cut(planPrefill(plain, undefined)));
+  const impossible = planOf({
+    preferences: { tuning: { 'i8-q4 128x64 by 32': { subgroup: 128, rowsEach: 4, split: 1 } } },
+  });
+  assert.equal(cut(planDecode(impossible, 'greedy')), cut(planDecode(plain, 'greedy')), 'a cut of another device');
+});
+
+test.run();
