@@ -61,12 +61,10 @@ function planOf({
   maxBindingBytes,
 }: Wishes): PlanOptions {
   const checkpoint = blankCheckpoint(config, 'Q4_0');
-  const tensors = new Map(
-    [...checkpoint.tensors].map(([name, tensor]) => {
-      const inF16 = weights === 'mixed' && /1.self_attn.v_proj|0.mlp.down_proj|1.self_attn.o_proj|lm_head/.test(name);
-      return [name, inF16 && tensor.rows > 1 ? { ...tensor, type: 'F16' } : tensor] as const;
-    }),
-  );
+  const tensors = new Map(checkpoint.tensors);
+  for (const [name, tensor] of weights === 'mixed' ? checkpoint.tensors : [])
+    if (/1.self_attn.v_proj|0.mlp.down_proj|1.self_attn.o_proj|lm_head/.test(name) && tensor.rows > 1)
+      tensors.set(name, { ...tensor, type: 'F16' });
   const option = weights === 'mixed' ? 'native' : weights;
   return {
     config,

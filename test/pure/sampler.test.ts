@@ -1,0 +1,165 @@
+/** Sampling on the CPU: what is refused, who draws, what can be drawn and how often, and that seeds decide. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  argmax,
+  type CompleteSampling,
+  chooseChoice,
+  completeSampling,
+  type Sampling,
+  sampleOnCpu,
+  uniformAt,
+} from '../../engine/sampler.ts';
+import { createRandom } from '../kernel.ts';
+import { expectError } from './expect-error.ts';
+
+const test = suite('sampler');
+
+test('defaults are filled in, a seed is made', () => {
+  const { seed, ...rest } = completeSampling();
+  assert.equal(rest, { temperature: 0.8, topK: 40, topP: 0.95, minP: 0 });
+  assert.ok(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32);
+  const seeds = new Set(Array.from({ length: 8 }, () => completeSampling({}).seed));
+  assert.ok(seeds.size > 1, 'seeds differ from call to call');
+  const given = { temperature: 0, topK: 0, topP: 1, minP: 1, seed: 2 ** 32 - 1 };
+  assert.equal(completeSampling(given), given);
+});
+
+const REFUSED: readonly Sampling[] = [
+  { temperature: -0.1 },
+  { temperature: 101 },
+  { temperature: Number.NaN },
+  { temperature: Number.POSITIVE_INFINITY },
+  { topK: -1 },
+  { topK: 1.5 },
+  { topK: 2 ** 31 },
+  { topP: 0 },
+  { topP: 1.01 },
+  { topP: Number.NaN },
+  { minP: -0.01 },
+  { minP: 1.01 },
+  { seed: -1 },
+  { seed: 0.5 },
+  { seed: 2 ** 32 },
+];
+
+for (const sampling of REFUSED) {
+  const [name = ''] = Object.keys(sampling);
+  test(`refused: ${name} ${Object.values(sampling)[0]}`, () =>
+    expectError(() => completeSampling(sampling), 'bad-argument', new RegExp(`^${name} is .*must be`)));
+}
+
+const PLAIN: CompleteSampling = { temperature: 1, topK: 0, topP: 1, minP: 0, seed: 1 };
+
+test('the GPU draws what it can draw exactly, the CPU the rest', () => {
+  assert.is(chooseChoice({ ...PLAIN, temperature: 0, topP: 0.5 }), 'greedy');
+  assert.is(chooseChoice({ ...PLAIN, topK: 1 }), 'greedy');
+  assert.is(chooseChoice({ ...PLAIN, topK: 64, topP: 0.5, minP: 0.1 }), 'top');
+  assert.is(chooseChoice(PLAIN), 'noise');
+  assert.is(chooseChoice({ ...PLAIN, topK: 65 }), 'none');
+  assert.is(chooseChoice({ ...PLAIN, topP: 0.9 }), 'none');
+  assert.is(chooseChoice({ ...PLAIN, minP: 0.1 }), 'none');
+});
+
+const LOGITS = Float32Array.from([0.5, 2, -1, 1.5, 0, 2, -3, 1]);
+
+function draw(sampling: Partial<CompleteSampling>, draws = 20_000): number[] {
+  const counts = new Array<number>(LOGITS.length).fill(0);
+  for (let i = 0; i < draws; i++) counts[sampleOnCpu(LOGITS, { ...PLAIN, ...sampling }, i)]!++;
+  return counts;
+}
+
+/** Against the weights of the ids that may be drawn; 0 means never. */
+function followsWeights(counts: readonly number[], weights: readonly number[]): void {
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const draws = counts.reduce((sum, count) => sum + count, 0);
+  let chiSquare = 0;
+  for (const [id, weight] of weights.entries()) {
+    if (weight === 0) assert.is(counts[id], 0, `id ${id} is cut off`);
+    else chiSquare += (counts[id]! - (draws * weight) / total) ** 2 / ((draws * weight) / total);
+  }
+  // of at most 7 degrees of freedom; seeds are fixed, so this does not come and go
+  assert.ok(chiSquare < 24.3, `chi-square ${chiSquare}`);
+}
+
+test('draws follow the softmax at any temperature', () => {
+  for (const temperature of [0.7, 1, 3])
+    followsWeights(
+      draw({ temperature }),
+      Array.from(LOGITS, (logit) => Math.exp(logit / temperature)),
+    );
+});
+
+/** The softmax's weights of some ids, 0 elsewhere. */
+const only = (ids: readonly number[]) => Array.from(LOGITS, (logit, id) => (ids.includes(id) ? Math.exp(logit) : 0));
+
+test('top-k keeps the k best, of equals the first', () => {
+  followsWeights(draw({ topK: 3 }), only([1, 5, 3]));
+  followsWeights(draw({ topK: 2 }), only([1, 5]));
+  assert.is(sampleOnCpu(LOGITS, { ...PLAIN, topK: 1 }, 3), 1);
+  followsWeights(draw({ topK: 1000 }), only([0, 1, 2, 3, 4, 5, 6, 7]));
+});
+
+test('top-p keeps the fewest that together reach it', () => {
+  const total = LOGITS.reduce((sum, logit) => sum + Math.exp(logit), 0);
+  const two = (2 * Math.exp(2)) / total;
+  followsWeights(draw({ topP: two - 0.01 }), only([1, 5]));
+  followsWeights(draw({ topP: two + 0.01 }), only([1, 5, 3]));
+  followsWeights(draw({ topP: 1e-9 }), only([1]));
+  // of what top-k has left
+  followsWeights(draw({ topK: 3, topP: 0.99 }), only([1, 5, 3]));
+});
+
+test('min-p keeps what is near the best', () => {
+  followsWeights(draw({ minP: 0.5 }), only([1, 5, 3]));
+  followsWeights(draw({ minP: 1 }), only([1, 5]));
+  followsWeights(draw({ minP: 0.1, topP: 0.5 }), only([1, 5]));
+});
+
+test('the same seed and position give the same id, others another', () => {
+  const text = (seed: number) =>
+    Array.from({ length: 40 }, (_, i) => sampleOnCpu(LOGITS, { ...PLAIN, seed }, i)).join();
+  assert.is(text(5), text(5));
+  assert.is.not(text(5), text(6));
+  assert.ok(new Set(text(5).split(',')).size > 2);
+});
+
+test('extreme logits: one far ahead is drawn, equal ones all, minus infinity never', () => {
+  const spike = new Float32Array(100).fill(-1e30);
+  spike[42] = 1e30;
+  assert.is(sampleOnCpu(spike, PLAIN, 1), 42);
+  const flat = new Float32Array(4).fill(1e30);
+  assert.is(new Set(Array.from({ length: 100 }, (_, i) => sampleOnCpu(flat, PLAIN, i))).size, 4);
+  const masked = Float32Array.from([Number.NEGATIVE_INFINITY, 1, Number.NEGATIVE_INFINITY, 1]);
+  for (let i = 0; i < 200; i++) assert.is(sampleOnCpu(masked, PLAIN, i) % 2, 1);
+});
+
+test('argmax takes the first of equals', () => {
+  assert.is(argmax(Float32Array.from([1, 3, 3, 2])), 1);
+  assert.is(argmax(Float32Array.from([-5])), 0);
+});
+
+/** PCG's output permutation over whole numbers of any length. */
+function mixExactly(value: bigint): bigint {
+  const mask = 0xffffffffn;
+  const state = (value * 747796405n + 2891336453n) & mask;
+  const word = (((state >> ((state >> 28n) + 4n)) ^ state) * 277803737n) & mask;
+  return (word >> 22n) ^ word;
+}
+
+test('random numbers are those of the formula, inside (0, 1) and even', () => {
+  const random = createRandom(3);
+  const counts = new Array<number>(16).fill(0);
+  for (let i = 0; i < 20_000; i++) {
+    const [seed, position, index] = [random.below(2 ** 32), random.below(2 ** 32), random.below(2 ** 32)];
+    const got = uniformAt(seed, position, index);
+    const word = mixExactly(BigInt(index) ^ mixExactly(BigInt(position) ^ mixExactly(BigInt(seed))));
+    assert.is(got, (Number(word >> 8n) + 0.5) / 2 ** 24);
+    assert.ok(got > 0 && got < 1);
+    counts[Math.floor(uniformAt(7, i, 0) * 16)]!++;
+  }
+  const chiSquare = counts.reduce((sum, count) => sum + (count - 1250) ** 2 / 1250, 0);
+  assert.ok(chiSquare < 37.7, `chi-square ${chiSquare} of 15 degrees of freedom over neighbouring positions`);
+});
+
+test.run();
