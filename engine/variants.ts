@@ -88,7 +88,7 @@ export function chooseGemv(traits: Traits, shape: ProductShape, columns: number,
   let split = 1;
   while (
     split < (shape.rows <= 4096 ? 4 : shape.rows <= 8192 ? 2 : 1) &&
-    shape.blocks >= 2 * split * subgroup.size &&
+    shape.blocks >= (subgroup.size >= 64 ? 3 : 2) * split * subgroup.size &&
     2 * split * threads <= traits.limits.maxWorkgroupThreads
   )
     split *= 2;
