@@ -14,6 +14,7 @@ import {
   chooseColumns,
   chooseGemv,
   chooseSubgroup,
+  mostColumns,
   type Preferences,
   type ProductShape,
   splitsFor,
@@ -318,7 +319,8 @@ function productSteps(
   const last = spec.EPILOGUE === 'logits';
   return matrix.parts.map((part, index) => {
     const shape: ProductShape = { rows: part.rows, blocks, tile, dot: `${arithmetic}-${part.format}` };
-    const variant = chooseGemv(options.traits, shape, columnsAtOnce, options.preferences);
+    const columns = Math.min(columnsAtOnce, mostColumns(part.format));
+    const variant = chooseGemv(options.traits, shape, columns, options.preferences);
     return {
       name: matrix.parts.length === 1 ? name : `${name}/${index}`,
       kernel: variant.kernel,
@@ -338,7 +340,7 @@ function productSteps(
         ...buffers,
       },
       shape,
-      grid: { x: part.rows / tile, columnsEach: last ? 0 : columnsAtOnce, z: 1 },
+      grid: { x: part.rows / tile, columnsEach: last ? 0 : columns, z: 1 },
     };
   });
 }

@@ -185,3 +185,8 @@ export function splitsFor(traits: Pick<Traits, 'software' | 'vendor'>, workgroup
 export function chooseColumns(traits: Pick<Traits, 'software'>): 1 | 4 {
   return traits.software ? 1 : 4;
 }
+
+/** Columns at once that weights of a format leave registers for: f32 weights with four columns of f32 activations spill. */
+export function mostColumns(format: Format): 2 | 4 {
+  return format === 'f32' ? 2 : 4;
+}

@@ -50,7 +50,7 @@ export interface KernelFigures {
 export type Figures = Readonly<Record<string, KernelFigures>>;
 
 /** What vangogh.mjs answers for a kernel, as far as it is used here. */
-interface Compiled {
+export interface Compiled {
   readonly label: string;
   readonly error?: string;
   readonly vgprs: number;
@@ -63,11 +63,24 @@ export function hasDeckCompiler(): boolean {
   return existsSync(compilerPath);
 }
 
-/** Compiles the distinct kernels of decode, short context and split, and of prefill. */
-export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
+/** What the driver's compiler for this family makes of the kernels. Throws when one does not compile. */
+export async function compileKernels(
+  kernels: readonly { readonly label: string; readonly code: string }[],
+  family: string,
+): Promise<readonly Compiled[]> {
   const { compile }: { compile(kernels: unknown[], options: { family: string }): Compiled[] } = await import(
     pathToFileURL(compilerPath).href
   );
+  const rows = compile(
+    kernels.map(({ label, code }) => ({ label, code, entryPoint: 'main' })),
+    { family },
+  );
+  for (const { label, error } of rows) if (error) throw new Error(`${label} does not compile for ${family}: ${error}`);
+  return rows;
+}
+
+/** Compiles the distinct kernels of decode, short context and split, and of prefill. */
+export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
   const checkpoint = randomCheckpoint('llama2-7b');
   const plan: PlanOptions = {
     config: checkpoint.config,
@@ -98,13 +111,9 @@ export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
     }
   }
   const list = [...kernels.values()];
-  const rows = compile(
-    list.map(({ label, code }) => ({ label, code, entryPoint: 'main' })),
-    { family },
-  );
+  const rows = await compileKernels(list, family);
   return Object.fromEntries(
-    rows.map(({ label, error, vgprs, waves, spills, loop }, i) => {
-      if (error) throw new Error(`${label} does not compile for ${family}: ${error}`);
+    rows.map(({ label, vgprs, waves, spills, loop }, i) => {
       const perTurn = list[i]?.weightsPerTurn;
       const valuPerWeight = perTurn && loop ? Number((loop.valu / perTurn).toFixed(3)) : undefined;
       return [label, { ...(valuPerWeight === undefined ? {} : { valuPerWeight }), vgprs, waves, spills }];

@@ -1,0 +1,80 @@
+/** Every kernel in every weight format and arithmetic compiles for RDNA 2 and RDNA 3, and none spills registers. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { chooseAttention, mostColumns } from '../../engine/variants.ts';
+import { type ShaderName, type Spec, specialise } from '../../shaders/specialise.ts';
+import { compileKernels, DECK, hasDeckCompiler } from '../deck.ts';
+
+const test = suite('spills');
+
+const DOTS = ['f32-f32', 'f32-f16', 'f32-bf16', 'f32-q8', 'f32-q4', 'i8-q8', 'i8-q4', 'mix-q8', 'mix-q4'];
+const LANES = { SG: 64, THREADS: 256, K_SPLIT: 1, SIZE: 'fixed' };
+const KV = { KV: 'f16', KV_HEADS: 8, HEAD_STRIDE: 128 };
+const HEADS = { HEAD_DIM: 128, Q_ROWS: 4096, KV_ROWS: 1024, ROPE_DIM: 128, ...KV };
+
+function allKernels(): { label: string; code: string }[] {
+  const list: { label: string; code: string }[] = [];
+  const add = (kernel: ShaderName, what: string, spec: Spec) =>
+    list.push({ label: `${kernel} ${what}`, code: specialise(kernel, spec).code });
+  for (const DOT of DOTS) {
+    const product = { DOT, BLOCKS: 128, FIRST_ROW: 0, LAST: false, NORM: 'none', TILE: 32 };
+    for (const COLS of [1, DOT === 'f32-f32' ? mostColumns('f32') : 4]) {
+      const residual = { ...product, COLS, EPILOGUE: 'residual', STORE: 'f32', Y_BLOCKS: 128 };
+      add('gemv-lanes', `${DOT} ${COLS} columns`, { ...residual, ...LANES });
+      add('gemv-rows', `${DOT} ${COLS} columns`, residual);
+    }
+  }
+  const product = { ...LANES, DOT: 'i8-q4', COLS: 1, BLOCKS: 128, FIRST_ROW: 0, LAST: false };
+  for (const STORE of ['f32', 'f16', 'i8', 'i8-lanes'])
+    add('gemv-lanes', `gate ${STORE}`, {
+      ...product,
+      TILE: 64,
+      THREADS: 512,
+      NORM: 'none',
+      EPILOGUE: 'gate',
+      STORE,
+      Y_BLOCKS: 344,
+    });
+  const normed = { ...product, TILE: 32, NORM: 'rms', HIDDEN: 4096, EPSILON: 1e-5 };
+  for (const BIAS of ['none', 'add']) {
+    add('gemv-lanes', `qkv, bias ${BIAS}`, { ...normed, EPILOGUE: 'qkv', BIAS, ...HEADS });
+    add('gemv-lanes', `plain, bias ${BIAS}`, { ...normed, EPILOGUE: 'plain', BIAS, OUT_ROWS: 6144 });
+  }
+  for (const GROUP of [1, 4, 8])
+    for (const cache of ['f16', 'f32'])
+      add('attention', `${GROUP} heads to a kv head, ${cache}`, {
+        ...chooseAttention(DECK, 128),
+        HEAD_DIM: 128,
+        GROUP,
+        KV_GROUP: 1,
+        SPLITS: 1,
+        Q_ROWS: 8 * GROUP * 128,
+        WINDOW: 0,
+        OUT: 'whole',
+        STORE: 'i8-lanes',
+        Y_BLOCKS: 8 * GROUP * 4,
+        ...KV,
+        KV: cache,
+      });
+  add('head-norm', '', { ...HEADS, EPSILON: 1e-6 });
+  for (const FORMAT of ['f32', 'f16', 'bf16', 'q8', 'q4'])
+    add('embed', FORMAT, { FORMAT, BLOCKS: 128, FIRST_ROW: 0, PART_ROWS: 32000, STORE: 'i8-lanes', Y_BLOCKS: 128 });
+  for (const CHOICE of ['greedy', 'noise', 'top']) add('select', CHOICE, { CHOICE, VOCAB: 128256, THREADS: 256 });
+  for (const BLOCK_BYTES of [18, 34]) add('repack', `${BLOCK_BYTES}`, { BLOCK_BYTES });
+  return list;
+}
+
+const compiled = hasDeckCompiler() ? test : test.skip;
+if (!hasDeckCompiler()) console.log('spills.test.ts: 2 tests skipped, no compiler for the Deck');
+
+for (const family of ['VANGOGH', 'NAVI31']) {
+  compiled(`no kernel spills on ${family}`, async () => {
+    const spilling = (await compileKernels(allKernels(), family)).filter(({ spills }) => spills > 0);
+    assert.equal(
+      spilling.map(({ label, spills }) => `${label}: ${spills}`),
+      [],
+    );
+  });
+}
+
+test.run();
