@@ -172,6 +172,14 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     queue.submit([encoder.finish()]);
   };
 
+  const checkIdle = () => {
+    if (closed) throw new FirstlightError('bad-argument', 'the session is closed: create another one');
+    if (busy)
+      throw new FirstlightError(
+        'bad-argument',
+        'the session is already generating: wait, abort it, or use another session',
+      );
+  };
   const checkIds = (ids: readonly number[]) => {
     if (ids.length === 0)
       throw new FirstlightError(
@@ -219,12 +227,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
   };
 
   async function* generate(ids: readonly number[], options: GenerateOptions = {}): AsyncGenerator<number, void, void> {
-    if (closed) throw new FirstlightError('bad-argument', 'the session is closed: create another one');
-    if (busy)
-      throw new FirstlightError(
-        'bad-argument',
-        'the session is already generating: wait, abort it, or use another session',
-      );
+    checkIdle();
     checkIds(ids);
     if (ids.length >= context)
       throw new FirstlightError(
@@ -312,28 +315,34 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     }
   }
   async function* logits(ids: readonly number[], { signal }: { readonly signal?: AbortSignal | undefined } = {}) {
+    checkIdle();
     checkIds(ids);
     if (ids.length > context)
       throw new FirstlightError(
         'context-full',
         `${ids.length} ids do not fit the context of ${context} positions: give fewer or ask for a larger context`,
       );
-    history = [];
-    const body = await prefillProgram(undefined);
-    const output = await program('output', () => planOutput(plan));
-    for (let position = 0; position < ids.length; ) {
-      signal?.throwIfAborted();
-      const columns = Math.min(chunk, ids.length - position);
-      queue.writeBuffer(own('tokens'), 0, Uint32Array.from(ids.slice(position, position + columns)));
-      writeState(position, columns, 0);
-      submit(body, columns);
-      for (let last = 0; last < columns; last++) {
-        writeState(position, columns, last);
-        submit(output, columns);
-        yield await readLogits();
+    busy = true;
+    try {
+      history = [];
+      const body = await prefillProgram(undefined);
+      const output = await program('output', () => planOutput(plan));
+      for (let position = 0; position < ids.length; ) {
+        signal?.throwIfAborted();
+        const columns = Math.min(chunk, ids.length - position);
+        queue.writeBuffer(own('tokens'), 0, Uint32Array.from(ids.slice(position, position + columns)));
+        writeState(position, columns, 0);
+        submit(body, columns);
+        for (let last = 0; last < columns; last++) {
+          writeState(position, columns, last);
+          submit(output, columns);
+          yield await readLogits();
+        }
+        position += columns;
+        history = ids.slice(0, position);
       }
-      position += columns;
-      history = ids.slice(0, position);
+    } finally {
+      busy = false;
     }
   }
 
@@ -352,6 +361,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
       history = history.slice(0, position);
     },
     async timedPass(timer) {
+      checkIdle();
       const position = Math.min(history.length, context - 1);
       const decode = await decodeProgram('greedy', position < SPLIT_FROM_KEYS ? 1 : splits);
       queue.writeBuffer(own('tokens'), 0, Uint32Array.of(0));

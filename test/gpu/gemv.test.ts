@@ -38,8 +38,11 @@ function variants(
   for (const size of [4, 8, 16, 32, 64]) {
     if (size < subgroups.min || size > subgroups.max) continue;
     if (subgroups.min !== subgroups.max && !subgroupSizeControl) continue;
-    for (const split of [1, 2]) {
-      const threads = (tile / 4) * size * split;
+    for (const [rows, split] of [
+      [4, 1],
+      [8, 2],
+    ] as const) {
+      const threads = (tile / rows) * size * split;
       if (threads > limits.maxWorkgroupThreads) continue;
       const SIZE = subgroups.min === subgroups.max ? 'given' : 'fixed';
       list.push({

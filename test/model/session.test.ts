@@ -254,12 +254,18 @@ check('what cannot be done is refused, and the session goes on', async (device) 
     const stream = session.generate([1], GREEDY);
     await stream.next();
     await expectError(refused([1]), 'bad-argument', /already generating/);
+    await expectError(() => allLogits(session, [1]), 'bad-argument', /already generating/);
     await stream.return();
+    const rows = session.logits([1, 2]);
+    await rows.next();
+    await expectError(refused([1]), 'bad-argument', /already generating/);
+    await rows.return(undefined);
     assert.is((await collect(session, [1, 2], { maxTokens: 3 })).length, 3);
 
     await session.close();
     await session.close();
     await expectError(refused([1]), 'bad-argument', /closed/);
+    await expectError(() => allLogits(session, [1]), 'bad-argument', /closed/);
   });
 });
 
