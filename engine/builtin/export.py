@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-from model import CONFIG, forward, quantise, rounded
+from model import CONFIG, EMBEDDING, forward, quantise, rounded, token_losses
 from tokenizer import ASSISTANT, BEGIN, END, USER, Tokenizer
 
 HERE = Path(__file__).parent
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def export(folder):
@@ -38,13 +38,12 @@ def export(folder):
 @torch.no_grad()
 def evaluate(weights, held, length=1024):
     """Mean loss per token over windows of the whole context, in parts by position: degradation would show at the end."""
-    rows = len(held) // (length + 1)
+    weights = {name: w.to(DEVICE) for name, w in weights.items()}
+    rows = torch.from_numpy(held[:len(held) // (length + 1) * (length + 1)].reshape(-1, length + 1))
     losses = []
-    for row in held[:rows * (length + 1)].reshape(rows, -1):
-        ids = torch.from_numpy(row)[None]
-        logits = forward(weights, ids[:, :-1]) @ weights["model.embed_tokens.weight"].t()
-        losses.append(F.cross_entropy(logits[0], ids[0, 1:], reduction="none"))
-    by_position = torch.stack(losses).mean(0)
+    for ids in rows.to(DEVICE).split(16):
+        losses.append(token_losses(forward(weights, ids[:, :-1]), weights[EMBEDDING], ids[:, 1:]).view(len(ids), length))
+    by_position = torch.cat(losses).mean(0)
     parts = {f"{a}-{b}": round(by_position[a:b].mean().item(), 4) for a, b in ((0, 256), (256, 512), (512, 768), (768, 1024))}
     return dict(all=round(by_position.mean().item(), 4), **parts)
 
@@ -104,7 +103,7 @@ def expected(weights, prompt="Once upon a time", steps=64):
     prompt_ids = [BEGIN, *tokenizer.encode(prompt)]
     ids, gaps, top = list(prompt_ids), [], None
     for _ in range(steps):
-        logits = forward(weights, torch.tensor([ids]))[0, -1] @ weights["model.embed_tokens.weight"].t()
+        logits = forward(weights, torch.tensor([ids]))[0, -1] @ weights[EMBEDDING].t()
         best = logits.topk(5)
         top = top or [dict(id=i, logit=round(x, 6)) for i, x in zip(best.indices.tolist(), best.values.tolist())]
         gaps.append(round((best.values[0] - best.values[1]).item(), 6))
@@ -117,17 +116,17 @@ def expected(weights, prompt="Once upon a time", steps=64):
 def sample(prompt, count, limit=400, temperature=0.8, top_k=40):
     """`prompt` is a story's beginning, or a conversation whose turns are separated by `|`, the user's first."""
     torch.manual_seed(7)
-    weights, tokenizer = load_export(), load_tokenizer()
+    weights, tokenizer = {name: w.to(DEVICE) for name, w in load_export().items()}, load_tokenizer()
     turns = prompt.split("|")
     start = [BEGIN, *tokenizer.encode(prompt)]
     if prompt.endswith("|"):
         start = [BEGIN]
         for index, turn in enumerate(turns[:-1]):
             start += [USER, *tokenizer.encode(turn), ASSISTANT] if index % 2 == 0 else [*tokenizer.encode(turn), END]
-    ids = torch.tensor([start] * count)
-    done = torch.zeros(count, dtype=torch.bool)
+    ids = torch.tensor([start] * count, device=DEVICE)
+    done = torch.zeros(count, dtype=torch.bool, device=DEVICE)
     for _ in range(limit):
-        logits = forward(weights, ids)[:, -1] @ weights["model.embed_tokens.weight"].t() / temperature
+        logits = forward(weights, ids)[:, -1] @ weights[EMBEDDING].t() / temperature
         best = logits.topk(top_k)
         picked = best.indices.gather(1, torch.multinomial(best.values.softmax(-1), 1))
         ids = torch.cat((ids, torch.where(done[:, None], torch.full_like(picked, END), picked)), 1)

@@ -7,68 +7,58 @@ import torch.nn.functional as F
 from tokenizer import VOCAB
 
 CONFIG = dict(
-    architectures=["LlamaForCausalLM"], model_type="llama", vocab_size=VOCAB, hidden_size=192, intermediate_size=512,
-    num_hidden_layers=8, num_attention_heads=6, num_key_value_heads=2, head_dim=32, max_position_embeddings=1024,
+    architectures=["LlamaForCausalLM"], model_type="llama", vocab_size=VOCAB, hidden_size=256, intermediate_size=704,
+    num_hidden_layers=10, num_attention_heads=8, num_key_value_heads=4, head_dim=32, max_position_embeddings=1024,
     rms_norm_eps=1e-5, rope_theta=10000.0, rope_scaling=None, hidden_act="silu", attention_bias=False, mlp_bias=False,
     tie_word_embeddings=True, torch_dtype="float16",
 )
+EMBEDDING = "model.embed_tokens.weight"
 
 
-def shapes():
+def layer_shapes():
     hidden, feed = CONFIG["hidden_size"], CONFIG["intermediate_size"]
     q, kv = (CONFIG[f"num_{name}_heads"] * CONFIG["head_dim"] for name in ("attention", "key_value"))
-    yield "model.embed_tokens.weight", (CONFIG["vocab_size"], hidden)
-    for layer in range(CONFIG["num_hidden_layers"]):
-        at = f"model.layers.{layer}."
-        yield at + "input_layernorm.weight", (hidden,)
-        yield at + "self_attn.q_proj.weight", (q, hidden)
-        yield at + "self_attn.k_proj.weight", (kv, hidden)
-        yield at + "self_attn.v_proj.weight", (kv, hidden)
-        yield at + "self_attn.o_proj.weight", (hidden, q)
-        yield at + "post_attention_layernorm.weight", (hidden,)
-        yield at + "mlp.gate_proj.weight", (feed, hidden)
-        yield at + "mlp.up_proj.weight", (feed, hidden)
-        yield at + "mlp.down_proj.weight", (hidden, feed)
-    yield "model.norm.weight", (hidden,)
+    return {
+        "input_layernorm": (hidden,),
+        "self_attn.q_proj": (q, hidden),
+        "self_attn.k_proj": (kv, hidden),
+        "self_attn.v_proj": (kv, hidden),
+        "self_attn.o_proj": (hidden, q),
+        "post_attention_layernorm": (hidden,),
+        "mlp.gate_proj": (feed, hidden),
+        "mlp.up_proj": (feed, hidden),
+        "mlp.down_proj": (hidden, feed),
+    }
 
 
-def initial():
+def layer_names(layer):
+    return [f"model.layers.{layer}.{name}.weight" for name in layer_shapes()]
+
+
+def initial(device="cpu"):
     torch.manual_seed(1)
-    weights = {}
-    for name, shape in shapes():
-        if len(shape) == 1:
-            weights[name] = torch.ones(shape)
-        elif "embed" in name:
-            weights[name] = torch.randn(shape) * 0.05
-        else:
-            residual = "o_proj" in name or "down_proj" in name
-            weights[name] = torch.randn(shape) * (0.3 if residual else 1.0) / math.sqrt(shape[1])
-    return {name: weight.requires_grad_() for name, weight in weights.items()}
+    weights = {EMBEDDING: torch.randn(CONFIG["vocab_size"], CONFIG["hidden_size"]) * 0.05}
+    for layer in range(CONFIG["num_hidden_layers"]):
+        for name, shape in zip(layer_names(layer), layer_shapes().values()):
+            if len(shape) == 1:
+                weights[name] = torch.ones(shape)
+            else:
+                residual = "o_proj" in name or "down_proj" in name
+                weights[name] = torch.randn(shape) * (0.3 if residual else 1.0) / math.sqrt(shape[1])
+    weights["model.norm.weight"] = torch.ones(CONFIG["hidden_size"])
+    return {name: weight.to(device).requires_grad_() for name, weight in weights.items()}
 
 
-class Norm(torch.autograd.Function):
-    """RMS norm x / sqrt(mean(x^2) + eps) * weight, with its gradient written out to save passes over memory."""
-
-    @staticmethod
-    def forward(context, x, weight):
-        scale = torch.rsqrt(x.square().mean(-1, keepdim=True) + CONFIG["rms_norm_eps"])
-        normed = x * scale
-        context.save_for_backward(normed, scale, weight)
-        return normed * weight
-
-    @staticmethod
-    def backward(context, gradient):
-        normed, scale, weight = context.saved_tensors
-        weight_gradient = (gradient * normed).flatten(0, -2).sum(0)
-        gradient = gradient * weight
-        inner = (gradient * normed).mean(-1, keepdim=True)
-        return torch.addcmul(gradient, normed, inner, value=-1) * scale, weight_gradient
+def norm(x, weight):
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + CONFIG["rms_norm_eps"]) * weight
 
 
-def rope_tables(length, dtype=torch.float32):
+def rope_tables(length, like):
+    """Two tables [position][headDim], of the type and on the device of `like`."""
     half = CONFIG["head_dim"] // 2
-    angles = torch.outer(torch.arange(length, dtype=torch.float64), CONFIG["rope_theta"] ** (-torch.arange(half, dtype=torch.float64) / half))
-    return angles.cos().repeat(1, 2).to(dtype), torch.cat((-angles.sin(), angles.sin()), 1).to(dtype)  # [position][headDim]
+    steps = torch.arange(half, dtype=torch.float64, device=like.device) / half
+    angles = torch.outer(torch.arange(length, dtype=torch.float64, device=like.device), CONFIG["rope_theta"] ** -steps)
+    return angles.cos().repeat(1, 2).to(like), torch.cat((-angles.sin(), angles.sin()), 1).to(like)
 
 
 def rotate(x, cos, sin):
@@ -76,54 +66,32 @@ def rotate(x, cos, sin):
     return x * cos + torch.cat((x[..., half:], x[..., :half]), -1) * sin
 
 
-def forward(weights, ids, matmul=F.linear):
+def run_layer(x, cos, sin, norm1, q, k, v, o, norm2, gate, up, down):
+    """One layer: x [batch][position][hidden], weights in the order of `layer_shapes`."""
+    batch, length, _ = x.shape
+    head_dim, group = CONFIG["head_dim"], CONFIG["num_attention_heads"] // CONFIG["num_key_value_heads"]
+    h = norm(x, norm1)
+    q, k, v = (F.linear(h, w).view(batch, length, -1, head_dim).transpose(1, 2) for w in (q, k, v))
+    k, v = (t.repeat_interleave(group, 1) for t in (rotate(k, cos, sin), v))
+    a = F.scaled_dot_product_attention(rotate(q, cos, sin), k, v.to(k.dtype), is_causal=True)
+    x = x + F.linear(a.transpose(1, 2).reshape(batch, length, -1), o)
+    h = norm(x, norm2)
+    return x + F.linear(F.silu(F.linear(h, gate)) * F.linear(h, up), down)
+
+
+def forward(weights, ids, layer_function=run_layer):
     """ids [batch][position] -> hidden states after the last norm [batch][position][hidden]."""
-    batch, length = ids.shape
-    heads, kv_heads, head_dim = CONFIG["num_attention_heads"], CONFIG["num_key_value_heads"], CONFIG["head_dim"]
-    x = F.embedding(ids, weights["model.embed_tokens.weight"])
-    cos, sin = rope_tables(length, x.dtype)
-    mask = torch.full((length, length), -math.inf, dtype=x.dtype).triu(1).repeat(heads // kv_heads, 1)
+    x = F.embedding(ids, weights[EMBEDDING])
+    cos, sin = rope_tables(ids.shape[1], x)
     for layer in range(CONFIG["num_hidden_layers"]):
-        w = lambda name: weights[f"model.layers.{layer}.{name}.weight"]
-        h = Norm.apply(x, w("input_layernorm"))
-        qkv = matmul(h, torch.cat((w("self_attn.q_proj"), w("self_attn.k_proj"), w("self_attn.v_proj"))))
-        qkv = qkv.view(batch, length, heads + 2 * kv_heads, head_dim).transpose(1, 2)
-        turned = rotate(qkv[:, :heads + kv_heads], cos, sin)
-        # Query heads that share a key/value head lie below each other: [batch * kvHeads][heads/kvHeads * position][headDim]
-        q = turned[:, :heads].reshape(batch * kv_heads, -1, head_dim) * head_dim ** -0.5
-        k = turned[:, heads:].reshape(batch * kv_heads, length, head_dim)
-        v = qkv[:, heads + kv_heads:].reshape(batch * kv_heads, length, head_dim)
-        scores = torch.baddbmm(mask, q, k.transpose(1, 2))
-        a = torch.bmm(scores.softmax(-1), v).view(batch, heads, length, head_dim)
-        x = x + matmul(a.transpose(1, 2).reshape(batch, length, -1), w("self_attn.o_proj"))
-        h = Norm.apply(x, w("post_attention_layernorm"))
-        gate, up = matmul(h, torch.cat((w("mlp.gate_proj"), w("mlp.up_proj")))).chunk(2, -1)
-        x = x + matmul(F.silu(gate) * up, w("mlp.down_proj"))
-    return Norm.apply(x, weights["model.norm.weight"])
+        x = layer_function(x, cos, sin, *(weights[name] for name in layer_names(layer)))
+    return norm(x, weights["model.norm.weight"])
 
 
-class Bf16Matmul(torch.autograd.Function):
-    """x @ weight^T of bf16 inputs, which AVX-512 multiplies twice as fast as f32 ones; results are f32 again."""
-
-    @staticmethod
-    def forward(context, x, weight):
-        x, weight = x.bfloat16(), weight.bfloat16()
-        context.save_for_backward(x, weight)
-        return F.linear(x, weight).float()
-
-    @staticmethod
-    def backward(context, gradient):
-        x, weight = context.saved_tensors
-        gradient = gradient.bfloat16()
-        return (gradient @ weight).float(), (gradient.flatten(0, -2).t() @ x.flatten(0, -2)).float()
-
-
-def loss_of(weights, ids, emphasis, matmul=F.linear):
-    """ids [batch][position + 1], emphasis [batch][position] -> mean loss, weighted by emphasis."""
-    hidden = forward(weights, ids[:, :-1], matmul)
-    logits = matmul(hidden, weights["model.embed_tokens.weight"])
-    losses = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-    return (losses * emphasis.flatten()).sum() / emphasis.sum()
+def token_losses(hidden, embedding, targets):
+    """hidden [batch][position][hidden], targets [batch][position] -> losses [batch * position]."""
+    logits = F.linear(hidden, embedding).float()
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
 
 
 def quantise(weight):
@@ -142,4 +110,8 @@ def rounded(weight):
 
 def fake_quantised(weights):
     """Straight through: the forward pass sees the rounded weights, the gradient goes to the real ones."""
-    return {name: w if w.dim() == 1 else w + (rounded(w.detach()) - w.detach()) for name, w in weights.items()}
+    matrices = {name: w for name, w in weights.items() if w.dim() == 2}
+    # Blocks never span rows, so all matrices can be rounded as one.
+    flat = rounded(torch.cat([w.detach().reshape(-1, 32) for w in matrices.values()]))
+    parts = flat.split([w.numel() // 32 for w in matrices.values()])
+    return {**weights, **{name: w + (part.view_as(w) - w.detach()) for (name, w), part in zip(matrices.items(), parts)}}

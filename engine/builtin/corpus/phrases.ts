@@ -23,7 +23,7 @@ export const phrases: Readonly<Record<string, readonly string[]>> = {
     '"Hooray!" {a} shouted.',
   ],
   thanks: [
-    '"Thank you, {c}!" said {a}.',
+    '"Thank you, {c.call}!" said {a}.',
     '"Thank you so much!" {a} said. {c} [smiled|nodded|laughed].',
     '{a} thanked {c} [with all {a.his} heart|again and again|and gave {c.him} a big hug].',
     '"How can I thank you?" asked {a}. "Just [be kind|help someone] [too|in your turn]," said {c}.',

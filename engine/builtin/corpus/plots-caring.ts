@@ -3,7 +3,7 @@ import type { Plot } from './plot.ts';
 
 export const caringPlots: readonly Plot[] = [
   {
-    topics: ['sharing', 'a cake', 'cooking', 'a hungry guest', 'soup'],
+    topics: ['sharing', 'cooking', 'a hungry guest', '{dish}'],
     scenarios: [
       {
         dish: 'a big pot of soup',

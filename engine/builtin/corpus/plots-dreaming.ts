@@ -1,9 +1,9 @@
-/** Plots about songs and wishes. */
+/** Plots about songs, wishes, treasures and promises. */
 import type { Plot } from './plot.ts';
 
 export const dreamingPlots: readonly Plot[] = [
   {
-    topics: ['a song', 'music', 'a concert', 'being shy'],
+    topics: ['being shy', 'someone who loves to {art}', 'someone who is too shy to {art}'],
     scenarios: [
       { art: 'sing', do: 'sang', place: 'at the summer party', worry: 'what if I forget the words' },
       { art: 'play the drum', do: 'played', place: 'on the big stage', worry: 'what if I am too loud' },
@@ -47,7 +47,7 @@ export const dreamingPlots: readonly Plot[] = [
     morals: ['Show the world what you can do.', 'A friend can give you courage.', 'Do not hide your gifts.'],
   },
   {
-    topics: ['a wish', 'a star', 'the moon', 'a dream'],
+    topics: ['a wish', 'a star', 'a dream', 'a wish that comes true', 'someone who wishes {wish}'],
     scenarios: [
       {
         wish: 'to fly',
@@ -76,7 +76,7 @@ export const dreamingPlots: readonly Plot[] = [
       },
       {
         wish: 'to talk with the stars',
-        way: 'a small voice said from above, "Good evening, {a.name}, we have been waiting for you"',
+        way: 'a small voice from above called {a.his} name and told {a.him} about the night',
         learn: 'nobody is ever quite alone',
       },
     ],
@@ -115,5 +115,148 @@ export const dreamingPlots: readonly Plot[] = [
       '{end}',
     ],
     morals: ['Never stop dreaming.', 'Wishes need time, just like flowers.', 'Look up at the sky from time to time.'],
+  },
+  {
+    topics: ['a treasure', 'a treasure map', 'an old map', 'a treasure hunt'],
+    scenarios: [
+      {
+        found: 'an old map',
+        mark: 'a red cross by the big rock',
+        task: 'they dug in the earth until they hit something hard',
+        prize: 'a wooden chest full of old picture books',
+        use: 'read the stories to everyone in the village',
+      },
+      {
+        found: 'a letter in a bottle',
+        mark: 'a drawing of three tall trees',
+        task: 'they counted seven steps to the east and lifted a flat stone',
+        prize: 'a box of glass marbles in all colors',
+        use: 'gave one to every child they met',
+      },
+      {
+        found: 'a key with a paper tied to it',
+        mark: 'the words "under the old well"',
+        task: 'they climbed down and opened a small iron door',
+        prize: 'a golden music box',
+        use: 'played its song for everyone in the evening',
+      },
+      {
+        found: 'a torn piece of a map',
+        mark: 'a small house beside a stream',
+        task: 'they followed the stream up to its spring and looked behind the ferns',
+        prize: 'a bag of rare flower seeds',
+        use: 'planted them along the road',
+      },
+    ],
+    beats: [
+      [
+        '{day}, {a} found {found} {hide}.',
+        '{day}, {a} was cleaning the attic and found {found}.',
+        '{day}, {a} was digging in the earth and found {found}.',
+      ],
+      [
+        'There was {mark} on it. "That must be a treasure!" {a} cried.',
+        '{a} looked at it closely and saw {mark}. What could it mean?',
+        'On the back there was {mark}. {a.his} heart began to beat faster.',
+      ],
+      [
+        '{a} showed it to {b.new}. "Let us go and look," said {b}.',
+        '{b.New} looked over {a.his} shoulder. "I know where that is!" {b.he} said.',
+        'At once {a} ran to {b.new}. "Will you come with me?" {a.he} asked. Of course {b} came along.',
+      ],
+      [
+        'They packed {food} and walked all morning. {weather}.',
+        'The way was long and [steep|stony], but they sang and did not feel tired.',
+        'Twice they took a wrong turn and had to go back. "We will not give up," said {a}.',
+      ],
+      [
+        'At last they found the right place. There {task}.',
+        '"Here it is!" called {b}. And {task}.',
+        'When they reached the place, {task}. They held their breath.',
+      ],
+      [
+        'Inside was {prize}! {glad}',
+        'And there it was: {prize}. "It is better than gold," said {b}.',
+        'What they found was {prize}. {glad}',
+      ],
+    ],
+    ends: [
+      'They took it home and {use}. {end}',
+      '{a} and {b} {use}.',
+      'And the next day, they {use}. {friends}',
+      '{friends}',
+    ],
+    morals: [
+      'The best treasures are those we share.',
+      'Not all treasures are made of gold.',
+      'Whoever is curious finds more.',
+    ],
+  },
+  {
+    topics: ['a letter', 'a parcel', 'an important message', 'keeping your word'],
+    scenarios: [
+      {
+        load: 'a letter',
+        block: 'the bridge was broken',
+        way: 'crossed the river on the back of a friendly horse',
+        reason: 'it was from an old friend',
+      },
+      {
+        load: 'a basket of medicine',
+        block: 'deep snow lay on the road',
+        way: 'tied two boards under {a.his} feet and slid over the snow',
+        reason: 'someone in the house was ill',
+      },
+      {
+        load: 'a birthday cake',
+        block: 'it began to rain hard',
+        way: 'held a big leaf over the cake all the way',
+        reason: 'the party was about to begin',
+      },
+      {
+        load: 'a small parcel',
+        block: 'a tree lay across the road',
+        way: 'crept through under the branches and pulled the parcel behind {a.him}',
+        reason: 'there were new glasses in it',
+      },
+    ],
+    beats: [
+      [
+        '{day}, {c.new} asked {a} to bring {load} to {b.new}.',
+        '{day}, {a} got an important task: {a.he} was to bring {load} to {b.new}.',
+        '{day}, {load} had to be brought to {b.new}. "I will do it," said {a}.',
+      ],
+      [
+        '"I will be there before dark. I promise," {a} said.',
+        '"You can count on me," said {a} and set out at once.',
+        '{a} held it carefully and walked off. {weather}.',
+      ],
+      [
+        'But half way there, {a.he} had to stop: {block}.',
+        'Everything went well until noon. Then {a} stood still: {block}.',
+        '{a.he} had not gone far when there was trouble: {block}.',
+      ],
+      [
+        '{sad} But a promise is a promise.',
+        '"I could turn back," {a.he} thought. "But I gave my word."',
+        '{a} sat down on a stone and thought about it for a while.',
+      ],
+      [
+        'Then {a} had an idea. {a.he} {way}.',
+        'So {a} took heart and {way}. It was not easy, but it worked.',
+        'And what did {a} do? {a.he} {way}.',
+      ],
+      [
+        'It was almost dark when {a} knocked at the door. {b} was very happy, because {reason}.',
+        'Just in time, {a} stood at the door. "You came!" cried {b}. {b.he} was so glad, for {reason}.',
+        '"I knew that you would come," said {b} when {a} arrived at last. {b.he} laughed for joy, because {reason}.',
+      ],
+    ],
+    ends: ['"Stay for dinner," said {b}. {party}', '{glad} {friends}', '{end}', '{friends}'],
+    morals: [
+      'Keep your word, even when it is hard.',
+      'Where there is a will, there is a way.',
+      'You can count on a good friend.',
+    ],
   },
 ];

@@ -93,7 +93,7 @@ export const findingPlots: readonly Plot[] = [
         '{a} had heard many stories about the {goal}, and {a.he} wished to {wish}.',
       ],
       [
-        '{day}, {a.he} packed {food} and a~ {thing} and set out. {invite} "I will come with you," said {b}.',
+        '{day}, {a.he} packed {food} and a [map|lantern|blanket|warm scarf] and set out. {invite} "I will come with you," said {b}.',
         '{day}, {a.he} said to {b.new}, "Let us go to the {goal}!" {b} was [happy|glad] to come. They took {food} along.',
         '{day}, {a.he} put on a warm coat and left. {invite} "The {goal} is far away," said {b}, "but I will go with you."',
       ],
@@ -211,7 +211,7 @@ export const findingPlots: readonly Plot[] = [
     ],
   },
   {
-    topics: ['a mystery', 'a strange noise', 'a little detective', 'a riddle'],
+    topics: ['a mystery', 'a detective', 'a little detective', 'finding out the truth'],
     scenarios: [
       {
         odd: 'a strange [light|glow] in the old tower',
@@ -226,13 +226,13 @@ export const findingPlots: readonly Plot[] = [
         after: 'take as many as you need, we will feed them together',
       },
       {
-        odd: 'a soft tapping in the wall every night',
+        odd: 'a soft tapping in the wall at night',
         clue: 'a trail of crumbs on the floor',
         answer: '{c.new} was [building|hammering] a tiny cradle in secret',
         after: 'let me help you finish it',
       },
       {
-        odd: 'flowers in front of every door each morning',
+        odd: 'fresh flowers in front of every door',
         clue: 'a few petals on the road',
         answer: '{c.new} put them there to make everyone smile',
         after: 'tomorrow we will bring them together',
@@ -245,8 +245,8 @@ export const findingPlots: readonly Plot[] = [
       },
       {
         odd: 'that the clock in the square always stopped at noon',
-        clue: 'a gray feather between the wheels',
-        answer: '{c.new} had made a nest there and slept at noon',
+        clue: 'a wisp of hay between the wheels',
+        answer: '{c.new} had put a bed of hay there and took a nap at noon',
         after: 'we will find you a quieter bed',
       },
     ],
@@ -254,7 +254,7 @@ export const findingPlots: readonly Plot[] = [
       [
         '{day}, {a} noticed {odd}.',
         'Something odd was going on. {a} had noticed {odd}.',
-        '{a} told everyone about {odd}, but nobody could explain it.',
+        'For some days, {a} had noticed {odd}, but nobody could explain it.',
       ],
       [
         '"I will find out what it is," said {a}. {a.he} told {b.new} about it, and they made a plan.',
@@ -262,7 +262,7 @@ export const findingPlots: readonly Plot[] = [
         '{b.New} was a little afraid, but {a} said, "Together we can find the answer."',
       ],
       [
-        'That night, they took a~ {thing} and hid {hide}. They waited and waited.',
+        'That night, they took a [lantern|blanket] and hid [behind a big stone|in the tall grass|under an old bench|behind the fence]. They waited and waited.',
         'They looked for [clues|signs] all day. {weather}, and they walked {to}.',
         'They crept out of the house on tiptoe. It was dark and very quiet.',
       ],

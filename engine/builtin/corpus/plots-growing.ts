@@ -67,7 +67,7 @@ export const growingPlots: readonly Plot[] = [
       [
         '"I am afraid of {fear}," said {a}. "I was afraid of it too when I was young," said {c}. "{truth}."',
         '{ask} "{truth}," said {c}.',
-        '"Everyone is afraid of something," said {c}. "But listen: {truth}."',
+        '"Everyone is afraid of something," said {c}. "But listen. {truth}."',
       ],
       [
         '{a} thought about that. The next time {when}, {a.he} did not run. {a.he} {act}.',
@@ -175,7 +175,7 @@ export const growingPlots: readonly Plot[] = [
     morals: ['Practice makes perfect.', 'Nobody is born a master.', 'Whoever falls and gets up again will learn.'],
   },
   {
-    topics: ['a garden', 'a seed', 'a flower', 'patience'],
+    topics: ['a seed', '{seed}', 'patience', '{plant}'],
     scenarios: [
       {
         seed: 'a tiny brown seed',
@@ -261,7 +261,7 @@ export const growingPlots: readonly Plot[] = [
       {
         prize: 'a blue ribbon',
         goal: 'the top of the hill',
-        trouble: 'took the wrong turn and got caught in a thorn bush',
+        trouble: 'got caught in a thorn bush',
         rest: 'took a deep breath beside {a}',
       },
     ],

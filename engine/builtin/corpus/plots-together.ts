@@ -68,7 +68,7 @@ export const togetherPlots: readonly Plot[] = [
       { gift: 'a~ {color} {thing}', how: 'made by hand, with a lot of love', need: 'a present' },
       { gift: 'a book with empty pages', how: 'for all the stories that were still to come', need: 'a present' },
       { gift: 'a small wooden boat', how: 'with a name painted on it in {color}', need: 'a present' },
-      { gift: 'a song', how: 'written only for this day', need: 'a present' },
+      { gift: 'a sheet of paper with a song on it', how: 'written only for this day', need: 'a present' },
       { gift: 'a cake with {color} candles', how: 'as high as a tower', need: 'a cake' },
     ],
     beats: [
@@ -111,7 +111,7 @@ export const togetherPlots: readonly Plot[] = [
     ],
   },
   {
-    topics: ['helping an animal', 'a baby bird', 'a hurt {pet}', 'someone who helps'],
+    topics: ['helping an animal', 'helping a {pet}', 'a little {pet} in trouble', 'someone who helps'],
     scenarios: [
       {
         pet: 'bird',
@@ -195,33 +195,38 @@ export const togetherPlots: readonly Plot[] = [
     ],
   },
   {
-    topics: ['the rain', 'a snowstorm', 'bad weather', 'the wind', 'winter'],
+    topics: ['{topic}', '{topic}', 'bad weather'],
     scenarios: [
       {
+        topic: '[the rain|a flood]',
         bad: 'It rained for seven days, and the river rose higher and higher',
         danger: 'the water came closer to the houses',
         plan: 'filled bags with sand and built a wall',
         saved: 'the water stopped at the wall',
       },
       {
+        topic: '[a snowstorm|the snow|winter]',
         bad: 'It snowed so much that all the doors were blocked',
         danger: 'nobody could get out to fetch wood',
         plan: 'dug a tunnel from house to house',
         saved: 'everyone sat warm by the fire',
       },
       {
+        topic: '[the wind|a storm]',
         bad: 'The wind blew so hard that the roofs began to shake',
         danger: 'the roof of the school was about to fly away',
         plan: 'threw long ropes over the roof and tied them to the trees',
         saved: 'the roof stayed where it was',
       },
       {
+        topic: 'a [dry|hot] summer',
         bad: 'It did not rain for many weeks, and the well was dry',
         danger: 'the flowers and the animals were thirsty',
         plan: 'carried water from the mountain lake, bucket by bucket',
         saved: 'everyone had enough to drink until the rain came',
       },
       {
+        topic: '[winter|a cold winter]',
         bad: 'A cold winter came, and there was not much food',
         danger: 'the small birds were hungry',
         plan: 'put all the nuts and seeds they had into one big basket and shared them',

@@ -66,7 +66,7 @@ export const venturingPlots: readonly Plot[] = [
     morals: ['A promise is a promise.', 'Some things need time and quiet.', 'Good things are worth waiting for.'],
   },
   {
-    topics: ['getting lost', 'the dark forest', 'finding the way home', 'a long night'],
+    topics: ['getting lost', 'being lost', 'finding the way home', 'a long night'],
     scenarios: [
       {
         why: '{a.he} had followed a [blue|golden|white] butterfly',
@@ -138,7 +138,7 @@ export const venturingPlots: readonly Plot[] = [
     ],
   },
   {
-    topics: ['a storm at sea', 'the sea', 'a ship', 'a brave sailor', 'a lighthouse'],
+    topics: ['a storm at sea', 'the sea', 'a~ {boat}', '{save}'],
     scenarios: [
       {
         boat: 'small boat',

@@ -48,6 +48,8 @@ export interface Story {
   readonly text: string;
   /** Names of the characters that may appear. */
   readonly cast: readonly string[];
+  /** The hero's kind: `fox`. */
+  readonly hero: string;
   /** What it is about, as a listener would ask for it. */
   readonly topic: string;
 }
@@ -173,6 +175,7 @@ export function makeStory(random: Random, wish: Wish = {}): Story {
         introduced.add(one);
         return `a~ ${one.trait} ${one.noun} [named|named|called] ${one.name}`;
       }
+      if (property === 'call') return one.name ?? (one.noun.startsWith('grand') ? one.noun : `dear ${one.noun}`);
       if (property === 'name' || property === 'noun' || property === 'trait' || property === 'home') {
         if (property === 'name') introduced.add(one);
         return one[property] ?? one.noun;
@@ -199,7 +202,7 @@ export function makeStory(random: Random, wish: Wish = {}): Story {
   const text = polish(fill(template, look, random));
   const topic = polish(`about ${fill(random.pick(plot.topics), look, random)}`).slice('about '.length);
   const used = [hero, friend, helper].flatMap(({ name }) => (name === undefined ? [] : [name]));
-  return { text, cast: used, topic };
+  return { text, cast: used, hero: hero.noun, topic };
 }
 
 /** Children and animals are the heroes most often. */

@@ -161,6 +161,9 @@ export function requestedStory(random: Random): { turn: Turn; story: Story } {
   } else if (way < 0.9) {
     story = makeStory(random, { kind });
     subject = `${noun} and ${story.topic}`;
+  } else if (way < 0.94) {
+    story = makeStory(random);
+    subject = story.cast[0];
   } else {
     story = makeStory(random);
   }
@@ -168,6 +171,18 @@ export function requestedStory(random: Random): { turn: Turn; story: Story } {
   const user = polish(fill(ask, (slot) => slot, random));
   const preface = random.chance(0.15) ? random.pick(['Of course! ', 'Gladly! ', 'Here is a story for you. ']) : '';
   return { turn: { user: careless(random, user), assistant: preface + story.text }, story };
+}
+
+/** A question about the story that was just told. */
+function aboutStory(random: Random, story: Story): Turn {
+  const name = story.cast[0]!;
+  const [user, assistant] = random.pick([
+    [`What was the ${story.hero} called?`, `The ${story.hero} was called ${name}.`],
+    [`What was the name of the ${story.hero}?`, `The name of the ${story.hero} was ${name}.`],
+    ['Who was the story about?', `It was about a~ ${story.hero} called ${name}.`],
+    [`Who was ${name}?`, `${name} was the ${story.hero} in the story.`],
+  ] as const);
+  return { user: careless(random, user), assistant: polish(assistant) };
 }
 
 /** People do not always type capitals and full stops. */
@@ -199,7 +214,9 @@ function question(random: Random): Turn {
 /** One to six turns of questions; or a longer talk with several stories in it, so that the whole context gets used. */
 export function makeTalk(random: Random): readonly Turn[] {
   if (random.chance(0.88)) return Array.from({ length: 1 + random.below(6) }, () => question(random));
-  return Array.from({ length: 3 + random.below(4) }, () => {
-    return random.chance(0.6) ? requestedStory(random).turn : question(random);
-  });
+  return Array.from({ length: 2 + random.below(3) }, () => {
+    if (random.chance(0.4)) return [question(random)];
+    const { turn, story } = requestedStory(random);
+    return random.chance(0.5) ? [turn, aboutStory(random, story)] : [turn];
+  }).flat();
 }

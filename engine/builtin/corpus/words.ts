@@ -186,9 +186,9 @@ export const foods = [
   'pancakes',
   'nut cookies',
   'cheese and apples',
-  'hot chocolate',
+  'fresh waffles',
   'carrot cake',
-  'sweet tea',
+  'sweet buns',
   'plum cake',
 ] as const;
 
