@@ -23,6 +23,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'show what the GPU does for one token of a model',
     load: async () => (await import('./plan.ts')).plan,
   },
+  estimate: {
+    summary: 'say what memory a model needs and whether it fits, without loading it',
+    load: async () => (await import('./estimate.ts')).estimate,
+  },
   devices: {
     summary: "list this machine's GPUs and what they can do",
     load: async () => (await import('./devices.ts')).devices,

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { openDevice } from '../devices/open.ts';
-import type { Device, Traits } from '../devices/types.ts';
+import type { AdapterInfo, Device, DeviceOptions } from '../devices/types.ts';
 import { type LoadOptions, loadModel } from '../engine/model.ts';
 import { createSession, type Session } from '../engine/session.ts';
 import { createTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
@@ -10,6 +10,7 @@ import { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
 import type { Checkpoint } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { type Flags, UsageError, type Values } from './arguments.ts';
+import { formatBudget } from './memory-lines.ts';
 import { mebibytes, note, startProgress } from './output.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
 
@@ -47,6 +48,14 @@ export const MODEL_FLAGS = {
     most: 2 ** 31 - 1,
     about: "positions of the context (default the model's, at most 4096, less where memory is short)",
   },
+  margin: {
+    kind: 'number',
+    whole: true,
+    least: 0,
+    most: 2 ** 31 - 1,
+    about: 'MiB of free memory to leave to other programs (default 512 on a GPU)',
+  },
+  overcommit: { kind: 'switch', about: 'load even what does not fit the memory that is free' },
   'no-tune': { kind: 'switch', about: 'use no measured kernel variants' },
   retune: { kind: 'switch', about: 'measure the kernel variants for this GPU anew' },
 } as const satisfies Flags;
@@ -100,13 +109,17 @@ export async function readText(text: string): Promise<string> {
 }
 
 /** An adapter's number or a part of its name. */
-export function openAdapter({ adapter }: Values<typeof ADAPTER_FLAG>): Promise<Device> {
-  const wanted = adapter !== undefined && /^\d+$/.test(adapter) ? Number(adapter) : adapter;
-  return openDevice({ adapter: wanted, onNotice: (line) => note(`firstlight: ${line}`) });
+export function wantedAdapter({ adapter }: Values<typeof ADAPTER_FLAG>): DeviceOptions['adapter'] {
+  return adapter !== undefined && /^\d+$/.test(adapter) ? Number(adapter) : adapter;
 }
 
-export function loadOptions({ weights, exact, ctx }: ModelFlags): LoadOptions {
-  return { weights, arithmetic: exact ? 'f32' : undefined, context: ctx };
+export function openAdapter(flags: Values<typeof ADAPTER_FLAG>): Promise<Device> {
+  return openDevice({ adapter: wantedAdapter(flags), onNotice: (line) => note(`firstlight: ${line}`) });
+}
+
+export function loadOptions({ weights, exact, ctx, margin, overcommit }: ModelFlags): LoadOptions {
+  const marginBytes = margin === undefined ? undefined : margin * 2 ** 20;
+  return { weights, arithmetic: exact ? 'f32' : undefined, context: ctx, marginBytes, overcommit };
 }
 
 /** Opens a model for `work` and closes all behind it. Unless `quiet`, stderr is told what runs where. */
@@ -144,12 +157,12 @@ function describePlacement({ model, context }: Session): string {
   const place = describeAdapter(model.device.traits);
   return (
     `${basename(model.path)} on ${place}: weights ${mebibytes(weights)} (${model.weightsOption}), ` +
-    `KV ${mebibytes(kv)} (${model.kv}), context ${context}`
+    `KV ${mebibytes(kv)} (${model.kv}), context ${context}; at load ${formatBudget(model.plan.budget)}`
   );
 }
 
 /** `NAME, DRIVER`, and a warning where it is no GPU. */
-export function describeAdapter({ name, driver, software }: Traits): string {
+export function describeAdapter({ name, driver, software }: Pick<AdapterInfo, 'name' | 'driver' | 'software'>): string {
   return `${name}, ${driver}${software ? ` (software: ${SOFTWARE})` : ''}`;
 }
 

@@ -204,6 +204,20 @@ function describeAdapter({ info, limits }: GPUAdapter, name: string): AdapterInf
   };
 }
 
+async function chooseAdapter(toggles: readonly string[], wanted: DeviceOptions['adapter']) {
+  const place = await findPlace(toggles, wanted);
+  const names = await adapterNames(place);
+  const name = chooseName(names, wanted);
+  const adapter = await requestAdapter(place, name);
+  if (!adapter) throw new FirstlightError('no-adapter', `no adapter answers, though there are ${names.join(', ')}`);
+  return { place, name, adapter, info: describeAdapter(adapter, name ?? fullName(names, adapter.info)) };
+}
+
+/** The adapter that `openDevice` would open, which is not opened: nothing is taken of its memory. Throws `no-adapter`. */
+export async function findAdapter(wanted?: DeviceOptions['adapter']): Promise<AdapterInfo> {
+  return (await chooseAdapter(togglesFor(false), wanted)).info;
+}
+
 /**
  * Opens a device: the fastest adapter unless `options.adapter` names another; SwiftShader when the machine has none,
  * which `options.onNotice` is told. Everything that the adapter can do is asked for.
@@ -214,12 +228,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   if (timeoutMs !== undefined && !(timeoutMs > 0)) {
     throw new FirstlightError('bad-argument', `timeoutMs is ${timeoutMs}: give a number of milliseconds above 0`);
   }
-  const place = await findPlace(togglesFor(validate), options.adapter);
-  const names = await adapterNames(place);
-  const name = chooseName(names, options.adapter);
-  const adapter = await requestAdapter(place, name);
-  if (!adapter) throw new FirstlightError('no-adapter', `no adapter answers, though there are ${names.join(', ')}`);
-  const info = describeAdapter(adapter, name ?? fullName(names, adapter.info));
+  const { place, name, adapter, info } = await chooseAdapter(togglesFor(validate), options.adapter);
   const gpu = await requestDevice(adapter, info.name);
   const packedDot = dawnOf(place, name).wgslLanguageFeatures.has('packed_4x8_integer_dot_product');
   const traits = readTraits(gpu, info, packedDot);

@@ -1,11 +1,14 @@
 /** The library: `import { openDevice, openCheckpoint, loadModel, createSession } from 'firstlight'`. */
-export { listAdapters, openDevice } from '../devices/open.ts';
+export type { Budget } from '../devices/budget.ts';
+export { findAdapter, listAdapters, openDevice } from '../devices/open.ts';
+export { readTopology, type Topology } from '../devices/topology.ts';
 export type { AdapterInfo, Device, DeviceOptions, Purpose, Traits } from '../devices/types.ts';
 export { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
 export type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 export { type ErrorCode, FirstlightError } from '../quant/errors.ts';
 export { type ChatMessage, type ChatOptions, encodeChat, renderChat } from './chat-template.ts';
-export { type LoadOptions, loadModel, type Model } from './model.ts';
+export { type ContextOption, type Estimate, type EstimateOptions, estimate } from './estimate.ts';
+export { type LoadOptions, loadModel, type MemoryOptions, type Model } from './model.ts';
 export type { CompleteSampling, Sampling } from './sampler.ts';
 export { createSession, type GenerateOptions, type Session, type SessionOptions, type Stats } from './session.ts';
 export { createTokenizer, type Tokenizer } from './tokenizer.ts';

@@ -21,7 +21,7 @@ export function notEnoughMemory(
     return new FirstlightError(
       'not-enough-memory',
       `${path}: a context of ${context} needs a buffer above the ${limit} MiB that ${adapter.name} allows for one: ` +
-        `ask for a context of at most ${bindableContext}`,
+        advise(fit, adapter, topology, weights),
     );
   }
   const total = budget.totalBytes === undefined ? '' : ` of ${mib(budget.totalBytes)} MiB (${budget.rule})`;
@@ -29,7 +29,7 @@ export function notEnoughMemory(
   return new FirstlightError(
     'not-enough-memory',
     `${path} needs ${describeNeed(fit)} on ${adapter.name}, but${total} ${mib(budget.freeBytes ?? 0)} MiB are free${margin}: ` +
-      advise(fit, adapter, topology, weights),
+      `${advise(fit, adapter, topology, weights)}, or set overcommit to load it all the same`,
   );
 }
 
@@ -45,8 +45,10 @@ export function describeNeed({ bytes, totalBytes, context }: Pick<Fit, 'bytes' |
   return `${mib(totalBytes)} MiB (${parts.filter((part) => part !== undefined).join(', ')})`;
 }
 
-function advise(fit: Fit, adapter: AdapterInfo, topology: Topology, weights: Weights): string {
-  const { context, kv, largestContext } = fit;
+/** What to change so that a model or a session fits. */
+export function advise(fit: Fit, adapter: AdapterInfo, topology: Topology, weights: Weights): string {
+  const { context, kv, largestContext, bindableContext } = fit;
+  if (context > bindableContext) return `ask for a context of at most ${bindableContext}`;
   const wide = [...weights.matrices.values()].some(({ parts }) => parts.some(({ format }) => format !== 'q4'));
   const gpu = findGpu(topology, adapter);
   const isDeck = topology.kind === 'steam-deck-lcd' || topology.kind === 'steam-deck-oled';
@@ -58,7 +60,7 @@ function advise(fit: Fit, adapter: AdapterInfo, topology: Topology, weights: Wei
   advice.push('close other programs');
   if (isDeck && gpu?.vram && gpu.vram.totalBytes < 4096 * MIB)
     advice.push('set "UMA Frame Buffer Size" to 4G in the BIOS');
-  return `${advice.join(', ')}, or set overcommit to load it all the same`;
+  return advice.join(', ');
 }
 
 /** Whole MiB, rounded up, so that no need looks smaller than it is. */

@@ -81,15 +81,14 @@ export function chooseGemv(traits: Traits, shape: ProductShape, columns: number,
   if (tuned && listCuts(traits, shape).some((cut) => sameCut(cut, tuned)))
     return gemvLanes(traits, shape, columns, tuned);
   // four rows a subgroup (a quad of scales), eight where subgroups are wide or rows many; not with several columns, whose
-  // sums fill the registers. Few output rows: each is split between subgroups, until a lane has about three blocks
+  // sums fill the registers. Few output rows: each is split between subgroups, until a lane has a block or two
   let rowsEach = columns === 1 && (subgroup.size >= 64 || shape.rows >= 24576) ? 8 : 4;
   while ((shape.tile / rowsEach) * subgroup.size > traits.limits.maxWorkgroupThreads) rowsEach *= 2;
   const threads = (shape.tile / rowsEach) * subgroup.size;
   let split = 1;
   while (
-    shape.rows <= 8192 &&
-    split < 4 &&
-    shape.blocks >= 3 * split * subgroup.size &&
+    split < (shape.rows <= 4096 ? 4 : shape.rows <= 8192 ? 2 : 1) &&
+    shape.blocks >= (subgroup.size >= 64 ? 3 : 2) * split * subgroup.size &&
     2 * split * threads <= traits.limits.maxWorkgroupThreads
   )
     split *= 2;
@@ -158,23 +157,24 @@ export function chooseAttention(
     LANES: lanes,
     SHARE: lanes === 1 ? 'none' : 'lanes',
     MERGED: Math.min(merged, 32 / lanes),
-    KEYS: traits.software ? 1 : 4, // loads in flight; CPU drivers only compile longer
+    // loads in flight for APUs; many workgroups hide latency as well, and with fewer registers (measured on an H200)
+    KEYS: traits.vendor === 'amd' ? 4 : 1,
     THREADS: Math.min(threads, traits.limits.maxWorkgroupThreads),
   };
 }
 
 /** Keys from which on attention is worth splitting. */
-export const SPLIT_FROM_KEYS = 128;
+export const SPLIT_FROM_KEYS = 48;
 
 /**
- * Parts into which attention of so many workgroups is cut: enough to give every compute unit two workgroups. WebGPU does not
- * tell the number of compute units, so it goes by vendor: large for discrete ones, 8 for the APUs that firstlight is for.
+ * Parts into which attention of so many workgroups is cut, so that they fill the GPU. WebGPU does not tell the number of
+ * compute units, so it goes by vendor: many for discrete ones, 8 for the APUs that firstlight is for.
  */
 export function splitsFor(traits: Pick<Traits, 'software' | 'vendor'>, workgroups: number): number {
   if (traits.software) return 1;
-  const wanted = traits.vendor === 'nvidia' ? 264 : 32;
+  if (traits.vendor === 'nvidia') return workgroups >= 32 ? 32 : 16; // measured on an H200 at 512 and 2048 keys
   let splits = 1;
-  while (splits * workgroups < wanted && splits < 32) splits *= 2;
+  while (splits * workgroups < 32) splits *= 2;
   return splits;
 }
 

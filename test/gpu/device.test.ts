@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { GPUBufferUsage } from '../../devices/dawn.ts';
-import { listAdapters, openDevice } from '../../devices/open.ts';
+import { findAdapter, listAdapters, openDevice } from '../../devices/open.ts';
 import { compilePipeline } from '../../devices/pipelines.ts';
 import { packedSwiftShader } from '../../devices/software.ts';
 import { createTimer } from '../../devices/timing.ts';
@@ -97,6 +97,7 @@ check('finds adapters by name and by index, and lists them when there is no such
   assert.ok(adapters.length > 0);
   const last = adapters.length - 1;
   await withDevice({ adapter: last }, async ({ traits }) => assert.is(traits.name, adapters[last]!.name));
+  assert.equal(await findAdapter(last), adapters[last]);
   const part = adapters[last]!.name.slice(1).toUpperCase();
   await withDevice({ adapter: part }, async ({ traits }) => assert.match(traits.name.toUpperCase(), part));
   for (const adapter of ['no such adapter', 99]) {

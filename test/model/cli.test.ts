@@ -128,7 +128,10 @@ check('a chat is answered, in text and in JSON, and no message forges control to
 
   const text = await runCli(args, { stdin: prompt });
   assert.is(text.stdout, `${answer.text}\n`, 'streaming splits no character, and the seed decides');
-  assert.match(text.stderr, /^chat on .*: weights \d.* MiB \(native\), KV \d.* MiB \(f16\), context 2048$/m);
+  assert.match(
+    text.stderr,
+    /^chat on .*: weights \d.* MiB \(native\), KV \d.* MiB \(f16\), context 2048; at load .*free .*$/m,
+  );
   assert.match(text.stderr, /^prefill: [\d.]+ tok\/s, decode: [\d.]+ tok\/s \(/m);
 });
 
@@ -180,12 +183,21 @@ check('plan and devices describe what is there', async (device) => {
   assert.is(json.totals.context, 64);
   assert.is(json.totals.bytes.kv, CONFIG.layers * 2 * CONFIG.kvHeads * 64 * CONFIG.headDim * 2);
 
+  const estimate = await runCli(['estimate', chat, '--ctx', '64', ...ADAPTER]);
+  assert.is(estimate.code, 0, estimate.stderr);
+  assert.match(estimate.stdout, /^KV cache +1 {2}MiB {2}64 positions, f16$/m);
+  assert.match(estimate.stdout, /^total +\d+ {2}MiB\n/m);
+  const planned = JSON.parse((await runCli(['estimate', chat, '--ctx', '64', '--json', ...ADAPTER])).stdout);
+  assert.is(planned.bytes.kv, json.totals.bytes.kv);
+  assert.is(planned.context, 64);
+
   const { code, stdout, stderr } = await runCli(['devices', '--json']);
   assert.is(code, 0, stderr);
-  const found: { name: string; software: boolean }[] = JSON.parse(stdout);
-  assert.ok(found.length > 0);
-  const same = found.find(({ name }) => name === device.traits.name);
-  if (same) assert.equal(same, { ...device.traits });
+  const { machine, adapters } = JSON.parse(stdout);
+  assert.ok(machine.kind && adapters.length > 0);
+  const same = adapters.find(({ name }: { name: string }) => name === device.traits.name);
+  if (same) assert.equal({ ...same, memory: undefined }, { ...device.traits, memory: undefined });
+  assert.ok(!same || same.memory.rule.length > 0);
 });
 
 const AIDREAMS = 'models/aidreams260K/hf';

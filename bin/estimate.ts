@@ -1,0 +1,46 @@
+/** `firstlight estimate`: what a model will take and whether that is there, before anything is loaded. */
+
+import { findAdapter } from '../devices/open.ts';
+import { readTopology } from '../devices/topology.ts';
+import { estimate as estimateModel } from '../engine/estimate.ts';
+import { advise } from '../engine/refusal.ts';
+import { countParameters, describeWeights } from '../engine/weights.ts';
+import { defineCommand } from './arguments.ts';
+import { formatEstimate } from './memory-lines.ts';
+import { ABOUT_MODEL, describeAdapter, loadOptions, MODEL_FLAGS, openModelFile, wantedAdapter } from './model.ts';
+import { print, printJson } from './output.ts';
+
+export const estimate = defineCommand({
+  operands: ['[MODEL]'],
+  about: [
+    'Says to the MiB what weights, KV cache, activations and staging will take on the GPU, what is free, whether it fits, ' +
+      'and the largest context that does. Reads only the headers of the files and takes no memory of the GPU.',
+    ABOUT_MODEL,
+  ],
+  flags: {
+    ...MODEL_FLAGS,
+    kv: { kind: 'choice', choices: ['f16', 'f32'], about: 'form of the KV cache (default f16, f32 with --exact)' },
+    json: { kind: 'switch', about: 'one JSON object; sizes in bytes' },
+  },
+  async run(values, [model = 'builtin']) {
+    const checkpoint = await openModelFile(model);
+    try {
+      const adapter = await findAdapter(wantedAdapter(values));
+      const topology = await readTopology();
+      const plan = estimateModel(checkpoint, adapter, topology, { ...loadOptions(values), kv: values.kv });
+      const { path, format } = checkpoint;
+      const parameters = countParameters(checkpoint);
+      const { name, driver, software } = adapter;
+      if (values.json) {
+        printJson({ model: { path, format, parameters }, device: { name, driver, software }, ...plan });
+        return;
+      }
+      const weights = describeWeights(checkpoint, plan.weightsOption, adapter.limits.maxBindingBytes);
+      const millions = Math.round(parameters / 1e6);
+      print(`${path} (${format}, ${millions} M parameters) on ${describeAdapter(adapter)}\n`);
+      print(formatEstimate(plan, advise(plan, adapter, topology, weights)));
+    } finally {
+      await checkpoint.close();
+    }
+  },
+});
