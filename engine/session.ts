@@ -78,6 +78,7 @@ export interface Session {
   timedPass(timer: Timer): Promise<StepTime[]>;
   /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
   inspect(buffer: string): Promise<Float32Array>;
+  /** Gives the memory back. A generation that is under way comes to its next id; asked for more, it throws `bad-argument`. */
   close(): Promise<void>;
 }
 
@@ -114,12 +115,16 @@ export async function createSession(model: Model, options: SessionOptions = {}):
   await checkMemory(model, plan);
   const buffers = new Map<string, GPUBuffer>();
   const readbacks: GPUBuffer[] = [];
+  const turns = new Set<Promise<unknown>>(); // of generators, on their way to the next yield
   let closed = false;
-  const close = async () => {
-    if (closed) return;
+  let release: Promise<void> | undefined;
+  const close = () => {
     closed = true;
-    for (const buffer of [...buffers.values(), ...readbacks]) device.free(buffer);
-    await device.settle();
+    release ??= Promise.allSettled(turns).then(() => {
+      for (const buffer of [...buffers.values(), ...readbacks]) device.free(buffer);
+      return device.settle();
+    });
+    return release;
   };
   try {
     for (const { name, bytes, purpose } of sessionBuffers(plan)) buffers.set(name, device.buffer(name, bytes, purpose));
@@ -172,8 +177,11 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     queue.submit([encoder.finish()]);
   };
 
-  const checkIdle = () => {
+  const checkOpen = () => {
     if (closed) throw new FirstlightError('bad-argument', 'the session is closed: create another one');
+  };
+  const checkIdle = () => {
+    checkOpen();
     if (busy)
       throw new FirstlightError(
         'bad-argument',
@@ -205,6 +213,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     const body = await prefillProgram(undefined);
     const ending = await prefillProgram(choice);
     for (let position = start; position < ids.length; ) {
+      checkOpen();
       options.signal?.throwIfAborted();
       const columns = Math.min(chunk, ids.length - position);
       const last = position + columns === ids.length;
@@ -346,6 +355,22 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     }
   }
 
+  /** Lets close() wait for the turn that a generator is in; there is none after it. */
+  async function* untilClosed<T>(stream: AsyncGenerator<T, void, void>): AsyncGenerator<T, void, void> {
+    try {
+      for (;;) {
+        checkOpen();
+        const turn = stream.next();
+        turns.add(turn);
+        const result = await turn.finally(() => turns.delete(turn));
+        if (result.done) return;
+        yield result.value;
+      }
+    } finally {
+      await stream.return();
+    }
+  }
+
   return {
     model,
     context,
@@ -355,8 +380,8 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     get stats() {
       return stats;
     },
-    generate,
-    logits,
+    generate: (ids, options) => untilClosed(generate(ids, options)),
+    logits: (ids, options) => untilClosed(logits(ids, options)),
     rewind(position) {
       history = history.slice(0, position);
     },

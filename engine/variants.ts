@@ -80,16 +80,19 @@ export function chooseGemv(traits: Traits, shape: ProductShape, columns: number,
   const tuned = columns === 1 ? preferences.tuning?.[shapeKey(shape)] : undefined; // measured with one column
   if (tuned && listCuts(traits, shape).some((cut) => sameCut(cut, tuned)))
     return gemvLanes(traits, shape, columns, tuned);
-  // four rows a subgroup (a quad of scales), eight where subgroups are wide or rows many; not with several columns, whose
-  // sums fill the registers. Few output rows: each is split between subgroups, until a lane has a block or two
+  // four rows a subgroup (a quad of scales), eight where subgroups are wide or rows many. Several columns fill the registers:
+  // few rows, and workgroups of which a compute unit holds more than one
+  const mostThreads = Math.min(traits.limits.maxWorkgroupThreads, columns === 1 ? 1024 : 512);
   let rowsEach = columns === 1 && (subgroup.size >= 64 || shape.rows >= 24576) ? 8 : 4;
-  while ((shape.tile / rowsEach) * subgroup.size > traits.limits.maxWorkgroupThreads) rowsEach *= 2;
+  while ((shape.tile / rowsEach) * subgroup.size > mostThreads) rowsEach *= 2;
   const threads = (shape.tile / rowsEach) * subgroup.size;
+  // few output rows: each is split between subgroups, until a lane has about three blocks
   let split = 1;
   while (
-    split < (shape.rows <= 4096 ? 4 : shape.rows <= 8192 ? 2 : 1) &&
-    shape.blocks >= (subgroup.size >= 64 ? 3 : 2) * split * subgroup.size &&
-    2 * split * threads <= traits.limits.maxWorkgroupThreads
+    shape.rows <= 8192 &&
+    split < 4 &&
+    shape.blocks >= 3 * split * subgroup.size &&
+    2 * split * threads <= mostThreads
   )
     split *= 2;
   return gemvLanes(traits, shape, columns, { subgroup: subgroup.size, rowsEach, split });

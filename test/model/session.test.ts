@@ -269,6 +269,33 @@ check('what cannot be done is refused, and the session goes on', async (device) 
   });
 });
 
+check('a session that is closed under a generation ends it', async (device) => {
+  await withModel(device, {}, async (model) => {
+    const before = device.memory();
+    const ids = randomIds(30, 10);
+    const between = await createSession(model);
+    const stream = between.generate(ids, GREEDY);
+    const first = (await stream.next()).value as number;
+    await between.close();
+    await expectError(() => stream.next(), 'bad-argument', /closed/);
+
+    const pending = await createSession(model);
+    const later = pending.generate(ids, GREEDY);
+    assert.is((await later.next()).value, first);
+    const waiting = later.next();
+    await pending.close();
+    assert.type((await waiting).value, 'number', 'what was under way arrives');
+
+    const inPrompt = await createSession(model, { chunk: 4 });
+    const onPrefill = (done: number) => {
+      if (done === 8) inPrompt.close();
+    };
+    await expectError(() => collect(inPrompt, ids, { onPrefill }), 'bad-argument', /closed/);
+    await inPrompt.close();
+    assert.equal(device.memory(), before);
+  });
+});
+
 check('the CPU and the GPU draw the same text from the same seed', async (device) => {
   const config = { ...SMALL_LLAMA, vocab: 60 };
   await withModel(
