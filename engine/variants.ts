@@ -80,22 +80,23 @@ export function chooseGemv(traits: Traits, shape: ProductShape, columns: number,
   const tuned = columns === 1 ? preferences.tuning?.[shapeKey(shape)] : undefined; // measured with one column
   if (tuned && listCuts(traits, shape).some((cut) => sameCut(cut, tuned)))
     return gemvLanes(traits, shape, columns, tuned);
+  return gemvLanes(traits, shape, columns, usualCut(traits, shape, columns));
+}
+
+/** The cut that suits devices of this kind, as far as that is known without measuring. */
+export function usualCut(traits: Traits, shape: ProductShape, columns = 1): GemvCut {
+  const size = chooseSubgroup(traits)?.size ?? 32;
   // four rows a subgroup (a quad of scales), eight where subgroups are wide or rows many. Several columns fill the registers:
   // few rows, and workgroups of which a compute unit holds more than one
   const mostThreads = Math.min(traits.limits.maxWorkgroupThreads, columns === 1 ? 1024 : 512);
-  let rowsEach = columns === 1 && (subgroup.size >= 64 || shape.rows >= 24576) ? 8 : 4;
-  while ((shape.tile / rowsEach) * subgroup.size > mostThreads) rowsEach *= 2;
-  const threads = (shape.tile / rowsEach) * subgroup.size;
+  let rowsEach = columns === 1 && (size >= 64 || shape.rows >= 24576) ? 8 : 4;
+  while ((shape.tile / rowsEach) * size > mostThreads) rowsEach *= 2;
+  const threads = (shape.tile / rowsEach) * size;
   // few output rows: each is split between subgroups, until a lane has about three blocks
   let split = 1;
-  while (
-    shape.rows <= 8192 &&
-    split < 4 &&
-    shape.blocks >= 3 * split * subgroup.size &&
-    2 * split * threads <= mostThreads
-  )
+  while (shape.rows <= 8192 && split < 4 && shape.blocks >= 3 * split * size && 2 * split * threads <= mostThreads)
     split *= 2;
-  return gemvLanes(traits, shape, columns, { subgroup: subgroup.size, rowsEach, split });
+  return { subgroup: size, rowsEach, split };
 }
 
 /** All cuts of `gemv-lanes` that a device can run for a shape and that may be worth measuring, likely ones first. */
@@ -119,7 +120,7 @@ export function listCuts(traits: Traits, { tile, blocks }: ProductShape): readon
   return cuts;
 }
 
-function sameCut(a: GemvCut, b: GemvCut): boolean {
+export function sameCut(a: GemvCut, b: GemvCut): boolean {
   return a.subgroup === b.subgroup && a.rowsEach === b.rowsEach && a.split === b.split;
 }
 
@@ -160,14 +161,13 @@ export function chooseAttention(
     LANES: lanes,
     SHARE: lanes === 1 ? 'none' : 'lanes',
     MERGED: Math.min(merged, 32 / lanes),
-    // loads in flight for APUs; many workgroups hide latency as well, and with fewer registers (measured on an H200)
-    KEYS: traits.vendor === 'amd' ? 4 : 1,
+    KEYS: traits.software ? 1 : 4, // loads in flight; CPU drivers only compile longer
     THREADS: Math.min(threads, traits.limits.maxWorkgroupThreads),
   };
 }
 
 /** Keys from which on attention is worth splitting. */
-export const SPLIT_FROM_KEYS = 48;
+export const SPLIT_FROM_KEYS = 128;
 
 /**
  * Parts into which attention of so many workgroups is cut, so that they fill the GPU. WebGPU does not tell the number of
@@ -175,9 +175,9 @@ export const SPLIT_FROM_KEYS = 48;
  */
 export function splitsFor(traits: Pick<Traits, 'software' | 'vendor'>, workgroups: number): number {
   if (traits.software) return 1;
-  if (traits.vendor === 'nvidia') return workgroups >= 32 ? 32 : 16; // measured on an H200 at 512 and 2048 keys
+  const wanted = traits.vendor === 'nvidia' ? 264 : 32;
   let splits = 1;
-  while (splits * workgroups < 32) splits *= 2;
+  while (splits * workgroups < wanted && splits < 32) splits *= 2;
   return splits;
 }
 
