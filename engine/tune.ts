@@ -34,7 +34,7 @@ const MOST_DISPATCHES = 48;
 /** GPUs clock up from idle. */
 const WARM_UP_MS = 300;
 /** A cut takes the place of the usual one only if it is this much faster: less is noise. */
-const CLEARLY = 0.95;
+const CLEARLY = 0.9;
 /** Sums in another order differ by far less; a wrong kernel by far more. */
 const TOLERANCE = 1e-3;
 /** The output by which results are compared, for each epilogue. */
