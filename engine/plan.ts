@@ -14,10 +14,12 @@ import {
   chooseColumns,
   chooseGemv,
   chooseSubgroup,
+  dotSpec,
   mostColumns,
   type Preferences,
   type ProductShape,
   splitsFor,
+  weightSpec,
 } from './variants.ts';
 import { type Matrix, outputMatrix, paddedRows, vectorLength, type Weights } from './weights.ts';
 
@@ -133,7 +135,13 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
     steps.push({
       name: part.name,
       kernel: 'embed',
-      spec: { FORMAT: part.format, BLOCKS: blocks, FIRST_ROW: part.firstRow, PART_ROWS: part.rows, ...store(first) },
+      spec: {
+        ...weightSpec(part.format),
+        BLOCKS: blocks,
+        FIRST_ROW: part.firstRow,
+        PART_ROWS: part.rows,
+        ...store(first),
+      },
       buffers: {
         ...partBuffers(part.name),
         state: 'state',
@@ -327,7 +335,7 @@ function productSteps(
       spec: {
         ...spec,
         ...variant.spec,
-        DOT: shape.dot,
+        ...dotSpec(arithmetic, part.format),
         BLOCKS: blocks,
         LAST: last,
         FIRST_ROW: part.firstRow,

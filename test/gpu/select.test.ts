@@ -3,6 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
 import { argmax, type CompleteSampling, sampleOnCpu, uniformAt } from '../../engine/sampler.ts';
+import { weightSpec } from '../../engine/variants.ts';
 import { blocksOf, type Format, roundUp } from '../../quant/layout.ts';
 import { packRows, unpackRows } from '../../quant/pack.ts';
 import { readBlocks } from '../blocks.ts';
@@ -152,7 +153,7 @@ for (const format of ['f32', 'f16', 'bf16', 'q8', 'q4'] as const satisfies reado
         device,
         'embed',
         {
-          FORMAT: format,
+          ...weightSpec(format),
           BLOCKS,
           FIRST_ROW,
           PART_ROWS: roundUp(rows, 32),
