@@ -1,5 +1,4 @@
 /** The small buffers that tell a pass what it is over; their layouts stand in state.wgsl, sampler.wgsl and ring.wgsl. */
-import type { CompleteSampling } from './sampler.ts';
 
 /** Places of the ring in which a slot's chosen tokens wait for the CPU. */
 export const RING = 64;
@@ -37,8 +36,17 @@ export function encodeState(
   return words;
 }
 
+/** What the GPU wants to know of a sequence's sampling; see Sampling in sampler.ts. */
+export interface SamplerState {
+  readonly seed: number;
+  readonly topK: number;
+  readonly temperature: number;
+  readonly topP: number;
+  readonly minP: number;
+}
+
 /** A slot's Sampler. */
-export function encodeSampler({ seed, topK, temperature, topP, minP }: CompleteSampling): Uint32Array {
+export function encodeSampler({ seed, topK, temperature, topP, minP }: SamplerState): Uint32Array {
   const words = new Uint32Array(SAMPLER_WORDS);
   words.set([seed, topK]);
   new Float32Array(words.buffer).set([temperature, topP, minP], 2);
