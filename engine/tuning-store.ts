@@ -24,7 +24,7 @@ function kernelHash(): string {
     ...dotSpec('i8', 'q4'),
     BLOCKS: 1,
   };
-  const rest = { FIRST_ROW: 0, LAST: false, NORM: 'none', EPILOGUE: 'residual', STORE: 'i8', Y_BLOCKS: 1 };
+  const rest = { FIRST_ROW: 0, OUTPUTS: false, NORM: 'none', EPILOGUE: 'residual', STORE: 'i8', Y_BLOCKS: 1 };
   const { code } = specialise('gemv-lanes', { ...spec, ...rest });
   return createHash('sha256').update(code).digest('hex').slice(0, 12);
 }

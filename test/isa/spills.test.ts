@@ -25,14 +25,21 @@ function allKernels(): { label: string; code: string }[] {
     list.push({ label: `${kernel} ${what}`, code: specialise(kernel, spec).code });
   for (const [arithmetic, format] of DOTS) {
     const DOT = `${arithmetic}-${format}`;
-    const product = { ...dotSpec(arithmetic, format), BLOCKS: 128, FIRST_ROW: 0, LAST: false, NORM: 'none', TILE: 32 };
+    const product = {
+      ...dotSpec(arithmetic, format),
+      BLOCKS: 128,
+      FIRST_ROW: 0,
+      OUTPUTS: false,
+      NORM: 'none',
+      TILE: 32,
+    };
     for (const COLS of [1, mostColumns(format)]) {
       const residual = { ...product, COLS, EPILOGUE: 'residual', STORE: 'f32', Y_BLOCKS: 128 };
       add('gemv-lanes', `${DOT} ${COLS} columns`, { ...residual, ...LANES });
       add('gemv-rows', `${DOT} ${COLS} columns`, residual);
     }
   }
-  const product = { ...LANES, ...dotSpec('i8', 'q4'), COLS: 1, BLOCKS: 128, FIRST_ROW: 0, LAST: false };
+  const product = { ...LANES, ...dotSpec('i8', 'q4'), COLS: 1, BLOCKS: 128, FIRST_ROW: 0, OUTPUTS: false };
   for (const STORE of ['f32', 'f16', 'i8', 'i8-lanes'])
     add('gemv-lanes', `gate ${STORE}`, {
       ...product,
