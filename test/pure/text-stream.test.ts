@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createTextStream } from '../../engine/text-stream.ts';
 import { createTokenizer } from '../../engine/tokenizer.ts';
-import { vocabFromTokenizerJson } from '../../loaders/vocab.ts';
+import { vocabFromTokenizerJson } from '../../loaders/vocab-json.ts';
 import { createRandom } from '../kernel.ts';
 import { expectError } from './expect-error.ts';
 import { byteLevelJson } from './small-tokenizers.ts';
