@@ -21,6 +21,9 @@ export type ShaderName =
   | 'combine'
   | 'head-norm'
   | 'select'
+  | 'edit'
+  | 'rank'
+  | 'report'
   | 'repack';
 
 /** Values for a shader's parameters and include slots. */

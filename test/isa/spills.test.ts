@@ -82,6 +82,10 @@ function allKernels(): { label: string; code: string }[] {
       Y_BLOCKS: 128,
     });
   for (const CHOICE of ['greedy', 'noise', 'top']) add('select', CHOICE, { CHOICE, VOCAB: 128256, THREADS: 256 });
+  const choosing = { VOCAB: 128256, THREADS: 256 };
+  add('edit', '', { ...choosing, MOST_EDITS: 5120 });
+  add('rank', '', choosing);
+  add('report', '', { VOCAB: 128256 });
   for (const BLOCK_BYTES of [18, 34]) add('repack', `${BLOCK_BYTES}`, { BLOCK_BYTES });
   return list;
 }
