@@ -48,7 +48,7 @@ function stepsOf(
   const weights = describeWeights(checkpoint, weightsOption, traits.limits.maxBindingBytes);
   const { config } = checkpoint;
   return planDecode(
-    { config, weights, traits, preferences, kv, context, chunk: Math.min(chunk, context) },
+    { config, weights, traits, preferences, kv, context, chunk: Math.min(chunk, context), slots: 1 },
     chooseChoice(completeSampling()),
   );
 }

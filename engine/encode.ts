@@ -2,7 +2,7 @@
 import type { Timer } from '../devices/timing.ts';
 import type { Device } from '../devices/types.ts';
 import { assert } from '../quant/errors.ts';
-import type { Grid, Step } from './plan.ts';
+import type { Grid, PassSize, Step } from './plan.ts';
 
 export interface Program {
   readonly steps: readonly EncodedStep[];
@@ -41,35 +41,35 @@ export async function compileSteps(
   };
 }
 
-function columnGroups({ columnsEach }: Grid, columns: number): number {
-  return columnsEach === 0 ? 1 : Math.ceil(columns / columnsEach);
+function groupsOf({ over, each }: Grid, size: PassSize): number {
+  return Math.ceil(size[over] / each);
 }
 
-/** Records one pass of a program over so many columns (tokens). */
-export function recordPass(encoder: GPUCommandEncoder, program: Program, columns: number): void {
+/** Records one pass of a program. */
+export function recordPass(encoder: GPUCommandEncoder, program: Program, size: PassSize): void {
   const pass = encoder.beginComputePass();
-  dispatchSteps(pass, program, columns);
+  dispatchSteps(pass, program, size);
   pass.end();
 }
 
 /** Sets pipelines and bind groups and dispatches, in an open pass. */
-export function dispatchSteps(pass: GPUComputePassEncoder, program: Program, columns: number): void {
+export function dispatchSteps(pass: GPUComputePassEncoder, program: Program, size: PassSize): void {
   let current: GPUComputePipeline | undefined;
   for (const { pipeline, bindGroup, grid } of program.steps) {
     if (pipeline !== current) pass.setPipeline(pipeline);
     current = pipeline;
     pass.setBindGroup(0, bindGroup);
-    pass.dispatchWorkgroups(grid.x, columnGroups(grid, columns), grid.z);
+    pass.dispatchWorkgroups(grid.x, groupsOf(grid, size), grid.z);
   }
 }
 
 /** Records one pass with each step timed by itself. */
-export function recordTimedPass(encoder: GPUCommandEncoder, program: Program, columns: number, timer: Timer): void {
+export function recordTimedPass(encoder: GPUCommandEncoder, program: Program, size: PassSize, timer: Timer): void {
   for (const { name, pipeline, bindGroup, grid } of program.steps) {
     const pass = timer.pass(encoder, name);
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, bindGroup);
-    pass.dispatchWorkgroups(grid.x, columnGroups(grid, columns), grid.z);
+    pass.dispatchWorkgroups(grid.x, groupsOf(grid, size), grid.z);
     pass.end();
   }
   timer.resolve(encoder);

@@ -101,7 +101,7 @@ export function estimate(
   const { context = 'auto', chunk = DEFAULT_CHUNK } = options;
   checkSizes(context, chunk, config, path);
   const kv = options.kv ?? (options.arithmetic === 'f32' ? 'f32' : 'f16');
-  const size = { config, weights, traits: adapter, preferences: options, kv, chunk };
+  const size = { config, weights, traits: adapter, preferences: options, kv, chunk, slots: 1 };
   const budget = budgetBytes(topology, adapter, options.marginBytes);
   const fit = fitContext(size, budget, context, true);
   return { ...fit, weightsOption, chunk, speed: predictSpeed(config, weights, fit, adapter, topology) };

@@ -7,6 +7,7 @@ import type { LlamaConfig } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf, packedBytes, roundUp } from '../quant/layout.ts';
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
+import { RING, SAMPLER_BYTES, stateBytes } from './state.ts';
 import {
   type Arithmetic,
   chooseArithmetic,
@@ -33,11 +34,18 @@ export interface Step {
   readonly grid: Grid;
 }
 
-/** Workgroups: x by z, for every group of `columnsEach` columns (tokens) of a pass; 0: once, whatever the columns. */
+/** Workgroups: x by z, for every group of `each` columns (tokens) of a pass, or of its outputs. */
 export interface Grid {
   readonly x: number;
-  readonly columnsEach: number;
+  readonly over: 'columns' | 'outputs';
+  readonly each: number;
   readonly z: number;
+}
+
+/** Tokens in a pass, and how many of them logits are wanted of. */
+export interface PassSize {
+  readonly columns: number;
+  readonly outputs: number;
 }
 
 export interface BufferSpec {
@@ -57,6 +65,8 @@ export interface SizeOptions {
   readonly context: number;
   /** Most tokens in one pass. */
   readonly chunk: number;
+  /** Sequences that the KV cache has room for, `context` positions each. */
+  readonly slots: number;
 }
 
 export interface PlanOptions extends SizeOptions {
@@ -68,14 +78,10 @@ export type KvFormat = 'f16' | 'f32';
 /** How the next token is chosen on the GPU; `none` leaves the logits for the CPU. */
 export type Choice = 'greedy' | 'noise' | 'top' | 'none';
 
-/** Slots of the ring in which chosen tokens wait for the CPU (RING in select.wgsl). */
-export const RING = 64;
 /** Tokens that are computed ahead while an earlier one travels to the CPU, each in a readback buffer. */
 export const IN_FLIGHT = 4;
 /** Holds one token; a buffer's least size. */
 export const READBACK_BYTES = 16;
-/** Bytes of the State struct in state.wgsl. */
-export const STATE_BYTES = 48;
 
 /**
  * The steps of one token of decode: five a layer, plus embedding, logits and choice. With `splits` above 1 attention is cut
@@ -138,12 +144,13 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
         ...partBuffers(part.name),
         state: 'state',
         tokens: 'tokens',
+        picked: 'picked',
         residual: 'residual',
         gains: 'layers.0.attentionGain',
         y_codes: 'x.codes',
         y_meta: 'x.meta',
       },
-      grid: { x: blocks, columnsEach: 1, z: 1 },
+      grid: { x: blocks, over: 'columns', each: 1, z: 1 },
     });
   }
 
@@ -159,7 +166,7 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
         kernel: 'head-norm',
         spec: { ...headSpec, EPSILON: normEpsilon },
         buffers: { state: 'state', raw: 'raw', gains: `${at}.headGain`, q: 'q', kv: cache, rope: 'rope' },
-        grid: { x: heads + 2 * kvHeads, columnsEach: 1, z: 1 },
+        grid: { x: heads + 2 * kvHeads, over: 'columns', each: 1, z: 1 },
       });
     } else {
       const buffers = { q: 'q', kv: cache, rope: 'rope', biases };
@@ -234,7 +241,7 @@ function attentionSteps(options: PlanOptions, layer: string, splits: number): St
       ...(splits === 1 ? { OUT: 'whole', ...store } : { OUT: 'partial' }),
     },
     buffers: { state: 'state', q: 'q', kv: `${layer}.kv`, ...(splits === 1 ? blocks : { partials: 'partials' }) },
-    grid: { x: workgroups, columnsEach: 1, z: splits },
+    grid: { x: workgroups, over: 'columns', each: 1, z: splits },
   };
   if (splits === 1) return [attention];
   return [
@@ -244,7 +251,7 @@ function attentionSteps(options: PlanOptions, layer: string, splits: number): St
       kernel: 'combine',
       spec: { ...heads, ...store },
       buffers: { state: 'state', partials: 'partials', ...blocks },
-      grid: { x: workgroups, columnsEach: 1, z: 1 },
+      grid: { x: workgroups, over: 'columns', each: 1, z: 1 },
     },
   ];
 }
@@ -254,7 +261,7 @@ export function chooseSplits({ config, traits, preferences }: SizeOptions): numb
   return preferences.splits ?? splitsFor(traits, Math.ceil(config.kvHeads / kvGroup(config)));
 }
 
-/** The steps from the residual stream of column `state.last` to its logits. */
+/** The steps from the residual stream of the outputs' columns to their logits. */
 export function planOutput(options: PlanOptions): readonly Step[] {
   const { config, weights } = options;
   const matrix = outputMatrix(config, weights);
@@ -271,14 +278,19 @@ export function planOutput(options: PlanOptions): readonly Step[] {
 
 function planChoice({ config, traits }: PlanOptions, choice: Choice): Step[] {
   if (choice === 'none') return [];
-  const inputs = { greedy: { peaks: 'peaks' }, noise: { logits: 'logits' }, top: { logits: 'logits', peaks: 'peaks' } };
+  const samplers = 'samplers';
+  const inputs = {
+    greedy: { peaks: 'peaks' },
+    noise: { samplers, logits: 'logits' },
+    top: { samplers, logits: 'logits', peaks: 'peaks' },
+  };
   return [
     {
       name: `choose.${choice}`,
       kernel: 'select',
       spec: { CHOICE: choice, VOCAB: config.vocab, THREADS: traits.software ? 64 : 256 },
       buffers: { state: 'state', tokens: 'tokens', picked: 'picked', ...inputs[choice] },
-      grid: { x: 1, columnsEach: 0, z: 1 },
+      grid: { x: 1, over: 'outputs', each: 1, z: 1 },
     },
   ];
 }
@@ -316,7 +328,7 @@ function productSteps(
   const tile = matrix.alternate ? 64 : 32;
   const blocks = blocksOf(matrix.cols);
   const arithmetic = matrixArithmetic(options, matrix);
-  const last = spec.EPILOGUE === 'logits';
+  const outputs = spec.EPILOGUE === 'logits';
   return matrix.parts.map((part, index) => {
     const shape: ProductShape = { rows: part.rows, blocks, tile, dot: `${arithmetic}-${part.format}` };
     const columns = Math.min(columnsAtOnce, mostColumns(part.format));
@@ -329,7 +341,7 @@ function productSteps(
         ...variant.spec,
         DOT: shape.dot,
         BLOCKS: blocks,
-        LAST: last,
+        OUTPUTS: outputs,
         FIRST_ROW: part.firstRow,
       },
       buffers: {
@@ -340,7 +352,7 @@ function productSteps(
         ...buffers,
       },
       shape,
-      grid: { x: part.rows / tile, columnsEach: last ? 0 : columns, z: 1 },
+      grid: { x: part.rows / tile, over: outputs ? 'outputs' : 'columns', each: columns, z: 1 },
     };
   });
 }
@@ -362,18 +374,18 @@ export function weightBuffers(weights: Weights): readonly BufferSpec[] {
 
 /** The buffers of one session: KV cache, activations, state. */
 export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
-  const { config, weights, context, chunk, kv } = options;
-  const columns = roundUp(chunk, chooseColumns(options.traits));
+  const { config, weights, context, chunk, slots, kv } = options;
+  const columns = roundUp(Math.max(chunk, slots), chooseColumns(options.traits));
   const list: BufferSpec[] = [];
   const add = (name: string, bytes: number, purpose: Purpose) => list.push({ name, bytes, purpose });
 
-  const cacheBytes = 2 * config.kvHeads * context * headStride(config) * (kv === 'f16' ? 2 : 4);
+  const cacheBytes = slots * 2 * config.kvHeads * context * headStride(config) * (kv === 'f16' ? 2 : 4);
   for (let layer = 0; layer < config.layers; layer++) add(`layers.${layer}.kv`, cacheBytes, 'kv');
 
   const queryRows = roundUp(config.heads * config.headDim, BLOCK);
   const kvRows = roundUp(config.kvHeads * config.headDim, BLOCK);
   const splits = chooseSplits(options);
-  if (splits > 1) add('partials', config.heads * splits * (headStride(config) + 2) * 4, 'activations');
+  if (splits > 1) add('partials', slots * config.heads * splits * (headStride(config) + 2) * 4, 'activations');
   add('residual', columns * roundUp(config.hidden, BLOCK) * 4, 'activations');
   add('q', columns * queryRows * 4, 'activations');
   if (config.qkNorm) add('raw', columns * (queryRows + 2 * kvRows) * 4, 'activations');
@@ -387,11 +399,12 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
     add(`${name}.meta`, columns * blocksOf(width) * 16, 'activations');
   }
   const vocabBlocks = paddedRows(outputMatrix(config, weights)) / BLOCK;
-  add('logits', vocabBlocks * BLOCK * 4, 'activations');
-  add('peaks', vocabBlocks * 8, 'activations');
+  add('logits', slots * vocabBlocks * BLOCK * 4, 'activations');
+  add('peaks', slots * vocabBlocks * 8, 'activations');
   add('rope', context * config.ropeDim * 4, 'state');
-  add('state', STATE_BYTES, 'state');
+  add('state', stateBytes(columns), 'state');
+  add('samplers', slots * SAMPLER_BYTES, 'state');
   add('tokens', columns * 4, 'state');
-  add('picked', RING * 4, 'state');
+  add('picked', slots * RING * 4, 'state');
   return list;
 }

@@ -1,40 +1,15 @@
 /** One conversation with a model: its KV cache, its position, and the loop that makes tokens. */
-import { budgetBytes } from '../devices/budget.ts';
 import type { StepTime, Timer } from '../devices/timing.ts';
-import { readTopology } from '../devices/topology.ts';
-import { mapLate } from '../devices/wait.ts';
-import { assert, FirstlightError } from '../quant/errors.ts';
-import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
-import { checkSizes, fitContext } from './estimate.ts';
+import { FirstlightError } from '../quant/errors.ts';
 import type { Model } from './model.ts';
 import { createPace } from './pace.ts';
-import {
-  type Choice,
-  chooseSplits,
-  IN_FLIGHT,
-  type PlanOptions,
-  planDecode,
-  planOutput,
-  planPrefill,
-  READBACK_BYTES,
-  RING,
-  STATE_BYTES,
-  type Step,
-  sessionBuffers,
-} from './plan.ts';
-import { notEnoughMemory } from './refusal.ts';
-import { ropeTable } from './rope.ts';
-import { type CompleteSampling, chooseChoice, completeSampling, type Sampling, sampleOnCpu } from './sampler.ts';
-import { SPLIT_FROM_KEYS, type Tuning } from './variants.ts';
+import { type Choice, IN_FLIGHT } from './plan.ts';
+import { createRunner, type RunnerOptions } from './runner.ts';
+import { chooseChoice, completeSampling, type Sampling, sampleOnCpu } from './sampler.ts';
 
-export interface SessionOptions {
-  /** Positions of the KV cache. Default: what the load was planned with. */
-  readonly context?: number | undefined;
-  /** Prompt tokens per pass. Default 32. */
-  readonly chunk?: number | undefined;
-  /** Measured kernel variants, from tune(). Default none. */
-  readonly tuning?: Tuning | undefined;
-}
+export type SessionOptions = Omit<RunnerOptions, 'slots'>;
+
+const ONE_TOKEN = { columns: 1, outputs: 1 };
 
 export interface GenerateOptions extends Sampling {
   /** Most tokens to make. Default: until the context is full. */
@@ -82,100 +57,23 @@ export interface Session {
   close(): Promise<void>;
 }
 
-/**
- * Refuses a session that does not fit beside what the machine holds by now. The margin that the load kept may have gone to
- * others meanwhile, so only a session beyond its plan must leave one too.
- */
-async function checkMemory(model: Model, plan: PlanOptions): Promise<void> {
-  const { marginBytes, overcommit = false, root } = model.memoryOptions;
-  const { traits } = model.device;
-  const topology = await readTopology(root);
-  const budget = budgetBytes(topology, traits, plan.context <= model.plan.context ? 0 : marginBytes);
-  const fit = fitContext(plan, budget, plan.context, false);
-  if (fit.fits === false && (!overcommit || plan.context > fit.bindableContext))
-    throw notEnoughMemory(model.path, fit, traits, topology, model.weights);
-}
-
-/** Allocates a KV cache and compiles the kernels. Throws `not-enough-memory`, `bad-argument`. */
+/** A session with a KV cache of its own. Throws `not-enough-memory`, `bad-argument`. */
 export async function createSession(model: Model, options: SessionOptions = {}): Promise<Session> {
-  const { device, config } = model;
-  const context = options.context ?? model.plan.context;
-  const chunk = Math.min(options.chunk ?? model.plan.chunk, context);
-  checkSizes(context, chunk, config, model.path);
-
-  const plan: PlanOptions = {
-    config,
-    weights: model.weights,
-    traits: device.traits,
-    preferences: { ...model.preferences, tuning: options.tuning },
-    kv: model.kv,
-    context,
-    chunk,
-  };
-  await checkMemory(model, plan);
-  const buffers = new Map<string, GPUBuffer>();
-  const readbacks: GPUBuffer[] = [];
+  const runner = await createRunner(model, options);
+  const { config } = model;
+  const { context, chunk } = runner;
   const turns = new Set<Promise<unknown>>(); // of generators, on their way to the next yield
   let closed = false;
   let release: Promise<void> | undefined;
   const close = () => {
     closed = true;
-    release ??= Promise.allSettled(turns).then(() => {
-      for (const buffer of [...buffers.values(), ...readbacks]) device.free(buffer);
-      return device.settle();
-    });
+    release ??= Promise.allSettled(turns).then(runner.close);
     return release;
   };
-  try {
-    for (const { name, bytes, purpose } of sessionBuffers(plan)) buffers.set(name, device.buffer(name, bytes, purpose));
-    for (let i = 0; i < IN_FLIGHT; i++) readbacks.push(device.buffer(`chosen token ${i}`, READBACK_BYTES, 'readback'));
-    await device.upload(own('rope'), 0, ropeTable(config, context));
-  } catch (error) {
-    await close().catch(() => undefined); // the first failure is the one to tell
-    throw error;
-  }
-
-  function own(name: string): GPUBuffer {
-    const buffer = buffers.get(name);
-    assert(buffer, `the session has no buffer ${name}`);
-    return buffer;
-  }
-
-  const programs = new Map<string, Promise<Program>>();
-  const program = (key: string, steps: () => readonly Step[]) => {
-    let compiled = programs.get(key);
-    if (!compiled) {
-      compiled = compileSteps(device, steps(), (name) => buffers.get(name) ?? model.buffer(name));
-      programs.set(key, compiled);
-    }
-    return compiled;
-  };
-  const splits = chooseSplits(plan);
-  const decodeProgram = (choice: Choice, parts = 1) =>
-    program(`decode ${choice} ${parts}`, () => planDecode(plan, choice, parts));
-  const prefillProgram = (choice: Choice | undefined) => program(`prefill ${choice}`, () => planPrefill(plan, choice));
 
   let history: number[] = [];
   let busy = false;
   let stats: Stats = { promptTokens: 0, reusedTokens: 0, prefillMs: 0, tokens: 0, decodeMs: 0 };
-
-  const queue = device.gpu.queue;
-  const writeState = (position: number, columns: number, last: number, sampling?: CompleteSampling) => {
-    const words = new Uint32Array(STATE_BYTES / 4);
-    const floats = new Float32Array(words.buffer);
-    words.set([position, columns, last, context]);
-    if (sampling) {
-      words.set([sampling.seed, sampling.topK], 4);
-      floats.set([sampling.temperature, sampling.topP, sampling.minP], 6);
-    }
-    queue.writeBuffer(own('state'), 0, words);
-  };
-  const submit = (compiled: Program, columns: number, readback?: { buffer: GPUBuffer; position: number }) => {
-    const encoder = device.gpu.createCommandEncoder();
-    recordPass(encoder, compiled, columns);
-    if (readback) encoder.copyBufferToBuffer(own('picked'), (readback.position % RING) * 4, readback.buffer, 0, 4);
-    queue.submit([encoder.finish()]);
-  };
 
   const checkOpen = () => {
     if (closed) throw new FirstlightError('bad-argument', 'the session is closed: create another one');
@@ -201,39 +99,25 @@ export async function createSession(model: Model, options: SessionOptions = {}):
         `token id ${wrong} is outside the vocabulary of ${model.path}: ids go from 0 to ${config.vocab - 1}`,
       );
   };
+  const columnsOf = (ids: readonly number[], first: number) =>
+    ids.map((token, i) => ({ token, position: first + i, slot: 0 }));
 
   /** Runs the prompt from `start`; the last pass makes logits and, if asked, chooses. */
-  async function prefill(
-    ids: readonly number[],
-    start: number,
-    choice: Choice,
-    options: GenerateOptions,
-    sampling: CompleteSampling,
-  ) {
-    const body = await prefillProgram(undefined);
-    const ending = await prefillProgram(choice);
+  async function prefill(ids: readonly number[], start: number, choice: Choice, options: GenerateOptions) {
     for (let position = start; position < ids.length; ) {
       checkOpen();
       options.signal?.throwIfAborted();
       const columns = Math.min(chunk, ids.length - position);
       const last = position + columns === ids.length;
-      queue.writeBuffer(own('tokens'), 0, Uint32Array.from(ids.slice(position, position + columns)));
-      writeState(position, columns, columns - 1, sampling);
-      const readback = readbacks[0];
-      assert(readback, 'there is a readback buffer');
-      const wanted = last && choice !== 'none' ? { buffer: readback, position: position + columns } : undefined;
-      submit(last ? ending : body, columns, wanted);
+      runner.place(columnsOf(ids.slice(position, position + columns), position), [columns - 1], true);
+      const wanted = last && choice !== 'none' ? { ticket: 0, slot: 0, position: position + columns } : undefined;
+      await runner.submit(last ? { kind: 'ending', choice } : { kind: 'prompt' }, { columns, outputs: 1 }, wanted);
       position += columns;
-      if (!last) await device.settle(); // one pass at a time: short submits, and an abort is heard between them
+      if (!last) await model.device.settle(); // one pass at a time: short submits, and an abort is heard between them
       history = ids.slice(0, position);
       options.onPrefill?.(position - start, ids.length - start);
     }
   }
-
-  const readLogits = async () => {
-    const bytes = await device.read(own('logits'), 0, config.vocab * 4);
-    return new Float32Array(bytes.buffer, bytes.byteOffset, config.vocab);
-  };
 
   async function* generate(ids: readonly number[], options: GenerateOptions = {}): AsyncGenerator<number, void, void> {
     checkIdle();
@@ -250,20 +134,14 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     if (maxTokens <= 0) return;
     busy = true;
     try {
-      const [short, long] = await Promise.all([
-        decodeProgram(choice),
-        decodeProgram(choice, splits),
-        prefillProgram(undefined), // compiled here too, so that the clock does not count it
-        prefillProgram(choice),
-      ]);
-      /** The pass whose token stands at `position`. */
-      const decodeAt = (position: number) => (position < SPLIT_FROM_KEYS ? short : long);
+      await runner.prepare(choice); // before the clock starts
+      runner.setSampler(0, sampling);
       // the last id is always computed again: its logits are wanted
       let reused = 0;
       while (reused < ids.length - 1 && history[reused] === ids[reused]) reused++;
       history = history.slice(0, reused);
       const startMs = performance.now();
-      await prefill(ids, reused, choice, options, sampling);
+      await prefill(ids, reused, choice, options);
 
       let firstMs = 0;
       let tokens = 0;
@@ -285,14 +163,13 @@ export async function createSession(model: Model, options: SessionOptions = {}):
 
       if (choice === 'none') {
         for (let position = ids.length; ; position++) {
-          const id = sampleOnCpu(await readLogits(), sampling, position);
+          const id = sampleOnCpu(await runner.logits(0), sampling, position);
           const done = arrived(id);
           yield id;
           if (done) return;
           options.signal?.throwIfAborted();
-          queue.writeBuffer(own('tokens'), 0, Uint32Array.of(id));
-          writeState(position, 1, 0, sampling);
-          submit(decodeAt(position), 1);
+          runner.place(columnsOf([id], position), [0], false);
+          await runner.submit({ kind: 'decode', choice, position }, ONE_TOKEN);
           history.push(id);
         }
       }
@@ -303,15 +180,11 @@ export async function createSession(model: Model, options: SessionOptions = {}):
       for (let read = 0; ; read++) {
         while (ahead < read + IN_FLIGHT - 1 && ahead + 1 < maxTokens) {
           ahead++;
-          const buffer = readbacks[ahead % IN_FLIGHT];
-          assert(buffer, 'the ring has a buffer for every token in flight');
-          const position = ids.length + ahead;
-          submit(decodeAt(position - 1), 1, { buffer, position });
+          const position = ids.length + ahead; // of the token that the pass chooses
+          const wanted = { ticket: ahead % IN_FLIGHT, slot: 0, position };
+          await runner.submit({ kind: 'decode', choice, position: position - 1 }, ONE_TOKEN, wanted);
         }
-        const buffer = readbacks[read % IN_FLIGHT];
-        assert(buffer, 'the ring has a buffer for every token in flight');
-        const bytes = await mapLate(device, buffer, 4, pace.dueMs(performance.now()));
-        const id = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+        const id = await runner.chosen(read % IN_FLIGHT, pace.dueMs(performance.now()));
         if (previous !== undefined) history.push(previous); // it has been fed to the pass that made this one
         previous = id;
         const done = arrived(id);
@@ -334,20 +207,17 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     busy = true;
     try {
       history = [];
-      const body = await prefillProgram(undefined);
-      const output = await program('output', () => planOutput(plan));
       for (let position = 0; position < ids.length; ) {
         signal?.throwIfAborted();
-        const columns = Math.min(chunk, ids.length - position);
-        queue.writeBuffer(own('tokens'), 0, Uint32Array.from(ids.slice(position, position + columns)));
-        writeState(position, columns, 0);
-        submit(body, columns);
-        for (let last = 0; last < columns; last++) {
-          writeState(position, columns, last);
-          submit(output, columns);
-          yield await readLogits();
+        const columns = columnsOf(ids.slice(position, position + chunk), position);
+        runner.place(columns, [0], false);
+        await runner.submit({ kind: 'prompt' }, { columns: columns.length, outputs: 0 });
+        for (let output = 0; output < columns.length; output++) {
+          runner.place(columns, [output], false);
+          await runner.submit({ kind: 'output' }, { columns: columns.length, outputs: 1 });
+          yield await runner.logits(0);
         }
-        position += columns;
+        position += columns.length;
         history = ids.slice(0, position);
       }
     } finally {
@@ -385,23 +255,11 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     rewind(position) {
       history = history.slice(0, position);
     },
-    async timedPass(timer) {
+    timedPass(timer) {
       checkIdle();
-      const position = Math.min(history.length, context - 1);
-      const decode = await decodeProgram('greedy', position < SPLIT_FROM_KEYS ? 1 : splits);
-      queue.writeBuffer(own('tokens'), 0, Uint32Array.of(0));
-      writeState(position, 1, 0);
-      const encoder = device.gpu.createCommandEncoder();
-      recordTimedPass(encoder, decode, 1, timer);
-      queue.submit([encoder.finish()]);
-      return timer.read();
+      return runner.timedPass(Math.min(history.length, context - 1), timer);
     },
-    async inspect(name) {
-      const buffer = buffers.get(name);
-      assert(buffer, `the session has no buffer ${name}`);
-      const bytes = await device.read(buffer, 0, buffer.size);
-      return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-    },
+    inspect: runner.inspect,
     close,
   };
 }

@@ -9,6 +9,7 @@ import { assert } from '../quant/errors.ts';
 import { compileSteps, dispatchSteps, type Program, recordPass } from './encode.ts';
 import type { Model } from './model.ts';
 import { type BufferSpec, type PlanOptions, planDecode, type Step, sessionBuffers } from './plan.ts';
+import { encodeState } from './state.ts';
 import { type GemvCut, listCuts, type Preferences, sameCut, shapeKey, type Tuning, usualCut } from './variants.ts';
 
 export interface TuneOptions {
@@ -60,6 +61,7 @@ export async function tune(model: Model, options: TuneOptions = {}): Promise<Tun
     kv: model.kv,
     context: 64,
     chunk: 1,
+    slots: 1,
   });
   const buffers = new Map<string, GPUBuffer>();
   const tuning: Record<string, GemvCut> = {};
@@ -147,7 +149,7 @@ async function timeSteps(device: Device, timer: Timer, program: Program): Promis
   const turns = Math.max(1, Math.floor(MOST_DISPATCHES / program.steps.length));
   const encoder = device.gpu.createCommandEncoder();
   const pass = timer.pass(encoder, 'steps');
-  for (let turn = 0; turn < turns; turn++) dispatchSteps(pass, program, 1);
+  for (let turn = 0; turn < turns; turn++) dispatchSteps(pass, program, { columns: 1, outputs: 1 });
   pass.end();
   timer.resolve(encoder);
   device.gpu.queue.submit([encoder.finish()]);
@@ -173,7 +175,7 @@ async function resultOf(
   const meta = find(step.buffers.x_meta ?? '');
   const state = find('state');
   assert(output && codes && meta && state, `${step.name} has its buffers`);
-  await device.upload(state, 0, Uint32Array.of(0, 1, 0, 64));
+  await device.upload(state, 0, encodeState([{ position: 0, slot: 0 }], [0], 64, false));
   await device.upload(codes, 0, fixedCodes(codes.size / 4, String(step.spec.DOT)));
   await device.upload(
     meta,
@@ -182,7 +184,7 @@ async function resultOf(
   );
   await device.upload(output, 0, new Float32Array(output.size / 4));
   const encoder = device.gpu.createCommandEncoder();
-  recordPass(encoder, { steps: [first] }, 1);
+  recordPass(encoder, { steps: [first] }, { columns: 1, outputs: 1 });
   device.gpu.queue.submit([encoder.finish()]);
   const bytes = await device.read(output, 0, output.size);
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);

@@ -41,7 +41,8 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let column = group.y;
-  let position = state.position + column;
+  let position = position_of(column);
+  let slot = slot_of(column);
   let team = thread / LANES;
   let lane = thread % LANES;
   let gathered = opaque_count(GATHERED);
@@ -57,8 +58,8 @@ fn main(
     if (kv_head >= KV_HEADS) {
       break;
     }
-    let keys = kv_place(0u, kv_head, 0u);
-    let values = kv_place(1u, kv_head, 0u);
+    let keys = kv_place(slot, 0u, kv_head, 0u);
+    let values = kv_place(slot, 1u, kv_head, 0u);
     var queries = array<Eight, GROUP * MINE>();
     for (var g = 0u; g < GROUP; g++) {
       for (var m = 0u; m < MINE; m++) {

@@ -1,14 +1,16 @@
 // A token drawn from softmax(logits / temperature): the largest of logit / temperature + Gumbel noise (Gumbel-max trick).
-//! include argmax random
-@group(0) @binding(5) var<storage, read> logits: array<f32>; // [VOCAB]
+//! include argmax random sampler
+@group(0) @binding(5) var<storage, read> logits: array<f32>; // [output][VOCAB padded to 32]
 
-fn choose(thread: u32) -> u32 {
-  let inverse = 1.0 / state.temperature;
+fn choose(result: u32, slot: u32, position: u32, thread: u32) -> u32 {
+  let sampler = samplers[slot];
+  let inverse = 1.0 / sampler.temperature;
+  let first = result * VOCAB_BLOCKS * 32u;
   var best = -3.4e38;
   var best_id = 0u;
   for (var id = thread; id < VOCAB; id += THREADS) {
-    let noise = -log(-log(uniform_at(state.seed, state.position + state.columns, id)));
-    let value = fma(logits[id], inverse, noise);
+    let noise = -log(-log(uniform_at(sampler.seed, position, id)));
+    let value = fma(logits[first + id], inverse, noise);
     if (value > best) {
       best = value;
       best_id = id;

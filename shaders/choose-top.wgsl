@@ -1,10 +1,10 @@
 // A token drawn from the TOP (at most 64) best after temperature, cut further by top-p and min-p.
 // The best 64 logits lie within the 64 blocks of 32 rows with the best peaks, so only 2048 logits are looked at.
-//! include random
+//! include random sampler
 const TOP = 64u;
 const CANDIDATES = TOP * 32u;
-@group(0) @binding(5) var<storage, read> logits: array<f32>;      // [VOCAB padded to 32]
-@group(0) @binding(6) var<storage, read> peaks: array<vec2<f32>>; // [block of 32 rows]: best logit, its id as bits
+@group(0) @binding(5) var<storage, read> logits: array<f32>;      // [output][VOCAB padded to 32]
+@group(0) @binding(6) var<storage, read> peaks: array<vec2<f32>>; // [output][block of 32 rows]: best logit, its id as bits
 var<workgroup> keys: array<u32, CANDIDATES>;   // candidate logits as ordered bits
 var<workgroup> blocks: array<u32, TOP>;
 var<workgroup> top_values: array<f32, TOP>;
@@ -28,8 +28,8 @@ fn unordered(key: u32) -> f32 {
   return bitcast<f32>(select(~key, key & 0x7fffffffu, key >= 0x80000000u));
 }
 
-fn peak_key(i: u32) -> u32 {
-  return ordered(peaks[i].x);
+fn peak_key(result: u32, i: u32) -> u32 {
+  return ordered(peaks[result * VOCAB_BLOCKS + i].x);
 }
 
 // One round of a radix selection from the top: counts byte `shift` of the keys that agree with the prefix so far, then
@@ -90,7 +90,7 @@ fn place_of(key: u32) -> u32 {
   return TOP;
 }
 
-fn choose(thread: u32) -> u32 {
+fn choose(result: u32, slot: u32, position: u32, thread: u32) -> u32 {
   for (var i = thread; i < TOP; i += THREADS) {
     blocks[i] = VOCAB_BLOCKS;
     top_values[i] = -3.4e38;
@@ -100,12 +100,12 @@ fn choose(thread: u32) -> u32 {
     let shift = 24u - 8u * round;
     begin_round(thread);
     for (var i = thread; i < VOCAB_BLOCKS; i += THREADS) {
-      count_key(peak_key(i), shift);
+      count_key(peak_key(result, i), shift);
     }
     end_round(thread, shift);
   }
   for (var i = thread; i < VOCAB_BLOCKS; i += THREADS) {
-    let place = place_of(peak_key(i));
+    let place = place_of(peak_key(result, i));
     if (place < TOP) {
       blocks[place] = i;
     }
@@ -116,7 +116,7 @@ fn choose(thread: u32) -> u32 {
     let id = block * 32u + i % 32u;
     keys[i] = 0u;
     if (block < VOCAB_BLOCKS && id < VOCAB) {
-      keys[i] = ordered(logits[id]);
+      keys[i] = ordered(logits[result * VOCAB_BLOCKS * 32u + id]);
     }
   }
   begin_selection(thread, VOCAB);
@@ -150,16 +150,16 @@ fn choose(thread: u32) -> u32 {
   }
   workgroupBarrier();
   if (thread == 0u) {
-    chosen = draw(count);
+    chosen = draw(samplers[slot], position, count);
   }
   workgroupBarrier();
   return chosen;
 }
 
 // Temperature, then top-k, then top-p, then min-p, as Hugging Face orders them.
-fn draw(count: u32) -> u32 {
-  let inverse = 1.0 / state.temperature;
-  let kept = min(state.top_k, count);
+fn draw(sampler: Sampler, position: u32, count: u32) -> u32 {
+  let inverse = 1.0 / sampler.temperature;
+  let kept = min(sampler.top_k, count);
   var total = 0.0;
   for (var i = 0u; i < kept; i++) {
     total += exp((sorted_values[i] - sorted_values[0]) * inverse);
@@ -168,13 +168,13 @@ fn draw(count: u32) -> u32 {
   var last = 0u;
   for (var i = 0u; i < kept; i++) {
     let weight = exp((sorted_values[i] - sorted_values[0]) * inverse);
-    if (i > 0u && (mass >= state.top_p * total || weight < state.min_p)) {
+    if (i > 0u && (mass >= sampler.top_p * total || weight < sampler.min_p)) {
       break;
     }
     mass += weight;
     last = i;
   }
-  var left = uniform_at(state.seed, state.position + state.columns, 0u) * mass;
+  var left = uniform_at(sampler.seed, position, 0u) * mass;
   for (var i = 0u; i < last; i++) {
     left -= exp((sorted_values[i] - sorted_values[0]) * inverse);
     if (left < 0.0) {

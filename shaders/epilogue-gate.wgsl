@@ -7,11 +7,11 @@ fn early(row_block: u32, column: u32, lane: u32) -> vec2<f32> {
   return vec2<f32>();
 }
 
-fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32, loaded: vec2<f32>) {
+fn epilogue(row_block: u32, column: u32, nth: u32, lane: u32, factor: f32, loaded: vec2<f32>) {
   var value = 0.0;
   if (lane < 32u) {
-    let gate = y_rows[slot * TILE + lane] * factor;
-    let up = y_rows[slot * TILE + 32u + lane] * factor;
+    let gate = y_rows[nth * TILE + lane] * factor;
+    let up = y_rows[nth * TILE + 32u + lane] * factor;
     value = gate / (1.0 + exp(-gate)) * up;
   }
   store_block(column, row_block, lane, value, 0.0, lane < 32u);

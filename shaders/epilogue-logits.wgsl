@@ -9,15 +9,15 @@ fn early(row_block: u32, column: u32, lane: u32) -> vec2<f32> {
   return vec2<f32>();
 }
 
-fn epilogue(block: u32, column: u32, slot: u32, lane: u32, factor: f32, loaded: vec2<f32>) {
+fn epilogue(block: u32, column: u32, nth: u32, lane: u32, factor: f32, loaded: vec2<f32>) {
   const VOCAB_BLOCKS = (VOCAB + 31u) / 32u;
   if (lane < 32u) {
-    logits[column * VOCAB_BLOCKS * 32u + block * 32u + lane] = y_rows[slot * TILE + lane] * factor;
+    logits[column * VOCAB_BLOCKS * 32u + block * 32u + lane] = y_rows[nth * TILE + lane] * factor;
   }
   if (lane == 0u) {
-    var best = vec2<f32>(y_rows[slot * TILE] * factor, bitcast<f32>(block * 32u));
+    var best = vec2<f32>(y_rows[nth * TILE] * factor, bitcast<f32>(block * 32u));
     for (var i = 1u; i < opaque_count(32u) && block * 32u + i < VOCAB; i++) {
-      let value = y_rows[slot * TILE + i] * factor;
+      let value = y_rows[nth * TILE + i] * factor;
       if (value > best.x) {
         best = vec2<f32>(value, bitcast<f32>(block * 32u + i));
       }

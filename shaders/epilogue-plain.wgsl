@@ -8,9 +8,9 @@ fn early(row_block: u32, column: u32, lane: u32) -> vec2<f32> {
   return vec2<f32>();
 }
 
-fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32, loaded: vec2<f32>) {
+fn epilogue(row_block: u32, column: u32, nth: u32, lane: u32, factor: f32, loaded: vec2<f32>) {
   let row = row_block * 32u + lane;
   if (lane < 32u) {
-    out[column * OUT_ROWS + row] = fma(y_rows[slot * TILE + lane], factor, bias(row));
+    out[column * OUT_ROWS + row] = fma(y_rows[nth * TILE + lane], factor, bias(row));
   }
 }

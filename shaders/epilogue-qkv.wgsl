@@ -17,20 +17,20 @@ fn inner_row(row: u32) -> u32 {
 // What finish.wgsl asks for before the product, so that it is there when the sums are.
 fn early(row_block: u32, column: u32, lane: u32) -> vec2<f32> {
   let row = row_block * 32u + lane % 32u;
-  return turn_of(state.position + column, inner_row(row) % HEAD_DIM);
+  return turn_of(position_of(column), inner_row(row) % HEAD_DIM);
 }
 
-fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32, turn: vec2<f32>) {
+fn epilogue(row_block: u32, column: u32, nth: u32, lane: u32, factor: f32, turn: vec2<f32>) {
   let row = row_block * 32u + lane;
   if (lane < 32u) {
-    y_rows[slot * TILE + lane] = fma(y_rows[slot * TILE + lane], factor, bias(row));
+    y_rows[nth * TILE + lane] = fma(y_rows[nth * TILE + lane], factor, bias(row));
   }
   workgroupBarrier();
   if (lane >= 32u) {
     return;
   }
-  let value = y_rows[slot * TILE + lane];
-  let partner = y_rows[slot * TILE + (lane ^ 1u)];
+  let value = y_rows[nth * TILE + lane];
+  let partner = y_rows[nth * TILE + (lane ^ 1u)];
   let inner = inner_row(row);
   let dim = inner % HEAD_DIM;
   if (row < Q_PADDED) {
@@ -40,10 +40,11 @@ fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32, turn
   if (lane % 2u == 1u || inner >= KV_ROWS) { // the even lane of a pair writes both
     return;
   }
-  let position = state.position + column;
+  let position = position_of(column);
+  let slot = slot_of(column);
   if (row >= Q_PADDED + KV_PADDED) {
-    store_kv(1u, inner / HEAD_DIM, position, dim, value, partner);
+    store_kv(kv_place(slot, 1u, inner / HEAD_DIM, position), dim, value, partner);
   } else {
-    store_kv(0u, inner / HEAD_DIM, position, dim, rotate(turn, dim, value, partner), rotate(turn, dim + 1u, partner, value));
+    store_kv(kv_place(slot, 0u, inner / HEAD_DIM, position), dim, rotate(turn, dim, value, partner), rotate(turn, dim + 1u, partner, value));
   }
 }

@@ -10,11 +10,11 @@ fn early(row_block: u32, column: u32, lane: u32) -> vec2<f32> {
   return vec2<f32>(residual[column * Y_BLOCKS * 32u + row], gains[row]);
 }
 
-fn epilogue(row_block: u32, column: u32, slot: u32, lane: u32, factor: f32, loaded: vec2<f32>) {
+fn epilogue(row_block: u32, column: u32, nth: u32, lane: u32, factor: f32, loaded: vec2<f32>) {
   let row = row_block * 32u + lane;
   var value = 0.0;
   if (lane < 32u) {
-    value = loaded.x + y_rows[slot * TILE + lane];
+    value = loaded.x + y_rows[nth * TILE + lane];
     residual[column * Y_BLOCKS * 32u + row] = value;
   }
   store_block(column, row_block, lane, loaded.y * value, value * value, lane < 32u);

@@ -1,11 +1,19 @@
 // Which columns a workgroup of a matrix-vector product takes, and their epilogues.
 //! include state-read rows norm-$NORM epilogue-$EPILOGUE
 //! param FIRST_ROW u32
-//! param LAST bool
+//! param OUTPUTS bool
 
-// LAST: only the column whose logits are wanted, written as column 0.
-fn first_column(group: u32) -> u32 {
-  return select(group * COLS, state.last, LAST);
+// Results that this pass is to make: one for every column, or with OUTPUTS one for every output.
+fn wanted_results() -> u32 {
+  return select(state.columns, state.outputs, OUTPUTS);
+}
+
+// The input column of a result.
+fn input_of(result: u32) -> u32 {
+  if (OUTPUTS) {
+    return state.places[min(result, state.outputs - 1u)].output;
+  }
+  return result;
 }
 
 struct Early {
@@ -16,8 +24,8 @@ struct Early {
 fn begin(group: u32, first: u32, thread: u32) -> Early {
   var loaded = Early();
   for (var c = 0u; c < COLS; c++) {
-    if (LAST || first + c < state.columns) {
-      loaded.columns[c] = early(group + FIRST_ROW / TILE, select(first + c, 0u, LAST), thread);
+    if (first + c < wanted_results()) {
+      loaded.columns[c] = early(group + FIRST_ROW / TILE, first + c, thread);
     }
   }
   return loaded;
@@ -25,9 +33,9 @@ fn begin(group: u32, first: u32, thread: u32) -> Early {
 
 // Called by the whole workgroup once y_rows and y_squares are complete.
 fn finish(group: u32, first: u32, thread: u32, loaded: Early) {
-  let count = select(min(COLS, state.columns - first), 1u, LAST);
+  let count = min(COLS, wanted_results() - first);
   for (var c = 0u; c < count; c++) {
-    epilogue(group + FIRST_ROW / TILE, select(first + c, 0u, LAST), c, thread, norm_factor(y_squares[c]), loaded.columns[c]);
+    epilogue(group + FIRST_ROW / TILE, first + c, c, thread, norm_factor(y_squares[c]), loaded.columns[c]);
     if (COLS > 1u) {
       workgroupBarrier();
     }

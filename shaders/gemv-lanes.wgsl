@@ -18,7 +18,7 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
   let subgroup = thread / SG;
   let part = subgroup % K_SPLIT;
   let first_row = subgroup / K_SPLIT * ROWS; // within the tile
-  let first = first_column(group.y);
+  let first = group.y * COLS;
   let base = group.x * TILE + first_row;
   let loaded = begin(group.x, first, thread);
   var sums = array<vec4<f32>, QUADS * COLS>(); // [quad][column]
@@ -26,7 +26,7 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
   for (var block = part * SG + lane; block < BLOCKS; block += SG * K_SPLIT) {
     var xs = array<X, COLS>();
     for (var c = 0u; c < COLS; c++) {
-      xs[c] = load_x(first + c, block);
+      xs[c] = load_x(input_of(first + c), block);
       squares[c] += xs[c].squares;
     }
     for (var quad = 0u; quad < QUADS; quad++) {

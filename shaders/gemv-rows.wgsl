@@ -7,7 +7,7 @@ const THREADS = TILE;
 @compute @workgroup_size(TILE)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let row = group.x * TILE + lane;
-  let first = first_column(group.y);
+  let first = group.y * COLS;
   let loaded = begin(group.x, first, lane);
   var sums = array<f32, COLS>();
   var squares = array<f32, COLS>();
@@ -16,7 +16,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let scale = quad_scales(row / 4u, block)[row % 4u];
     let w = load_w(row, block);
     for (var c = 0u; c < COLS; c++) {
-      let x = load_x(first + c, block);
+      let x = load_x(input_of(first + c), block);
       sums[c] = fma(scale, dot_block(w, x), sums[c]);
       squares[c] += x.squares;
     }

@@ -36,12 +36,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   let factor = inverseSqrt(sum / f32(HEAD_DIM) + EPSILON);
 
-  let position = state.position + column;
+  let position = position_of(column);
+  let slot = slot_of(column);
   for (var dim = 2u * thread; dim < HEAD_DIM; dim += 2u * THREADS) {
     var a = raw[start + dim];
     var b = raw[start + dim + 1u];
     if (is_value) {
-      store_kv(1u, head, position, dim, a, b);
+      store_kv(kv_place(slot, 1u, head, position), dim, a, b);
       continue;
     }
     let gain = select((HEAD_DIM + 31u) / 32u * 32u, 0u, is_query) + dim;
@@ -55,7 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       q[at] = turned_a;
       q[at + 1u] = turned_b;
     } else {
-      store_kv(0u, head, position, dim, turned_a, turned_b);
+      store_kv(kv_place(slot, 0u, head, position), dim, turned_a, turned_b);
     }
   }
 }

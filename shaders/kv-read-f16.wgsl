@@ -1,6 +1,6 @@
 // KV cache in f16 pairs, eight elements a load.
 //! include kv-place
-@group(0) @binding(6) var<storage, read> kv: array<vec4<u32>>; // [k, v][kvHead][position][HEAD_STRIDE] f16
+@group(0) @binding(6) var<storage, read> kv: array<vec4<u32>>; // [slot][k, v][kvHead][position][HEAD_STRIDE] f16
 
 struct Eight {
   a: vec4<f32>,

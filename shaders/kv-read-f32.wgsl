@@ -1,6 +1,6 @@
 // KV cache in f32, eight elements a load.
 //! include kv-place
-@group(0) @binding(6) var<storage, read> kv: array<vec4<f32>>; // [k, v][kvHead][position][HEAD_STRIDE] f32
+@group(0) @binding(6) var<storage, read> kv: array<vec4<f32>>; // [slot][k, v][kvHead][position][HEAD_STRIDE] f32
 
 struct Eight {
   a: vec4<f32>,

@@ -1,10 +1,10 @@
 // KV cache in f32, for exact arithmetic.
 //! include kv-place
-@group(0) @binding(6) var<storage, read_write> kv: array<f32>; // [k, v][kvHead][position][HEAD_STRIDE] f32
+@group(0) @binding(6) var<storage, read_write> kv: array<f32>; // [slot][k, v][kvHead][position][HEAD_STRIDE] f32
 
-// `dim` is even; a and b are elements dim and dim + 1.
-fn store_kv(which: u32, head: u32, position: u32, dim: u32, a: f32, b: f32) {
-  let at = kv_place(which, head, position) + dim;
+// a and b are elements dim and dim + 1 of the row at `place`; dim is even.
+fn store_kv(place: u32, dim: u32, a: f32, b: f32) {
+  let at = place + dim;
   kv[at] = a;
   kv[at + 1u] = b;
 }

@@ -10,3 +10,11 @@ fn opaque_count(count: u32) -> u32 {
   }
   return count;
 }
+
+fn position_of(column: u32) -> u32 {
+  return state.places[column].position;
+}
+
+fn slot_of(column: u32) -> u32 {
+  return state.places[column].slot;
+}

@@ -1,16 +1,15 @@
-// What changes from token to token. It lives in one buffer, so that bind groups and recorded commands never change.
+// What changes from pass to pass. It lives in one buffer, so that bind groups never change.
+struct Place {
+  position: u32, // in its sequence
+  slot: u32,     // the sequence's part of the KV cache, its sampler and its ring of chosen tokens
+  output: u32,   // places[i].output is the column that output i comes from
+  pad: u32,
+}
+
 struct State {
-  position: u32, // of column 0 of this pass in the context
   columns: u32,  // tokens in this pass
-  last: u32,     // the column whose logits are wanted
-  capacity: u32, // positions the KV cache holds
-  // sampling
-  seed: u32,
-  top_k: u32,
-  temperature: f32,
-  top_p: f32,
-  min_p: f32,
-  pad_a: u32,
-  pad_b: u32,
-  pad_c: u32,
+  outputs: u32,  // columns whose logits are wanted
+  capacity: u32, // positions that a slot of the KV cache holds
+  advance: u32,  // 1: choosing a token prepares the next pass, of one column for every output
+  places: array<Place>, // [column]
 }

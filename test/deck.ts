@@ -90,6 +90,7 @@ export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
     kv: 'f16',
     context: 4096,
     chunk: 32,
+    slots: 1,
   };
   const kernels = new Map<string, { label: string; code: string; weightsPerTurn?: number }>();
   for (const [suffix, steps] of [

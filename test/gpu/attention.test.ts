@@ -2,6 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
+import { encodeState } from '../../engine/state.ts';
 import { chooseAttention } from '../../engine/variants.ts';
 import { decodeF16, encodeF16 } from '../../quant/f16.ts';
 import { blocksOf, roundUp } from '../../quant/layout.ts';
@@ -14,8 +15,13 @@ const test = suite('attention');
 const check = await deviceTests(test);
 
 const CAPACITY = 48;
-const stateOf = (position: number, columns: number) =>
-  Uint32Array.from([position, columns, 0, CAPACITY, 0, 0, 0, 0, 0, 0, 0, 0]);
+const stateOf = (position: number, columns: number, slot = 0) =>
+  encodeState(
+    Array.from({ length: columns }, (_, column) => ({ position: position + column, slot })),
+    [],
+    CAPACITY,
+    false,
+  );
 
 interface Heads {
   readonly headDim: number;
@@ -107,7 +113,11 @@ async function runAttention(
   };
   const Y_BLOCKS = blocksOf(width);
   const blocks = { y_codes: columns * Y_BLOCKS * 128, y_meta: columns * Y_BLOCKS * 16 };
-  const state = stateOf(position, columns);
+  // in the second slot of two
+  const state = stateOf(position, columns, 1);
+  const words = new Uint32Array(cache.bytes.buffer);
+  const kv = new Uint32Array(2 * words.length).fill(0x3c003c00);
+  kv.set(words, words.length);
   const workgroups = Math.ceil(heads.kvHeads / KV_GROUP);
   const partialBytes = columns * heads.kvHeads * heads.group * splits * (cache.stride + 2) * 4;
   const attended = await runKernel(
@@ -121,7 +131,7 @@ async function runAttention(
       WINDOW: heads.window,
       ...(splits === 1 ? { OUT: 'whole', STORE: 'f32', Y_BLOCKS } : { OUT: 'partial' }),
     },
-    { state, q, kv: cache.bytes, ...blocks, partials: partialBytes },
+    { state, q, kv, ...blocks, partials: partialBytes },
     [workgroups, columns, splits],
   );
   const result =
@@ -293,7 +303,7 @@ for (const [projection, kv] of [
         DOT: 'f32-f32',
         BLOCKS: blocksOf(cols),
         FIRST_ROW: 0,
-        LAST: false,
+        OUTPUTS: false,
         NORM: 'rms',
         HIDDEN: cols,
         EPSILON: 1e-5,

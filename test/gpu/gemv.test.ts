@@ -2,6 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
+import { encodeState } from '../../engine/state.ts';
 import { blocksOf, type Format, roundUp } from '../../quant/layout.ts';
 import { packRows, unpackRows } from '../../quant/pack.ts';
 import { type BlockForm, readBlocks, writeBlocks } from '../blocks.ts';
@@ -81,8 +82,13 @@ function randomCase(
   return { packed, blocks, truth, x };
 }
 
-const stateOf = (columns: number, last = 0, position = 0, capacity = 64) =>
-  Uint32Array.from([position, columns, last, capacity, 0, 0, 0, 0, 0, 0, 0, 0]);
+const stateOf = (columns: number, outputs: readonly number[] = [0]) =>
+  encodeState(
+    Array.from({ length: columns }, (_, position) => ({ position, slot: 0 })),
+    outputs,
+    64,
+    false,
+  );
 
 const FORM: Readonly<Record<string, BlockForm>> = { f32: 'f32', i8: 'i8', mix: 'f16' };
 
@@ -111,7 +117,7 @@ for (const [arithmetic, formats] of Object.entries(FORMATS)) {
               DOT: `${arithmetic}-${format}`,
               BLOCKS: blocksOf(cols),
               FIRST_ROW: 0,
-              LAST: false,
+              OUTPUTS: false,
               NORM: 'rms',
               HIDDEN: cols,
               EPSILON: 1e-5,
@@ -190,7 +196,7 @@ for (const store of ['f32', 'f16', 'i8', 'i8-lanes'] as const) {
           DOT: 'f32-q4',
           BLOCKS: blocksOf(shape.cols),
           FIRST_ROW: 0,
-          LAST: false,
+          OUTPUTS: false,
           NORM: 'none',
           STORE: store,
           Y_BLOCKS,
@@ -276,13 +282,13 @@ check('a part of a matrix writes its own rows; the last column is picked for log
       DOT: 'f32-q8',
       BLOCKS: 3,
       FIRST_ROW,
-      LAST: true,
+      OUTPUTS: true,
       NORM: 'none',
       EPILOGUE: 'logits',
       VOCAB: 70,
     },
     {
-      state: stateOf(3, 2),
+      state: stateOf(3, [2]),
       codes: packed.codes.slice(FIRST_ROW * whole),
       scales: packed.scales.slice((FIRST_ROW / 4) * 3 * 2),
       x_codes: blocks.codes,

@@ -3,6 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
 import { argmax, type CompleteSampling, sampleOnCpu, uniformAt } from '../../engine/sampler.ts';
+import { encodeSampler, encodeState, FROM_RING, RING, SAMPLER_BYTES } from '../../engine/state.ts';
 import { blocksOf, type Format, roundUp } from '../../quant/layout.ts';
 import { packRows, unpackRows } from '../../quant/pack.ts';
 import { readBlocks } from '../blocks.ts';
@@ -32,21 +33,28 @@ async function choose(
     peaks[2 * block] = logits[best] as number;
     ids[2 * block + 1] = best;
   }
-  const state = new Uint32Array(12);
-  state.set([position - 3, 3, 2, 4096, sampling.seed, sampling.topK]);
-  new Float32Array(state.buffer).set([sampling.temperature, sampling.topP, sampling.minP], 6);
+  const places = [position - 3, position - 2, position - 1].map((each) => ({ position: each, slot: 1 }));
+  const samplers = new Uint32Array(2 * (SAMPLER_BYTES / 4));
+  samplers.set(encodeSampler(sampling), SAMPLER_BYTES / 4);
   const result = await runKernel(
     device,
     'select',
     { CHOICE: choice, VOCAB: vocab, THREADS: 64 },
-    { state, tokens: 64, picked: 256, logits: padded, peaks },
+    {
+      state: encodeState(places, [2], 4096, true),
+      samplers,
+      tokens: 64,
+      picked: 512,
+      logits: padded,
+      peaks,
+    },
     [1, 1],
   );
   const id = result.tokens?.[0] as number;
-  assert.is(result.picked?.[position % 64], id, 'the CPU finds the id in the slot of its position');
+  assert.is(result.picked?.[64 + (position % 64)], id, 'the CPU finds the id in the slot of its position');
   assert.equal(
-    Array.from(result.state?.subarray(0, 3) ?? []),
-    [position, 1, 0],
+    Array.from(result.state?.subarray(0, 8) ?? []),
+    Array.from(encodeState([{ position, slot: 1 }], [0], 4096, true)),
     'the next pass is one column behind this one',
   );
   return id;
@@ -136,7 +144,10 @@ for (const format of ['f32', 'f16', 'bf16', 'q8', 'q4'] as const satisfies reado
     const gains = Float32Array.from({ length: BLOCKS * 32 }, (_, i) => (i < hidden ? random.normal() : 0));
     const tokens = Uint32Array.from([0, 63, 64, 89]);
     const columns = tokens.length;
-    const state = Uint32Array.from([0, columns, 0, 64, 0, 0, 0, 0, 0, 0, 0, 0]);
+    const places = Array.from(tokens, (_, position) => ({ position, slot: 0 }));
+    // one of the tokens is what the GPU itself chose
+    const picked = new Uint32Array(RING);
+    picked[2] = tokens[2] as number;
     const seen = unpackRows(packRows('F32', new Uint8Array(values.buffer), vocab, hidden, format));
     let residual = new Float32Array(columns * BLOCKS * 32);
     let codes = new Uint32Array(columns * BLOCKS * 32);
@@ -160,7 +171,17 @@ for (const format of ['f32', 'f16', 'bf16', 'q8', 'q4'] as const satisfies reado
           Y_BLOCKS: BLOCKS,
           OPAQUE: device.traits.software,
         },
-        { state, tokens, codes: packed.codes, scales: packed.scales, residual, gains, y_codes: codes, y_meta: meta },
+        {
+          state: encodeState(places, [], 64, false),
+          tokens: tokens.map((token, i) => (i === 2 ? FROM_RING : token)),
+          picked,
+          codes: packed.codes,
+          scales: packed.scales,
+          residual,
+          gains,
+          y_codes: codes,
+          y_meta: meta,
+        },
         [BLOCKS, columns],
       );
       residual = floats(result.residual as Uint32Array).slice();

@@ -17,14 +17,14 @@ function allKernels(): { label: string; code: string }[] {
   const add = (kernel: ShaderName, what: string, spec: Spec) =>
     list.push({ label: `${kernel} ${what}`, code: specialise(kernel, spec).code });
   for (const DOT of DOTS) {
-    const product = { DOT, BLOCKS: 128, FIRST_ROW: 0, LAST: false, NORM: 'none', TILE: 32 };
+    const product = { DOT, BLOCKS: 128, FIRST_ROW: 0, OUTPUTS: false, NORM: 'none', TILE: 32 };
     for (const COLS of [1, DOT === 'f32-f32' ? mostColumns('f32') : 4]) {
       const residual = { ...product, COLS, EPILOGUE: 'residual', STORE: 'f32', Y_BLOCKS: 128 };
       add('gemv-lanes', `${DOT} ${COLS} columns`, { ...residual, ...LANES });
       add('gemv-rows', `${DOT} ${COLS} columns`, residual);
     }
   }
-  const product = { ...LANES, DOT: 'i8-q4', COLS: 1, BLOCKS: 128, FIRST_ROW: 0, LAST: false };
+  const product = { ...LANES, DOT: 'i8-q4', COLS: 1, BLOCKS: 128, FIRST_ROW: 0, OUTPUTS: false };
   for (const STORE of ['f32', 'f16', 'i8', 'i8-lanes'])
     add('gemv-lanes', `gate ${STORE}`, {
       ...product,

@@ -10,6 +10,7 @@ import { loadModel } from '../../engine/model.ts';
 import { type PlanOptions, planDecode, type Step, sessionBuffers } from '../../engine/plan.ts';
 import { createReference } from '../../engine/reference.ts';
 import { ropeTable } from '../../engine/rope.ts';
+import { encodeState } from '../../engine/state.ts';
 import { halfSplitRow } from '../../engine/upload.ts';
 import type { Arithmetic } from '../../engine/variants.ts';
 import { openFolder } from '../../loaders/checkpoint.ts';
@@ -99,6 +100,7 @@ async function compareSteps(device: Device, config: LlamaConfig, format: Format,
     kv: model.kv,
     context: CONTEXT,
     chunk: 1,
+    slots: 1,
   };
   const truths = new Map<string, Float64Array>();
   const reference = await createReference(checkpoint, {
@@ -123,10 +125,10 @@ async function compareSteps(device: Device, config: LlamaConfig, format: Format,
       truths.clear();
       reference.next(id);
       await device.upload(find('tokens')!, 0, Uint32Array.of(id));
-      await device.upload(find('state')!, 0, Uint32Array.of(position, 1, 0, CONTEXT));
+      await device.upload(find('state')!, 0, encodeState([{ position, slot: 0 }], [0], CONTEXT, false));
       for (const [i, step] of steps.entries()) {
         const encoder = device.gpu.createCommandEncoder();
-        recordPass(encoder, { steps: [program.steps[i]!] }, 1);
+        recordPass(encoder, { steps: [program.steps[i]!] }, { columns: 1, outputs: 1 });
         device.gpu.queue.submit([encoder.finish()]);
         const truth = truths.get(step.name);
         assert.ok(truth, `the reference has a step ${step.name}`);

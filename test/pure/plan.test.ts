@@ -74,6 +74,7 @@ function planOf({
     kv: preferences.arithmetic === 'f32' ? 'f32' : 'f16',
     context: 256,
     chunk: 32,
+    slots: 1,
   };
 }
 

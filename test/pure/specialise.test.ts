@@ -26,7 +26,7 @@ test('an include slot chooses the file, a value the constant', () => {
   assert.match(specialise('embed', EMBED).code, '// ---- weight-q4.wgsl');
   assert.match(specialise('embed', { ...EMBED, FORMAT: 'bf16' }).code, '// ---- weight-bf16.wgsl');
   assert.match(specialise('embed', { ...EMBED, OPAQUE: true }).code, 'const OPAQUE: bool = true;');
-  const product = { TILE: 32, COLS: 1, DOT: 'f32-f32', BLOCKS: 2, FIRST_ROW: 0, LAST: false, EPILOGUE: 'plain' };
+  const product = { TILE: 32, COLS: 1, DOT: 'f32-f32', BLOCKS: 2, FIRST_ROW: 0, OUTPUTS: false, EPILOGUE: 'plain' };
   const { code } = specialise('gemv-rows', {
     ...product,
     BIAS: 'none',
@@ -36,7 +36,7 @@ test('an include slot chooses the file, a value the constant', () => {
     EPSILON: 1,
   });
   assert.match(code, 'const EPSILON: f32 = 1.0;');
-  assert.match(code, 'const LAST: bool = false;');
+  assert.match(code, 'const OUTPUTS: bool = false;');
 });
 
 test('bindings are read back from the shader', () => {

@@ -1,0 +1,235 @@
+/**
+ * The device's side of one or several sequences over a model: KV cache, activations, compiled passes. It knows columns, slots
+ * and positions; what is generated, and why, is the business of its callers.
+ */
+import { budgetBytes } from '../devices/budget.ts';
+import type { StepTime, Timer } from '../devices/timing.ts';
+import { readTopology } from '../devices/topology.ts';
+import { mapLate } from '../devices/wait.ts';
+import { assert, FirstlightError } from '../quant/errors.ts';
+import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
+import { checkSizes, fitContext } from './estimate.ts';
+import type { Model } from './model.ts';
+import {
+  type Choice,
+  chooseSplits,
+  IN_FLIGHT,
+  type PassSize,
+  type PlanOptions,
+  planDecode,
+  planOutput,
+  planPrefill,
+  READBACK_BYTES,
+  type Step,
+  sessionBuffers,
+} from './plan.ts';
+import { notEnoughMemory } from './refusal.ts';
+import { ropeTable } from './rope.ts';
+import type { CompleteSampling } from './sampler.ts';
+import { encodeSampler, encodeState, type Place, RING, SAMPLER_BYTES } from './state.ts';
+import { SPLIT_FROM_KEYS, type Tuning } from './variants.ts';
+
+export interface RunnerOptions {
+  /** Positions of the KV cache in each slot. Default: what the load was planned with. */
+  readonly context?: number | undefined;
+  /** Most prompt tokens per pass. Default 32. */
+  readonly chunk?: number | undefined;
+  /** Sequences. Default 1. */
+  readonly slots?: number | undefined;
+  /** Measured kernel variants, from tune(). Default none. */
+  readonly tuning?: Tuning | undefined;
+}
+
+/** One token of a pass. */
+export interface Column extends Place {
+  /** An id, or FROM_RING for the one that the GPU chose for this position. */
+  readonly token: number;
+}
+
+/**
+ * Which pass: over a prompt without logits, with logits and choice, or one that continues itself on the GPU from
+ * `position` on.
+ */
+export type Pass =
+  | { readonly kind: 'prompt' }
+  | { readonly kind: 'ending'; readonly choice: Choice }
+  | { readonly kind: 'decode'; readonly choice: Choice; readonly position: number }
+  | { readonly kind: 'output' };
+
+export interface Runner {
+  readonly model: Model;
+  readonly context: number;
+  readonly chunk: number;
+  readonly slots: number;
+  /** Compiles what generating with a choice needs, so that no later pass waits for a compiler. */
+  prepare(choice: Choice): Promise<void>;
+  /** How the tokens of a slot are chosen from now on. */
+  setSampler(slot: number, sampling: CompleteSampling): void;
+  /**
+   * Says what the next pass is over: its columns, and the columns whose logits are wanted. With `advance` choosing a token
+   * prepares the following pass, so that `decode` passes go on by themselves; then outputs are one, or all columns.
+   */
+  place(columns: readonly Column[], outputs: readonly number[], advance: boolean): void;
+  /** Submits a pass. With `wanted` the token chosen for that position of the slot travels to readback buffer `ticket`. */
+  submit(pass: Pass, size: PassSize, wanted?: Wanted): Promise<void>;
+  /** The token that a submitted pass leaves in a readback buffer, due in about so many milliseconds. */
+  chosen(ticket: number, dueMs: number): Promise<number>;
+  /** Logits of an output of the last pass, [vocab]. */
+  logits(output: number): Promise<Float32Array>;
+  /** Runs a decode pass with every step timed. */
+  timedPass(position: number, timer: Timer): Promise<StepTime[]>;
+  /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
+  inspect(buffer: string): Promise<Float32Array>;
+  /** Gives the memory back. */
+  close(): Promise<void>;
+}
+
+export interface Wanted {
+  /** Below IN_FLIGHT; free again once `chosen` has resolved. */
+  readonly ticket: number;
+  readonly slot: number;
+  readonly position: number;
+}
+
+/**
+ * Refuses what does not fit beside what the machine holds by now. The margin that the load kept may have gone to others
+ * meanwhile, so only what is beyond its plan must leave one too.
+ */
+async function checkMemory(model: Model, plan: PlanOptions): Promise<void> {
+  const { marginBytes, overcommit = false, root } = model.memoryOptions;
+  const { traits } = model.device;
+  const topology = await readTopology(root);
+  const asPlanned = plan.slots === 1 && plan.context <= model.plan.context;
+  const fit = fitContext(plan, budgetBytes(topology, traits, asPlanned ? 0 : marginBytes), plan.context, false);
+  if (fit.fits === false && (!overcommit || plan.context > fit.bindableContext))
+    throw notEnoughMemory(model.path, fit, traits, topology, model.weights);
+}
+
+/** Allocates a KV cache and all else that passes need. Throws `not-enough-memory`, `bad-argument`. */
+export async function createRunner(model: Model, options: RunnerOptions = {}): Promise<Runner> {
+  const { device, config } = model;
+  const context = options.context ?? model.plan.context;
+  const chunk = Math.min(options.chunk ?? model.plan.chunk, context);
+  const slots = options.slots ?? 1;
+  checkSizes(context, chunk, config, model.path);
+  if (!Number.isInteger(slots) || slots < 1)
+    throw new FirstlightError('bad-argument', `slots is ${slots}: it must be a whole number of at least 1`);
+
+  const plan: PlanOptions = {
+    config,
+    weights: model.weights,
+    traits: device.traits,
+    preferences: { ...model.preferences, tuning: options.tuning },
+    kv: model.kv,
+    context,
+    chunk,
+    slots,
+  };
+  await checkMemory(model, plan);
+  const buffers = new Map<string, GPUBuffer>();
+  const readbacks: GPUBuffer[] = [];
+  const close = () => {
+    for (const buffer of [...buffers.values(), ...readbacks]) device.free(buffer);
+    return device.settle();
+  };
+  try {
+    for (const { name, bytes, purpose } of sessionBuffers(plan)) buffers.set(name, device.buffer(name, bytes, purpose));
+    for (let i = 0; i < IN_FLIGHT; i++) readbacks.push(device.buffer(`chosen token ${i}`, READBACK_BYTES, 'readback'));
+    await device.upload(own('rope'), 0, ropeTable(config, context));
+  } catch (error) {
+    await close().catch(() => undefined); // the first failure is the one to tell
+    throw error;
+  }
+
+  function own(name: string): GPUBuffer {
+    const buffer = buffers.get(name);
+    assert(buffer, `the session has no buffer ${name}`);
+    return buffer;
+  }
+
+  const programs = new Map<string, Promise<Program>>();
+  const program = (key: string, steps: () => readonly Step[]) => {
+    let compiled = programs.get(key);
+    if (!compiled) {
+      compiled = compileSteps(device, steps(), (name) => buffers.get(name) ?? model.buffer(name));
+      programs.set(key, compiled);
+    }
+    return compiled;
+  };
+  const splits = chooseSplits(plan);
+  const programFor = (pass: Pass): Promise<Program> => {
+    if (pass.kind === 'prompt') return program('prompt', () => planPrefill(plan, undefined));
+    if (pass.kind === 'ending') return program(`ending ${pass.choice}`, () => planPrefill(plan, pass.choice));
+    if (pass.kind === 'output') return program('output', () => planOutput(plan));
+    const parts = pass.position < SPLIT_FROM_KEYS ? 1 : splits;
+    return program(`decode ${pass.choice} ${parts}`, () => planDecode(plan, pass.choice, parts));
+  };
+
+  const { queue } = device.gpu;
+  const place: Runner['place'] = (columns, outputs, advance) => {
+    queue.writeBuffer(own('state'), 0, encodeState(columns, outputs, context, advance));
+    queue.writeBuffer(
+      own('tokens'),
+      0,
+      Uint32Array.from(columns, ({ token }) => token),
+    );
+  };
+  return {
+    model,
+    context,
+    chunk,
+    slots,
+    async prepare(choice) {
+      const passes: readonly Pass[] = [
+        { kind: 'prompt' },
+        { kind: 'ending', choice },
+        { kind: 'decode', choice, position: 0 },
+        { kind: 'decode', choice, position: SPLIT_FROM_KEYS },
+      ];
+      await Promise.all(passes.map(programFor));
+    },
+    setSampler(slot, sampling) {
+      queue.writeBuffer(own('samplers'), slot * SAMPLER_BYTES, encodeSampler(sampling));
+    },
+    place,
+    async submit(pass, size, wanted) {
+      const compiled = await programFor(pass);
+      const encoder = device.gpu.createCommandEncoder();
+      recordPass(encoder, compiled, size);
+      if (wanted) {
+        const from = (wanted.slot * RING + (wanted.position % RING)) * 4;
+        encoder.copyBufferToBuffer(own('picked'), from, readback(wanted.ticket), 0, 4);
+      }
+      queue.submit([encoder.finish()]);
+    },
+    async chosen(ticket, dueMs) {
+      const bytes = await mapLate(device, readback(ticket), 4, dueMs);
+      return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+    },
+    async logits(output) {
+      const stride = Math.ceil(config.vocab / 32) * 32 * 4;
+      const bytes = await device.read(own('logits'), output * stride, config.vocab * 4);
+      return new Float32Array(bytes.buffer, bytes.byteOffset, config.vocab);
+    },
+    async timedPass(position, timer) {
+      const decode = await programFor({ kind: 'decode', choice: 'greedy', position });
+      place([{ token: 0, position, slot: 0 }], [0], false);
+      const encoder = device.gpu.createCommandEncoder();
+      recordTimedPass(encoder, decode, { columns: 1, outputs: 1 }, timer);
+      queue.submit([encoder.finish()]);
+      return timer.read();
+    },
+    async inspect(name) {
+      const buffer = own(name);
+      const bytes = await device.read(buffer, 0, buffer.size);
+      return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+    },
+    close,
+  };
+
+  function readback(ticket: number): GPUBuffer {
+    const buffer = readbacks[ticket];
+    assert(buffer, `readback ${ticket} is one of ${IN_FLIGHT}`);
+    return buffer;
+  }
+}
