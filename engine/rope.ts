@@ -1,12 +1,10 @@
 /** Rotary position embedding: frequencies, and the tables that kernels read. */
 import { mat2 } from 'gl-matrix';
 import type { LlamaConfig, RopeScaling } from '../loaders/types.ts';
+import type { RopeName } from './layers.ts';
 
-/** A turn of RoPE for each pair. Layers with a sliding window may have their own (Gemma 3, OLMo 3). */
+/** What a table of turns is made of. */
 export type RopeConfig = Pick<LlamaConfig, 'ropeDim' | 'ropeTheta' | 'ropeScaling'>;
-
-/** The rotations that a model's layers take their own from, by the names of their buffers. */
-export type RopeName = 'rope' | 'localRope';
 
 /** RoPE of the layers that have it by this name. */
 export function ropeConfig(config: LlamaConfig, name: RopeName): RopeConfig {
@@ -15,24 +13,14 @@ export function ropeConfig(config: LlamaConfig, name: RopeName): RopeConfig {
   return { ropeDim, ropeTheta: localRopeTheta, ropeScaling: { kind: 'none' } };
 }
 
-/** The RoPE of a layer; undefined where positions are not encoded (SmolLM 3). */
-export function layerRope(config: LlamaConfig, layer: number): RopeName | undefined {
-  if (config.ropeLayers?.[layer] === false) return undefined;
-  const sliding = config.slidingWindow !== undefined && config.slidingLayers?.[layer] !== false;
-  return sliding && config.localRopeTheta !== undefined ? 'localRope' : 'rope';
-}
-
-/** All rotations that a model's layers use. */
-export function ropeNames(config: LlamaConfig): readonly RopeName[] {
-  return config.localRopeTheta === undefined ? ['rope'] : ['rope', 'localRope'];
-}
-
 /**
  * Positions up to which a model computes as it was first trained, where its RoPE goes by the length of the text. The files
  * mean the text so far, but turns of keys in a cache cannot be changed: here the session's context decides, once.
  */
 export function plainContext({ context, ropeScaling: scaling }: LlamaConfig): number {
-  return scaling.kind === 'dynamic' || scaling.kind === 'longrope' ? Math.min(context, scaling.originalContext) : context;
+  return scaling.kind === 'dynamic' || scaling.kind === 'longrope'
+    ? Math.min(context, scaling.originalContext)
+    : context;
 }
 
 /**

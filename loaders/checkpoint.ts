@@ -10,10 +10,10 @@ import { diskFolder, type Folder, readJson, readSmall, zipFolder } from './folde
 import { openGguf, readGgufHeader } from './gguf.ts';
 import { decodeUtf8, isJsonObject, type JsonObject, parseJson } from './json.ts';
 import { selectTensors } from './model-tensors.ts';
-import { languageTensors, separateTensors } from './tensor-variants.ts';
 import { openSafetensors, readSafetensorsHeader } from './safetensors.ts';
 import { sniff } from './sniff.ts';
 import { fileSource, pathError } from './source.ts';
+import { languageTensors, separateTensors } from './tensor-variants.ts';
 import type { Checkpoint, LlamaConfig, Source, Vocab } from './types.ts';
 import { vocabFromGguf, vocabFromTokenizerJson } from './vocab.ts';
 

@@ -1,7 +1,14 @@
 /** GGUF metadata to LlamaConfig: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md */
 import { ARCHITECTURES, type Architecture, slidingLayers, unknownArchitecture } from './architectures.ts';
 import { checkConfig, NO_WINDOW, windowOf } from './config.ts';
-import { checkRopeScaling, NO_ROPE_SCALING, refusedRopeScaling, YARN_BETA_FAST, YARN_BETA_SLOW, yarnAttention } from './config-rope.ts';
+import {
+  checkRopeScaling,
+  NO_ROPE_SCALING,
+  refusedRopeScaling,
+  YARN_BETA_FAST,
+  YARN_BETA_SLOW,
+  yarnAttention,
+} from './config-rope.ts';
 import { senseless, unsupported } from './config-values.ts';
 import type { StoredTensor } from './container.ts';
 import type { GgufValue } from './gguf.ts';
@@ -33,7 +40,6 @@ export function configFromGguf(
   const heads = number('attention.head_count');
   const headDim = number('attention.key_length', hidden / heads);
   const layers = number('block_count');
-  const scaledBy = SCALED_BY_SHARE.get(name) === layers ? hidden / heads : headDim;
   const cap = (key: string) => (key in defaults ? number(key, Number(defaults[key])) || undefined : undefined);
   const ropeTheta = number('rope.freq_base', 10000);
   const config: LlamaConfig = {
@@ -51,7 +57,7 @@ export function configFromGguf(
     context: number('context_length'),
     normEpsilon: number('attention.layer_norm_rms_epsilon'),
     embeddingScale: architecture.scaledEmbedding ? Math.sqrt(hidden) : 1,
-    attentionScale: 1 / Math.sqrt(scaledBy),
+    attentionScale: SCALED_BY_SHARE.get(name) === layers ? 1 / Math.sqrt(hidden / heads) : undefined,
     attentionCap: cap('attn_logit_softcapping'),
     logitCap: cap('final_logit_softcapping'),
     ropeTheta,
@@ -157,7 +163,10 @@ function readRopeScaling(metadata: Metadata, { ggufName }: Architecture, file: s
   return {
     kind,
     factor,
-    originalContext: number('scaling.original_context_length', readNumber(metadata, `${ggufName}.context_length`, file)),
+    originalContext: number(
+      'scaling.original_context_length',
+      readNumber(metadata, `${ggufName}.context_length`, file),
+    ),
     betaFast: number('scaling.yarn_beta_fast', YARN_BETA_FAST),
     betaSlow: number('scaling.yarn_beta_slow', YARN_BETA_SLOW),
     truncate: true,
@@ -178,17 +187,17 @@ function localTheta(
   return theta === ropeTheta && !scaled ? undefined : theta;
 }
 
-/** A number of layers after which the pattern repeats, the last without a window; or a list that says it for each. */
+/** Which layers have the window: a list that says it for each, or a number of layers after which it is left out once. */
 function readWindow(metadata: Metadata, architecture: Architecture, layers: number, file: string) {
   const { ggufName, window: rule, defaults } = architecture;
-  const alternating = typeof rule === 'number';
-  const fallback = alternating ? Number(defaults.sliding_window) : 0;
+  const usual = typeof rule === 'number' ? rule : undefined;
+  const fallback = usual === undefined ? 0 : Number(defaults.sliding_window);
   const window = readNumber(metadata, `${ggufName}.attention.sliding_window`, file, fallback);
   if (window === 0) return NO_WINDOW;
-  if (!alternating) return windowOf(window, undefined);
   const key = `${ggufName}.attention.sliding_window_pattern`;
-  const pattern = metadata.get(key);
-  if (!Array.isArray(pattern)) return windowOf(window, slidingLayers(readNumber(metadata, key, file, rule), layers));
+  const pattern = metadata.get(key) ?? usual;
+  if (pattern === undefined) return windowOf(window, undefined);
+  if (!Array.isArray(pattern)) return windowOf(window, slidingLayers(readNumber(metadata, key, file, usual), layers));
   if (pattern.length !== layers) throw senseless(file, `${key} is no list of ${layers} layers`);
   return windowOf(
     window,

@@ -140,12 +140,12 @@ function readFactors(rope: JsonObject, key: string, ropeDim: number, file: strin
 
 /** @throws `bad-file` for factors that would turn nothing or everything */
 export function checkRopeScaling(scaling: RopeScaling, file: string): void {
-  const within = (name: string, value: number, most: number) => {
-    if (!(value > 0 && value < most)) throw senseless(file, `${name} ${value} is not between 0 and ${most}`);
+  const within = (name: string, value: number, most: string) => {
+    if (!(value > 0 && value < Number(most))) throw senseless(file, `${name} ${value} is not between 0 and ${most}`);
   };
-  if ('factor' in scaling) within('RoPE scaling factor', scaling.factor, 1e6);
-  if ('originalContext' in scaling) within('original context', scaling.originalContext, 2 ** 30);
-  if ('attentionFactor' in scaling) within('RoPE attention factor', scaling.attentionFactor, 1e3);
+  if ('factor' in scaling) within('RoPE scaling factor', scaling.factor, '1e6');
+  if ('originalContext' in scaling) within('original context', scaling.originalContext, '1e9');
+  if ('attentionFactor' in scaling) within('RoPE attention factor', scaling.attentionFactor, '1e3');
   switch (scaling.kind) {
     case 'llama3': {
       const { lowFrequencyFactor: low, highFrequencyFactor: high } = scaling;
@@ -154,14 +154,15 @@ export function checkRopeScaling(scaling: RopeScaling, file: string): void {
     }
     case 'yarn': {
       const { betaFast: fast, betaSlow: slow } = scaling;
-      if (!(slow > 0 && fast >= slow)) throw senseless(file, `YaRN's beta_fast ${fast} and beta_slow ${slow} are in no order`);
+      if (!(slow > 0 && fast >= slow))
+        throw senseless(file, `YaRN's beta_fast ${fast} and beta_slow ${slow} are in no order`);
       break;
     }
     case 'longrope':
-      for (const factor of [...scaling.shortFactors, ...scaling.longFactors]) within('RoPE factor', factor, 1e6);
+      for (const factor of [...scaling.shortFactors, ...scaling.longFactors]) within('RoPE factor', factor, '1e6');
       break;
     case 'factors':
-      for (const factor of scaling.factors) within('RoPE factor', factor, 1e6);
+      for (const factor of scaling.factors) within('RoPE factor', factor, '1e6');
       break;
   }
 }

@@ -44,6 +44,7 @@ export function configFromJson(json: unknown, file: string): LlamaConfig {
   const headDim = readNumber(all, 'head_dim', file, hidden / heads);
   const layers = readNumber(all, 'num_hidden_layers', file);
   const ropeLayers = readRopeLayers(all, layers, file);
+  const queryScalar = readOptionalNumber(all, 'query_pre_attn_scalar', file);
   const rope = readRope(all, architecture, headDim, file);
   const config: LlamaConfig = {
     ...architecture.design,
@@ -59,7 +60,7 @@ export function configFromJson(json: unknown, file: string): LlamaConfig {
     context: readContext(all, rope.ropeScaling, file),
     normEpsilon: readNumber(all, 'rms_norm_eps', file),
     embeddingScale: architecture.scaledEmbedding ? Math.sqrt(hidden) : 1,
-    attentionScale: 1 / Math.sqrt(readNumber(all, 'query_pre_attn_scalar', file, headDim)),
+    attentionScale: queryScalar === undefined ? undefined : 1 / Math.sqrt(queryScalar),
     attentionCap: readOptionalNumber(all, 'attn_logit_softcapping', file),
     logitCap: readOptionalNumber(all, 'final_logit_softcapping', file),
     ...rope,
@@ -199,10 +200,10 @@ function readWindow(
   file: string,
 ): Window {
   const window = readOptionalNumber(json, 'sliding_window', file);
+  const sliding = rule === 'all' ? undefined : readLayerTypes(json, layers, file);
   if (window === undefined || !readFlag(json, 'use_sliding_window', true, file)) return NO_WINDOW;
   const firstWindow = readNumber(json, 'max_window_layers', file, 0);
   const period = typeof rule === 'number' ? readNumber(json, 'sliding_window_pattern', file, rule) : rule;
-  const sliding = rule === 'all' ? undefined : readLayerTypes(json, layers, file);
   return windowOf(window, sliding ?? slidingLayers(period, layers, firstWindow, rotated));
 }
 
@@ -216,7 +217,8 @@ export function windowOf(window: number, sliding: readonly boolean[] | undefined
 function readLayerTypes(json: JsonObject, layers: number, file: string): readonly boolean[] | undefined {
   const types = json.layer_types;
   if (types == null) return undefined;
-  if (!Array.isArray(types) || types.length !== layers) throw senseless(file, `layer_types is no list of ${layers} types`);
+  if (!Array.isArray(types) || types.length !== layers)
+    throw senseless(file, `layer_types is no list of ${layers} types`);
   return types.map((type) => {
     if (type === 'sliding_attention') return true;
     if (type === 'full_attention') return false;

@@ -8,7 +8,10 @@ export function languageTensors(stored: ReadonlyMap<string, StoredTensor>): Read
   // transformers 4 and the hub say language_model.model.layers, transformers 5 itself model.language_model.layers
   for (const [name, tensor] of stored) {
     const [, inner] = /^(?:language_model\.model|model\.language_model)\.(.+)$/.exec(name) ?? [];
-    renamed.set(inner === undefined ? name.replace(/^language_model\.lm_head\./, 'lm_head.') : `model.${inner}`, tensor);
+    renamed.set(
+      inner === undefined ? name.replace(/^language_model\.lm_head\./, 'lm_head.') : `model.${inner}`,
+      tensor,
+    );
   }
   return renamed;
 }

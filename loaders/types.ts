@@ -90,8 +90,8 @@ export interface LlamaConfig extends Design {
   readonly normEpsilon: number;
   /** Multiplies the rows of the embedding on their way into the residual stream. */
   readonly embeddingScale: number;
-  /** Multiplies q k; 1 / sqrt(headDim) unless the model says otherwise. */
-  readonly attentionScale: number;
+  /** Multiplies q k; undefined = 1 / sqrt(headDim). */
+  readonly attentionScale: number | undefined;
   /** cap * tanh(score / cap) before the softmax; undefined = scores as they are. */
   readonly attentionCap: number | undefined;
   /** The same for logits. */
