@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { unzipSync } from 'fflate';
 import type { Checkpoint } from '../loaders/types.ts';
 import { decodeRows } from '../quant/file-types.ts';
-import type { Weights } from './random-model.ts';
+import type { Weights } from './gguf-conventions.ts';
 
 const folder = fileURLToPath(new URL('./fixtures/', import.meta.url));
 

@@ -2,8 +2,13 @@
 import { ropeFrequencies } from '../engine/rope.ts';
 import { ARCHITECTURES } from '../loaders/architectures.ts';
 import type { LlamaConfig } from '../loaders/types.ts';
-import type { Weights } from './random-model.ts';
 import type { GgufEntry } from './write-gguf.ts';
+
+export interface Weights {
+  /** [rows, cols] for matrices, [length] for vectors. */
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
 
 function rowOf({ architecture }: LlamaConfig) {
   return ARCHITECTURES.find(({ name }) => name === architecture)!;

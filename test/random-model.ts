@@ -10,16 +10,10 @@ import { FILE_TYPES, type FileType } from '../quant/file-types.ts';
 import { BLOCK } from '../quant/layout.ts';
 import { quantiseQ4 } from '../quant/q4.ts';
 import { quantiseQ8 } from '../quant/q8.ts';
-import { ggufMetadata, ggufWeights } from './gguf-conventions.ts';
+import { ggufMetadata, ggufWeights, type Weights } from './gguf-conventions.ts';
 import { randomValues, seededRandom } from './random.ts';
 import { type GgufEntry, type GgufOptions, writeGguf } from './write-gguf.ts';
 import { type TensorBytes, writeSafetensors } from './write-safetensors.ts';
-
-export interface Weights {
-  /** [rows, cols] for matrices, [length] for vectors. */
-  readonly shape: readonly number[];
-  readonly values: Float32Array;
-}
 
 /** Two layers of a Llama with grouped heads; change what a test is about. */
 export const SMALL_LLAMA: LlamaConfig = {

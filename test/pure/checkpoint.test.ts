@@ -8,7 +8,7 @@ import type { Folder } from '../../loaders/folder.ts';
 import { memorySource } from '../../loaders/source.ts';
 import type { Checkpoint, LlamaConfig } from '../../loaders/types.ts';
 import { decodeRows, type FileType } from '../../quant/file-types.ts';
-import { interleaveRows } from '../gguf-conventions.ts';
+import { interleaveRows, type Weights } from '../gguf-conventions.ts';
 import {
   configJson,
   encodeRows,
@@ -17,7 +17,6 @@ import {
   randomWeights,
   SMALL_LLAMA,
   safetensorsFolder,
-  type Weights,
 } from '../random-model.ts';
 import { type TensorBytes, writeSafetensors } from '../write-safetensors.ts';
 import { expectError } from './expect-error.ts';
