@@ -8,7 +8,7 @@ import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf, packedBytes, roundUp } from '../quant/layout.ts';
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
 import { attentionScale, layerRope, layerWindow, ropeNames } from './layers.ts';
-import { RING, SAMPLER_BYTES, stateBytes } from './state.ts';
+import { CANDIDATES_BYTES, editsBytes, RING, SAMPLER_BYTES, stateBytes } from './state.ts';
 import {
   type Arithmetic,
   chooseArithmetic,
@@ -76,26 +76,51 @@ export interface PlanOptions extends SizeOptions {
 
 export type KvFormat = 'f16' | 'f32';
 
-/** How the next token is chosen on the GPU; `none` leaves the logits for the CPU. */
-export type Choice = 'greedy' | 'noise' | 'top' | 'none';
+/** How the next token is chosen on the GPU; `list` names the best for the CPU to choose from, `none` leaves the logits. */
+export type Choice = 'greedy' | 'noise' | 'top' | 'list' | 'none';
+
+/** What happens around a choice. */
+export interface ChoiceExtras {
+  /** The slots' edits and masks change the logits first. */
+  readonly edited?: boolean | undefined;
+  /** The best candidates before any edits, and what was chosen, are reported for log probabilities. */
+  readonly reported?: boolean | undefined;
+}
+
+/** Ids that a sequence's logit bias may name. */
+export const MOST_BIASES = 1024;
+
+/** Edits that a slot has room for: one for each token of the text, and the biases. */
+export function mostEdits(config: LlamaConfig, context: number): number {
+  return Math.min(context + MOST_BIASES, config.vocab);
+}
 
 /** Tokens that are computed ahead while an earlier one travels to the CPU, each in a readback buffer. */
 export const IN_FLIGHT = 4;
-/** Holds one token; a buffer's least size. */
-export const READBACK_BYTES = 16;
+/** Holds a chosen token at the end of what is reported of the choice. */
+export const READBACK_BYTES = 2 * CANDIDATES_BYTES + 16;
 
 /**
  * The steps of one token of decode: five a layer, plus embedding, logits and choice. With `splits` above 1 attention is cut
  * between that many workgroups a head, and a sixth step joins their results.
  */
-export function planDecode(options: PlanOptions, choice: Choice, splits = 1): readonly Step[] {
-  return [...planBody(options, 1, splits), ...planOutput(options), ...planChoice(options, choice)];
+export function planDecode(
+  options: PlanOptions,
+  choice: Choice,
+  splits = 1,
+  extras: ChoiceExtras = {},
+): readonly Step[] {
+  return [...planBody(options, 1, splits), ...planOutput(options), ...planChoice(options, choice, extras)];
 }
 
 /** The steps of a pass over several prompt tokens; the last pass of a prompt also makes logits and chooses. */
-export function planPrefill(options: PlanOptions, choice: Choice | undefined): readonly Step[] {
+export function planPrefill(
+  options: PlanOptions,
+  choice: Choice | undefined,
+  extras: ChoiceExtras = {},
+): readonly Step[] {
   const body = planBody(options, chooseColumns(options.traits), 1);
-  return choice === undefined ? body : [...body, ...planOutput(options), ...planChoice(options, choice)];
+  return choice === undefined ? body : [...body, ...planOutput(options), ...planChoice(options, choice, extras)];
 }
 
 /** Element stride of a head in the KV cache: whole 16-byte loads of f16. */
@@ -313,23 +338,51 @@ export function planOutput(options: PlanOptions): readonly Step[] {
   ).map((step) => compiledFor(options.traits, step));
 }
 
-function planChoice({ config, traits }: PlanOptions, choice: Choice): Step[] {
-  if (choice === 'none') return [];
+/** The steps from the logits of the outputs to their next tokens. */
+export function planChoice(options: PlanOptions, choice: Choice, extras: ChoiceExtras = {}): readonly Step[] {
+  const { config, traits, context } = options;
+  const output = { state: 'state', logits: 'logits', peaks: 'peaks' };
   const samplers = 'samplers';
-  const inputs = {
-    greedy: { peaks: 'peaks' },
-    noise: { samplers, logits: 'logits' },
-    top: { samplers, logits: 'logits', peaks: 'peaks' },
-  };
-  return [
-    {
+  const threads = { VOCAB: config.vocab, THREADS: traits.software ? 64 : 256 };
+  const grid: Grid = { x: 1, over: 'outputs', each: 1, z: 1 };
+  const rank = (name: string, candidates: string): Step => ({
+    name,
+    kernel: 'rank',
+    spec: threads,
+    buffers: { ...output, samplers, candidates },
+    grid,
+  });
+  const steps: Step[] = [];
+  if (extras.reported) steps.push(rank('rank.raw', 'reports'));
+  if (extras.edited)
+    steps.push({
+      name: 'edit',
+      kernel: 'edit',
+      spec: { ...threads, MOST_EDITS: mostEdits(config, context), OPAQUE: traits.software },
+      buffers: { ...output, edits: 'edits', masks: 'masks' },
+      grid: { ...grid, x: Math.ceil(blocksOf(config.vocab) / threads.THREADS) },
+    });
+  if (choice === 'list') steps.push(rank('rank', 'candidates'));
+  else if (choice !== 'none') {
+    const { logits, peaks } = output;
+    const inputs = { greedy: { peaks }, noise: { samplers, logits, peaks }, top: { samplers, logits, peaks } };
+    steps.push({
       name: `choose.${choice}`,
       kernel: 'select',
-      spec: { CHOICE: choice, VOCAB: config.vocab, THREADS: traits.software ? 64 : 256 },
+      spec: { CHOICE: choice, ...threads },
       buffers: { state: 'state', tokens: 'tokens', picked: 'picked', ...inputs[choice] },
-      grid: { x: 1, over: 'outputs', each: 1, z: 1 },
-    },
-  ];
+      grid,
+    });
+    if (extras.reported)
+      steps.push({
+        name: 'report',
+        kernel: 'report',
+        spec: { VOCAB: config.vocab },
+        buffers: { state: 'state', picked: 'picked', logits, candidates: 'reports' },
+        grid,
+      });
+  }
+  return steps;
 }
 
 function partBuffers(part: string): Record<string, string> {
@@ -451,5 +504,9 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   add('samplers', slots * SAMPLER_BYTES, 'state');
   add('tokens', columns * 4, 'state');
   add('picked', slots * RING * 4, 'state');
+  add('edits', slots * editsBytes(mostEdits(config, context)), 'state');
+  add('masks', slots * blocksOf(config.vocab) * 4, 'state');
+  add('candidates', slots * CANDIDATES_BYTES, 'state');
+  add('reports', slots * CANDIDATES_BYTES, 'state');
   return list;
 }

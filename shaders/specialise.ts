@@ -22,6 +22,9 @@ export type ShaderName =
   | 'head-norm'
   | 'post-norm'
   | 'select'
+  | 'edit'
+  | 'rank'
+  | 'report'
   | 'repack';
 
 /** Values for a shader's parameters and include slots. */

@@ -82,6 +82,10 @@ function allKernels(): { label: string; code: string }[] {
   for (const FORMAT of ['f32', 'f16', 'bf16', 'q8', 'q4'])
     add('embed', FORMAT, { FORMAT, BLOCKS: 128, FIRST_ROW: 0, PART_ROWS: 32000, ...EMBED });
   for (const CHOICE of ['greedy', 'noise', 'top']) add('select', CHOICE, { CHOICE, VOCAB: 128256, THREADS: 256 });
+  const choosing = { VOCAB: 128256, THREADS: 256 };
+  add('edit', '', { ...choosing, MOST_EDITS: 5120 });
+  add('rank', '', choosing);
+  add('report', '', { VOCAB: 128256 });
   for (const BLOCK_BYTES of [18, 34]) add('repack', `${BLOCK_BYTES}`, { BLOCK_BYTES });
   return list;
 }

@@ -243,7 +243,7 @@ test('every file that was opened is closed', async () => {
 test('a tokenizer that we cannot read is said, not passed over', async () => {
   const files = new Map(FILES).set('tokenizer.model', new Uint8Array(4));
   const checkpoint = await openFolder(memoryFolder(files));
-  await expectError(() => checkpoint.vocab(), 'bad-tokenizer', /tokenizer\.model only/);
+  await expectError(() => checkpoint.vocab(), 'bad-tokenizer', /tokenizer\.model is no protocol buffer/);
 });
 
 test('the built-in model lies in the package', () => {
