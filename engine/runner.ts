@@ -10,6 +10,7 @@ import { assert, FirstlightError } from '../quant/errors.ts';
 import type { Edits } from './edits.ts';
 import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
 import { checkSizes, fitContext } from './estimate.ts';
+import { ropeNames } from './layers.ts';
 import type { Model } from './model.ts';
 import {
   type Choice,
@@ -28,7 +29,7 @@ import {
   sessionBuffers,
 } from './plan.ts';
 import { notEnoughMemory } from './refusal.ts';
-import { ropeTable } from './rope.ts';
+import { ropeConfig, ropeTable } from './rope.ts';
 import type { CompleteSampling } from './sampler.ts';
 import {
   CANDIDATES_BYTES,
@@ -173,7 +174,8 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   try {
     for (const { name, bytes, purpose } of sessionBuffers(plan)) buffers.set(name, device.buffer(name, bytes, purpose));
     for (let i = 0; i < IN_FLIGHT; i++) readbacks.push(device.buffer(`chosen token ${i}`, READBACK_BYTES, 'readback'));
-    await device.upload(own('rope'), 0, ropeTable(config, context));
+    for (const name of ropeNames(config))
+      await device.upload(own(name), 0, ropeTable(ropeConfig(config, name), context));
   } catch (error) {
     await close().catch(() => undefined); // the first failure is the one to tell
     throw error;

@@ -20,6 +20,7 @@ export type ShaderName =
   | 'attention'
   | 'combine'
   | 'head-norm'
+  | 'post-norm'
   | 'select'
   | 'edit'
   | 'rank'

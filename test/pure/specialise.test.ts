@@ -13,6 +13,8 @@ const EMBED: Spec = {
   BLOCKS: 3,
   FIRST_ROW: 0,
   PART_ROWS: 64,
+  SCALE: 1,
+  GAIN: 'vector',
   STORE: 'f32',
   Y_BLOCKS: 3,
 };
