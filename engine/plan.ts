@@ -15,9 +15,11 @@ import {
   chooseColumns,
   chooseGemv,
   chooseSubgroup,
+  columnsFor,
   mostColumns,
   type Preferences,
   type ProductShape,
+  SPLIT_FROM_KEYS,
   splitsFor,
 } from './variants.ts';
 import { type Matrix, outputMatrix, paddedRows, vectorLength, type Weights } from './weights.ts';
@@ -77,6 +79,11 @@ export type KvFormat = 'f16' | 'f32';
 
 /** How the next token is chosen on the GPU; `none` leaves the logits for the CPU. */
 export type Choice = 'greedy' | 'noise' | 'top' | 'none';
+/** Of a pass; `each`: every output's as its slot's sampler says. */
+export type PassChoice = Choice | 'each';
+
+/** Positions that a workgroup copies. */
+export const COPIED_POSITIONS = 64;
 
 /** Tokens that are computed ahead while an earlier one travels to the CPU, each in a readback buffer. */
 export const IN_FLIGHT = 4;
@@ -92,9 +99,48 @@ export function planDecode(options: PlanOptions, choice: Choice, splits = 1): re
 }
 
 /** The steps of a pass over several prompt tokens; the last pass of a prompt also makes logits and chooses. */
-export function planPrefill(options: PlanOptions, choice: Choice | undefined): readonly Step[] {
+export function planPrefill(options: PlanOptions, choice: PassChoice | undefined): readonly Step[] {
   const body = planBody(options, chooseColumns(options.traits), 1);
   return choice === undefined ? body : [...body, ...planOutput(options), ...planChoice(options, choice)];
+}
+
+/**
+ * The steps of one token of decode for up to `columns` sequences: each weight is read once for several of them. Every
+ * column's arithmetic is that of a column alone, whatever stands beside it, so that a text does not depend on who else asks.
+ */
+export function planBatch(options: PlanOptions, columns: number): readonly Step[] {
+  const atOnce = columnsFor(options.traits, columns);
+  return [
+    ...planBody(options, atOnce, chooseSplits(options), SPLIT_FROM_KEYS),
+    ...planOutput(options, atOnce),
+    ...planChoice(options, 'each'),
+  ];
+}
+
+/** The steps of a pass over prompt tokens of which the mean state is wanted; leaves its sum in the slot's part of `pooled`. */
+export function planPooled(options: PlanOptions): readonly Step[] {
+  const { config, traits } = options;
+  const pool: Step = {
+    name: 'pool',
+    kernel: 'pool',
+    spec: { BLOCKS: blocksOf(config.hidden), HIDDEN: config.hidden, EPSILON: config.normEpsilon },
+    buffers: { state: 'state', x_meta: 'x.meta', gains: 'finalGain', residual: 'residual', pooled: 'pooled' },
+    grid: { x: blocksOf(config.hidden), over: 'outputs', each: 1, z: 1 },
+  };
+  return [...planBody(options, chooseColumns(traits), 1), compiledFor(traits, pool)];
+}
+
+/** Copies what a slot of the KV cache has, up to the position of the first place, to that place's slot from the second's. */
+export function planCopy({ config, kv, traits }: PlanOptions): readonly Step[] {
+  return Array.from({ length: config.layers }, (_, layer) =>
+    compiledFor(traits, {
+      name: `layers.${layer}.copy`,
+      kernel: 'kv-copy',
+      spec: { KV_HEADS: config.kvHeads, HEAD_STRIDE: headStride(config), ELEMENT_BYTES: kv === 'f16' ? 2 : 4 },
+      buffers: { state: 'state', kv: `layers.${layer}.kv` },
+      grid: { x: 2 * config.kvHeads, over: 'columns', each: COPIED_POSITIONS, z: 1 },
+    }),
+  );
 }
 
 /** Element stride of a head in the KV cache: whole 16-byte loads of f16. */
@@ -109,7 +155,8 @@ function kvGroup(config: LlamaConfig): number {
   return config.kvHeads;
 }
 
-function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): readonly Step[] {
+/** `splitFrom`: keys from which on attention is split; fewer are one split's. */
+function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, splitFrom = 0): readonly Step[] {
   const { config, weights, kv } = options;
   const { headDim, heads, kvHeads, normEpsilon } = config;
   const queryRows = heads * headDim;
@@ -173,7 +220,7 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
       steps.push(...product(`${at}.qkv`, 'x', 'qkv', { ...norm, ...bias, ...headSpec }, buffers));
     }
 
-    steps.push(...attentionSteps(options, at, splits));
+    steps.push(...attentionSteps(options, at, splits, splitFrom));
 
     const residual = { residual: 'residual', y_codes: 'x.codes', y_meta: 'x.meta' };
     const plain = { NORM: 'none' };
@@ -211,7 +258,7 @@ function compiledFor(traits: Traits, step: Step): Step {
   return { ...step, spec: { ...step.spec, OPAQUE: traits.software } };
 }
 
-function attentionSteps(options: PlanOptions, layer: string, splits: number): Step[] {
+function attentionSteps(options: PlanOptions, layer: string, splits: number, splitFrom: number): Step[] {
   const { config, weights, traits, kv } = options;
   const follower = weights.matrices.get(`${layer}.o`);
   assert(follower, `no matrix ${layer}.o`);
@@ -238,6 +285,7 @@ function attentionSteps(options: PlanOptions, layer: string, splits: number): St
       KV: kv,
       Q_ROWS: config.heads * config.headDim,
       WINDOW: config.slidingWindow ?? 0,
+      SPLIT_FROM: splitFrom,
       ...(splits === 1 ? { OUT: 'whole', ...store } : { OUT: 'partial' }),
     },
     buffers: { state: 'state', q: 'q', kv: `${layer}.kv`, ...(splits === 1 ? blocks : { partials: 'partials' }) },
@@ -262,7 +310,7 @@ export function chooseSplits({ config, traits, preferences }: SizeOptions): numb
 }
 
 /** The steps from the residual stream of the outputs' columns to their logits. */
-export function planOutput(options: PlanOptions): readonly Step[] {
+export function planOutput(options: PlanOptions, columnsAtOnce = 1): readonly Step[] {
   const { config, weights } = options;
   const matrix = outputMatrix(config, weights);
   return productSteps(
@@ -270,29 +318,38 @@ export function planOutput(options: PlanOptions): readonly Step[] {
     matrix,
     'logits',
     'x',
-    1,
+    columnsAtOnce,
     { EPILOGUE: 'logits', NORM: 'rms', HIDDEN: config.hidden, EPSILON: config.normEpsilon, VOCAB: config.vocab },
     { logits: 'logits', peaks: 'peaks' },
   ).map((step) => compiledFor(options.traits, step));
 }
 
-function planChoice({ config, traits }: PlanOptions, choice: Choice): Step[] {
+function planChoice(options: PlanOptions, choice: PassChoice): Step[] {
   if (choice === 'none') return [];
+  if (choice === 'each') return (['greedy', 'noise', 'top'] as const).map((one) => choiceStep(options, one, true));
+  return [choiceStep(options, choice, false)];
+}
+
+/** With `mixed` only for those outputs whose samplers want this choice. */
+function choiceStep({ config, traits }: PlanOptions, choice: Exclude<Choice, 'none'>, mixed: boolean): Step {
   const samplers = 'samplers';
   const inputs = {
     greedy: { peaks: 'peaks' },
     noise: { samplers, logits: 'logits' },
     top: { samplers, logits: 'logits', peaks: 'peaks' },
   };
-  return [
-    {
-      name: `choose.${choice}`,
-      kernel: 'select',
-      spec: { CHOICE: choice, VOCAB: config.vocab, THREADS: traits.software ? 64 : 256 },
-      buffers: { state: 'state', tokens: 'tokens', picked: 'picked', ...inputs[choice] },
-      grid: { x: 1, over: 'outputs', each: 1, z: 1 },
+  return {
+    name: `choose.${choice}`,
+    kernel: 'select',
+    spec: {
+      CHOICE: choice,
+      VOCAB: config.vocab,
+      THREADS: traits.software ? 64 : 256,
+      ...(mixed ? { TAKES: 'mixed' } : {}),
     },
-  ];
+    buffers: { state: 'state', tokens: 'tokens', picked: 'picked', ...inputs[choice], ...(mixed ? { samplers } : {}) },
+    grid: { x: 1, over: 'outputs', each: 1, z: 1 },
+  };
 }
 
 function partBuffers(part: string): Record<string, string> {
@@ -375,7 +432,10 @@ export function weightBuffers(weights: Weights): readonly BufferSpec[] {
 /** The buffers of one session: KV cache, activations, state. */
 export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   const { config, weights, context, chunk, slots, kv } = options;
-  const columns = roundUp(Math.max(chunk, slots), chooseColumns(options.traits));
+  const columns = roundUp(
+    Math.max(chunk, slots),
+    Math.max(chooseColumns(options.traits), columnsFor(options.traits, slots)),
+  );
   const list: BufferSpec[] = [];
   const add = (name: string, bytes: number, purpose: Purpose) => list.push({ name, bytes, purpose });
 
@@ -401,6 +461,7 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   const vocabBlocks = paddedRows(outputMatrix(config, weights)) / BLOCK;
   add('logits', slots * vocabBlocks * BLOCK * 4, 'activations');
   add('peaks', slots * vocabBlocks * 8, 'activations');
+  add('pooled', slots * blocksOf(config.hidden) * BLOCK * 4, 'activations');
   add('rope', context * config.ropeDim * 4, 'state');
   add('state', stateBytes(columns), 'state');
   add('samplers', slots * SAMPLER_BYTES, 'state');

@@ -153,7 +153,13 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
       }
       position++;
       const output = config.tiedEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
-      const logits = product(output, gained(x, 'model.norm.weight'), normFactor(x, hidden));
+      const last = gained(x, 'model.norm.weight');
+      const factor = normFactor(x, hidden);
+      trace(
+        'pool',
+        last.map((value) => value * factor),
+      );
+      const logits = product(output, last, factor);
       trace('logits', logits);
       return logits;
     },

@@ -7,6 +7,7 @@ import type { StepTime, Timer } from '../devices/timing.ts';
 import { readTopology } from '../devices/topology.ts';
 import { mapLate } from '../devices/wait.ts';
 import { assert, FirstlightError } from '../quant/errors.ts';
+import { BLOCK, blocksOf } from '../quant/layout.ts';
 import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
 import { checkSizes, fitContext } from './estimate.ts';
 import type { Model } from './model.ts';
@@ -14,10 +15,14 @@ import {
   type Choice,
   chooseSplits,
   IN_FLIGHT,
+  type PassChoice,
   type PassSize,
   type PlanOptions,
+  planBatch,
+  planCopy,
   planDecode,
   planOutput,
+  planPooled,
   planPrefill,
   READBACK_BYTES,
   type Step,
@@ -25,9 +30,9 @@ import {
 } from './plan.ts';
 import { notEnoughMemory } from './refusal.ts';
 import { ropeTable } from './rope.ts';
-import type { CompleteSampling } from './sampler.ts';
+import { type CompleteSampling, chooseChoice } from './sampler.ts';
 import { encodeSampler, encodeState, type Place, RING, SAMPLER_BYTES } from './state.ts';
-import { SPLIT_FROM_KEYS, type Tuning } from './variants.ts';
+import { columnsFor, SPLIT_FROM_KEYS, type Tuning } from './variants.ts';
 
 export interface RunnerOptions {
   /** Positions of the KV cache in each slot. Default: what the load was planned with. */
@@ -47,12 +52,14 @@ export interface Column extends Place {
 }
 
 /**
- * Which pass: over a prompt without logits, with logits and choice, or one that continues itself on the GPU from
- * `position` on.
+ * Which pass: over a prompt without logits, with logits and choice, one that continues itself on the GPU from `position`
+ * on, one over the next tokens of several sequences, or one over a prompt whose states are added up.
  */
 export type Pass =
   | { readonly kind: 'prompt' }
-  | { readonly kind: 'ending'; readonly choice: Choice }
+  | { readonly kind: 'ending'; readonly choice: PassChoice }
+  | { readonly kind: 'batch' }
+  | { readonly kind: 'pooled' }
   | { readonly kind: 'decode'; readonly choice: Choice; readonly position: number }
   | { readonly kind: 'output' };
 
@@ -62,7 +69,7 @@ export interface Runner {
   readonly chunk: number;
   readonly slots: number;
   /** Compiles what generating with a choice needs, so that no later pass waits for a compiler. */
-  prepare(choice: Choice): Promise<void>;
+  prepare(choice: PassChoice): Promise<void>;
   /** How the tokens of a slot are chosen from now on. */
   setSampler(slot: number, sampling: CompleteSampling): void;
   /**
@@ -74,6 +81,14 @@ export interface Runner {
   submit(pass: Pass, size: PassSize, wanted?: Wanted): Promise<void>;
   /** The token that a submitted pass leaves in a readback buffer, due in about so many milliseconds. */
   chosen(ticket: number, dueMs: number): Promise<number>;
+  /** Sends the chosen tokens of all slots to gathering buffer `ticket`, as they are after what has been submitted. */
+  gather(ticket: number): void;
+  /** What `gather` sent, due in about so many milliseconds; the ticket, below IN_FLIGHT, is free again then. */
+  gathered(ticket: number, dueMs: number): Promise<ChosenTokens>;
+  /** Gives a slot what another one holds of its sequence, up to a position. */
+  copyPrefix(from: number, to: number, positions: number): Promise<void>;
+  /** The sum of a slot's normalised states since its position 0, [hidden]. */
+  pooled(slot: number): Promise<Float32Array>;
   /** Logits of an output of the last pass, [vocab]. */
   logits(output: number): Promise<Float32Array>;
   /** Runs a decode pass with every step timed. */
@@ -83,6 +98,9 @@ export interface Runner {
   /** Gives the memory back. */
   close(): Promise<void>;
 }
+
+/** The token that was chosen for a position of a slot, of its last RING ones. */
+export type ChosenTokens = (slot: number, position: number) => number;
 
 export interface Wanted {
   /** Below IN_FLIGHT; free again once `chosen` has resolved. */
@@ -128,8 +146,9 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   await checkMemory(model, plan);
   const buffers = new Map<string, GPUBuffer>();
   const readbacks: GPUBuffer[] = [];
+  const gatherings: GPUBuffer[] = [];
   const close = () => {
-    for (const buffer of [...buffers.values(), ...readbacks]) device.free(buffer);
+    for (const buffer of [...buffers.values(), ...readbacks, ...gatherings]) if (buffer) device.free(buffer);
     return device.settle();
   };
   try {
@@ -157,10 +176,13 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     return compiled;
   };
   const splits = chooseSplits(plan);
-  const programFor = (pass: Pass): Promise<Program> => {
+  const programFor = (pass: Pass, columns: number): Promise<Program> => {
     if (pass.kind === 'prompt') return program('prompt', () => planPrefill(plan, undefined));
     if (pass.kind === 'ending') return program(`ending ${pass.choice}`, () => planPrefill(plan, pass.choice));
     if (pass.kind === 'output') return program('output', () => planOutput(plan));
+    if (pass.kind === 'pooled') return program('pooled', () => planPooled(plan));
+    if (pass.kind === 'batch')
+      return program(`batch ${columnsFor(device.traits, columns)}`, () => planBatch(plan, columns));
     const parts = pass.position < SPLIT_FROM_KEYS ? 1 : splits;
     return program(`decode ${pass.choice} ${parts}`, () => planDecode(plan, pass.choice, parts));
   };
@@ -180,20 +202,21 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     chunk,
     slots,
     async prepare(choice) {
-      const passes: readonly Pass[] = [
-        { kind: 'prompt' },
-        { kind: 'ending', choice },
-        { kind: 'decode', choice, position: 0 },
-        { kind: 'decode', choice, position: SPLIT_FROM_KEYS },
-      ];
-      await Promise.all(passes.map(programFor));
+      const reading: readonly Pass[] = [{ kind: 'prompt' }, { kind: 'ending', choice }];
+      const passes: readonly Promise<unknown>[] = reading.map((pass) => programFor(pass, 1));
+      const going =
+        choice === 'each'
+          ? [1, slots].map((columns) => programFor({ kind: 'batch' }, columns))
+          : [0, SPLIT_FROM_KEYS].map((position) => programFor({ kind: 'decode', choice, position }, 1));
+      await Promise.all([...passes, ...going]);
     },
     setSampler(slot, sampling) {
-      queue.writeBuffer(own('samplers'), slot * SAMPLER_BYTES, encodeSampler(sampling));
+      const choice = chooseChoice(sampling);
+      queue.writeBuffer(own('samplers'), slot * SAMPLER_BYTES, encodeSampler({ ...sampling, choice }));
     },
     place,
     async submit(pass, size, wanted) {
-      const compiled = await programFor(pass);
+      const compiled = await programFor(pass, size.columns);
       const encoder = device.gpu.createCommandEncoder();
       recordPass(encoder, compiled, size);
       if (wanted) {
@@ -206,13 +229,47 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       const bytes = await mapLate(device, readback(ticket), 4, dueMs);
       return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
     },
+    gather(ticket) {
+      const encoder = device.gpu.createCommandEncoder();
+      encoder.copyBufferToBuffer(own('picked'), 0, gathering(ticket), 0, slots * RING * 4);
+      queue.submit([encoder.finish()]);
+    },
+    async gathered(ticket, dueMs) {
+      const bytes = await mapLate(device, gathering(ticket), slots * RING * 4, dueMs);
+      const view = new DataView(bytes.buffer, bytes.byteOffset);
+      return (slot, position) => view.getUint32((slot * RING + (position % RING)) * 4, true);
+    },
+    async copyPrefix(from, to, positions) {
+      const compiled = await program('copy', () => planCopy(plan));
+      queue.writeBuffer(
+        own('state'),
+        0,
+        encodeState(
+          [
+            { position: positions, slot: to },
+            { position: 0, slot: from },
+          ],
+          [],
+          context,
+          false,
+        ),
+      );
+      const encoder = device.gpu.createCommandEncoder();
+      recordPass(encoder, compiled, { columns: positions, outputs: 0 });
+      queue.submit([encoder.finish()]);
+    },
+    async pooled(slot) {
+      const stride = blocksOf(config.hidden) * BLOCK * 4;
+      const bytes = await device.read(own('pooled'), slot * stride, config.hidden * 4);
+      return new Float32Array(bytes.buffer, bytes.byteOffset, config.hidden);
+    },
     async logits(output) {
       const stride = Math.ceil(config.vocab / 32) * 32 * 4;
       const bytes = await device.read(own('logits'), output * stride, config.vocab * 4);
       return new Float32Array(bytes.buffer, bytes.byteOffset, config.vocab);
     },
     async timedPass(position, timer) {
-      const decode = await programFor({ kind: 'decode', choice: 'greedy', position });
+      const decode = await programFor({ kind: 'decode', choice: 'greedy', position }, 1);
       place([{ token: 0, position, slot: 0 }], [0], false);
       const encoder = device.gpu.createCommandEncoder();
       recordTimedPass(encoder, decode, { columns: 1, outputs: 1 }, timer);
@@ -226,6 +283,12 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     },
     close,
   };
+
+  function gathering(ticket: number): GPUBuffer {
+    assert(ticket < IN_FLIGHT, `gathering buffer ${ticket} is one of ${IN_FLIGHT}`);
+    gatherings[ticket] ??= device.buffer(`chosen tokens ${ticket}`, slots * RING * 4, 'readback');
+    return gatherings[ticket];
+  }
 
   function readback(ticket: number): GPUBuffer {
     const buffer = readbacks[ticket];

@@ -57,10 +57,32 @@ export interface Session {
   close(): Promise<void>;
 }
 
+/** Throws `bad-argument` for no ids or ids outside the vocabulary, `context-full` for more than `most`. */
+export function checkPrompt(
+  { config, path }: Pick<Model, 'config' | 'path'>,
+  ids: readonly number[],
+  context: number,
+  most: number,
+): void {
+  if (ids.length === 0)
+    throw new FirstlightError('bad-argument', 'the prompt is empty: give at least one token, such as the begin token');
+  const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocab);
+  if (wrong !== undefined)
+    throw new FirstlightError(
+      'bad-argument',
+      `token id ${wrong} is outside the vocabulary of ${path}: ids go from 0 to ${config.vocab - 1}`,
+    );
+  if (ids.length > most)
+    throw new FirstlightError(
+      'context-full',
+      `the prompt has ${ids.length} tokens and the context ${context} positions: shorten the prompt` +
+        (context < config.context ? ` or ask for a larger context (up to ${config.context})` : ''),
+    );
+}
+
 /** A session with a KV cache of its own. Throws `not-enough-memory`, `bad-argument`. */
 export async function createSession(model: Model, options: SessionOptions = {}): Promise<Session> {
   const runner = await createRunner(model, options);
-  const { config } = model;
   const { context, chunk } = runner;
   const turns = new Set<Promise<unknown>>(); // of generators, on their way to the next yield
   let closed = false;
@@ -86,19 +108,6 @@ export async function createSession(model: Model, options: SessionOptions = {}):
         'the session is already generating: wait, abort it, or use another session',
       );
   };
-  const checkIds = (ids: readonly number[]) => {
-    if (ids.length === 0)
-      throw new FirstlightError(
-        'bad-argument',
-        'the prompt is empty: give at least one token, such as the begin token',
-      );
-    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocab);
-    if (wrong !== undefined)
-      throw new FirstlightError(
-        'bad-argument',
-        `token id ${wrong} is outside the vocabulary of ${model.path}: ids go from 0 to ${config.vocab - 1}`,
-      );
-  };
   const columnsOf = (ids: readonly number[], first: number) =>
     ids.map((token, i) => ({ token, position: first + i, slot: 0 }));
 
@@ -121,13 +130,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
 
   async function* generate(ids: readonly number[], options: GenerateOptions = {}): AsyncGenerator<number, void, void> {
     checkIdle();
-    checkIds(ids);
-    if (ids.length >= context)
-      throw new FirstlightError(
-        'context-full',
-        `the prompt has ${ids.length} tokens and the context ${context} positions: shorten the prompt` +
-          (context < config.context ? ` or ask for a larger context (up to ${config.context})` : ''),
-      );
+    checkPrompt(model, ids, context, context - 1);
     const sampling = completeSampling(options);
     const choice = chooseChoice(sampling);
     const maxTokens = Math.min(options.maxTokens ?? Number.POSITIVE_INFINITY, context - ids.length);
@@ -198,12 +201,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
   }
   async function* logits(ids: readonly number[], { signal }: { readonly signal?: AbortSignal | undefined } = {}) {
     checkIdle();
-    checkIds(ids);
-    if (ids.length > context)
-      throw new FirstlightError(
-        'context-full',
-        `${ids.length} ids do not fit the context of ${context} positions: give fewer or ask for a larger context`,
-      );
+    checkPrompt(model, ids, context, context);
     busy = true;
     try {
       history = [];

@@ -1,5 +1,6 @@
 // A token drawn from softmax(logits / temperature): the largest of logit / temperature + Gumbel noise (Gumbel-max trick).
 //! include argmax random sampler
+const CHOICE_CODE = 2u; // in a sampler
 @group(0) @binding(5) var<storage, read> logits: array<f32>; // [output][VOCAB padded to 32]
 
 fn choose(result: u32, slot: u32, position: u32, thread: u32) -> u32 {

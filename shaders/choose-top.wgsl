@@ -1,6 +1,7 @@
 // A token drawn from the TOP (at most 64) best after temperature, cut further by top-p and min-p.
 // The best 64 logits lie within the 64 blocks of 32 rows with the best peaks, so only 2048 logits are looked at.
 //! include random sampler
+const CHOICE_CODE = 3u; // in a sampler
 const TOP = 64u;
 const CANDIDATES = TOP * 32u;
 @group(0) @binding(5) var<storage, read> logits: array<f32>;      // [output][VOCAB padded to 32]
