@@ -4,22 +4,33 @@
  * beginnings of others.
  */
 import { assert, FirstlightError } from '../quant/errors.ts';
+import { chooseFrom, sampleOnCpu } from './candidates.ts';
 import { createFairQueue } from './fair-queue.ts';
+import { logprobsOf } from './logprobs.ts';
 import type { Model } from './model.ts';
 import { createPassTimes } from './pace.ts';
-import type { Choice } from './plan.ts';
-import { type ChosenTokens, type Column, createRunner, type RunnerOptions } from './runner.ts';
-import { type CompleteSampling, chooseChoice, completeSampling, sampleOnCpu } from './sampler.ts';
-import { checkPrompt, type GenerateOptions, type Stats } from './session.ts';
+import type { Choice, ChoiceExtras } from './plan.ts';
+import { type Column, createRunner, type Outcome, type RunnerOptions } from './runner.ts';
+import { type CompleteSampling, chooseChoice, completeSampling } from './sampler.ts';
+import {
+  checkLogprobs,
+  checkPrompt,
+  type GeneratedToken,
+  type GenerateOptions,
+  type Stats,
+  type TokenOptions,
+  tokenFacts,
+} from './session.ts';
 import { chooseSlot, commonPrefix, createSlots, findPrefix, type Slot } from './slots.ts';
 import { FROM_RING } from './state.ts';
+import { type Constraint, createSteering, NO_EDITS, type Steering } from './steering.ts';
 
 export interface BatchOptions extends RunnerOptions {
   /** Requests that may wait for a slot. Default 256. */
   readonly queue?: number | undefined;
 }
 
-export interface BatchGenerateOptions extends GenerateOptions {
+export interface BatchTokenOptions extends TokenOptions {
   /** Whose request it is: the queue is fair between clients. Default: all are one. */
   readonly client?: string | undefined;
   /** Called when the generation ends, however it does. */
@@ -56,9 +67,11 @@ export interface Batch {
    * As Session.generate, for any number of callers at once; whoever comes when all slots are taken waits. A caller who does
    * not take its ids is waited for, and the others go on. Throws `queue-full`, and whatever Session.generate does.
    */
-  generate(ids: readonly number[], options?: BatchGenerateOptions): AsyncGenerator<number, void, void>;
+  generate(ids: readonly number[], options?: BatchTokenOptions): AsyncGenerator<number, void, void>;
+  /** The same with what else is known of each token. */
+  tokens(ids: readonly number[], options?: BatchTokenOptions): AsyncGenerator<GeneratedToken, void, void>;
   /** The mean of the normalised states behind the last layer, [hidden]. Throws as generate. */
-  embed(ids: readonly number[], options?: Pick<BatchGenerateOptions, 'client' | 'signal'>): Promise<Float32Array>;
+  embed(ids: readonly number[], options?: Pick<BatchTokenOptions, 'client' | 'signal'>): Promise<Float32Array>;
   /** Gives the memory back. Generations that are under way throw `bad-argument`. */
   close(): Promise<void>;
 }
@@ -80,6 +93,10 @@ interface Sequence {
   readonly client: string;
   readonly sampling: CompleteSampling;
   readonly choice: Choice;
+  readonly steering: Steering;
+  readonly constraint: Constraint | undefined;
+  /** Alternatives to report for each token. */
+  readonly logprobs: number | undefined;
   readonly maxTokens: number;
   readonly stopIds: ReadonlySet<number> | undefined;
   readonly onPrefill: GenerateOptions['onPrefill'];
@@ -91,8 +108,8 @@ interface Sequence {
   /** Prompt ids that were in the cache, and those that are by now (or will be after what has been submitted). */
   reused: number;
   fed: number;
-  /** Ids that have been made, those whose passes have been submitted, and those that the caller has taken. */
-  readonly made: number[];
+  /** Tokens that have been made, those whose passes have been submitted, and those that the caller has taken. */
+  readonly made: GeneratedToken[];
   submitted: number;
   taken: number;
   firstMs: number;
@@ -104,13 +121,18 @@ interface Sequence {
   wake: () => void;
 }
 
+interface Output {
+  readonly sequence: Sequence;
+  readonly position: number;
+}
+
 /** A pass on its way. */
 interface Flight {
   readonly ticket: number;
   readonly kind: string;
   readonly startMs: number;
-  /** Sequences whose next token it chooses, and that token's position. */
-  readonly outputs: readonly { readonly sequence: Sequence; readonly position: number }[];
+  /** Sequences whose next token it makes, and that token's position; in the order of the pass's outputs. */
+  readonly outputs: readonly Output[];
   /** Called when it is done, with the time that it took. */
   readonly onDone?: ((ms: number) => void) | undefined;
 }
@@ -119,6 +141,8 @@ interface Flight {
 export async function createBatch(model: Model, options: BatchOptions = {}): Promise<Batch> {
   const { queue: mostQueued = DEFAULT_QUEUE, ...runnerOptions } = options;
   const runner = await createRunner(model, runnerOptions);
+  await runner.prepareBatch(); // so that no request waits for a compiler
+  const { config } = model;
   const { context, chunk } = runner;
   const slots = createSlots(runner.slots);
   const queue = createFairQueue<Sequence>();
@@ -138,13 +162,15 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
 
   const isReading = (sequence: Sequence) => sequence.fed < sequence.ids.length;
   const isPaused = (sequence: Sequence) => sequence.made.length - sequence.taken >= MOST_UNREAD;
+  /** Whether the CPU must see each of its tokens before the next can be chosen. */
+  const isWatched = ({ choice, steering }: Sequence) => choice === 'list' || steering.changes === 'always';
   /** Whether its next token can be fed: it is known, or will be on the GPU by the time. */
   const isReady = (sequence: Sequence) =>
     !isReading(sequence) &&
     !sequence.pooled &&
     sequence.submitted < sequence.maxTokens &&
     !isPaused(sequence) &&
-    (sequence.choice !== 'none' || sequence.made.length === sequence.submitted);
+    (!isWatched(sequence) || sequence.made.length === sequence.submitted);
 
   function end(sequence: Sequence, error?: unknown): void {
     if (sequence.ended) return;
@@ -156,7 +182,7 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
     const { slot } = sequence;
     if (slot) {
       // the last id may not have been fed
-      if (!isReading(sequence)) slot.history = [...sequence.ids, ...sequence.made.slice(0, -1)];
+      if (!isReading(sequence)) slot.history = [...sequence.ids, ...sequence.made.slice(0, -1).map(({ id }) => id)];
       slot.taken = false;
       slot.lastUse = ++uses;
     }
@@ -182,6 +208,9 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
       totals.reusedTokens += sequence.fed;
       slot.history = sequence.ids.slice(0, sequence.fed);
       runner.setSampler(slot.index, sequence.sampling);
+      // what the sequence before has left would be applied to this one when it is in a pass with others that have edits
+      if (sequence.steering.changes === 'never') runner.setEdits(slot.index, NO_EDITS);
+      else runner.setEdits(slot.index, sequence.steering.edits());
       running.push(sequence);
     }
   }
@@ -219,13 +248,8 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
     return undefined;
   }
 
-  function takeTicket(): number {
-    nextTicket = (nextTicket + 1) % AHEAD;
-    return nextTicket;
-  }
-
   async function submitPrompt(sequence: Sequence): Promise<void> {
-    const { ids, slot, choice } = sequence;
+    const { ids, slot } = sequence;
     if (!slot) return;
     const first = sequence.fed;
     const most = running.some(isReady) && columnMs > 0 ? Math.floor(INTERRUPTION_MS / columnMs) : chunk;
@@ -238,19 +262,15 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
     runner.place(columns, [count - 1], false);
     const size = { columns: count, outputs: 1 };
     if (sequence.pooled) await runner.submit({ kind: 'pooled' }, size);
-    else await runner.submit(last ? { kind: 'ending', choice: 'each' } : { kind: 'prompt' }, size);
+    else await runner.submit(last ? { kind: 'ending', choice: 'none' } : { kind: 'prompt' }, size);
     sequence.fed += count;
     slot.history = ids.slice(0, sequence.fed);
     totals.promptTokens += count;
     if (answering) sequence.submitted++;
-    if (answering && choice === 'none') {
-      const logits = await runner.logits(0);
-      arrived(sequence, sampleOnCpu(logits, sequence.sampling, ids.length));
-    }
     if (last && sequence.pooled) sequence.state = await runner.pooled(slot.index);
-    send({
+    await send({
       kind: `prompt ${count}`,
-      outputs: answering && choice !== 'none' ? [{ sequence, position: ids.length }] : [],
+      outputs: answering ? [{ sequence, position: ids.length }] : [],
       onDone(ms) {
         columnMs = ms / count;
         if (sequence.ended) return;
@@ -261,57 +281,94 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
   }
 
   async function submitBatch(ready: readonly Sequence[]): Promise<void> {
-    const outputs: { sequence: Sequence; position: number }[] = [];
-    const onCpu: { sequence: Sequence; position: number; output: number }[] = [];
+    const outputs: Output[] = [];
     const columns: Column[] = [];
     for (const sequence of ready) {
       const { slot, made, ids } = sequence;
       if (!slot) continue;
       const position = ids.length + sequence.submitted - 1; // of the token that is fed
-      const known = made[sequence.submitted - 1];
-      const chosen = { sequence, position: position + 1 };
-      if (sequence.choice === 'none') onCpu.push({ ...chosen, output: columns.length });
-      else outputs.push(chosen);
-      columns.push({ token: known ?? FROM_RING, position, slot: slot.index });
+      columns.push({ token: made[sequence.submitted - 1]?.id ?? FROM_RING, position, slot: slot.index });
+      outputs.push({ sequence, position: position + 1 });
       sequence.submitted++;
     }
     runner.place(columns, [...columns.keys()], false);
     await runner.submit({ kind: 'batch' }, { columns: columns.length, outputs: columns.length });
-    if (onCpu.length > 0) {
-      const logits = await Promise.all(onCpu.map(({ output }) => runner.logits(output)));
-      for (const [i, { sequence, position }] of onCpu.entries())
-        if (!sequence.ended) arrived(sequence, sampleOnCpu(logits[i] as Float32Array, sequence.sampling, position));
-    }
-    send({ kind: `batch ${columns.length}`, outputs });
+    await send({ kind: `batch ${columns.length}`, outputs });
   }
 
-  function send(flight: Omit<Flight, 'ticket' | 'startMs'>): void {
-    const ticket = takeTicket();
-    runner.gather(ticket);
-    flights.push({ ...flight, ticket, startMs: performance.now() });
+  /** Has the tokens of a pass's outputs chosen and sent. */
+  async function send(flight: Omit<Flight, 'ticket' | 'startMs' | 'extras'>): Promise<void> {
+    const { outputs } = flight;
+    const some = (wanted: (sequence: Sequence) => boolean) => outputs.some(({ sequence }) => wanted(sequence));
+    const extras: ChoiceExtras = {
+      edited: some(({ steering }) => steering.changes !== 'never'),
+      reported: some(({ logprobs }) => logprobs !== undefined),
+      listed: some(({ choice }) => choice === 'list'),
+    };
+    for (const { sequence } of outputs)
+      if (sequence.steering.changes === 'always' && sequence.slot)
+        runner.setEdits(sequence.slot.index, sequence.steering.edits());
+    const size = { columns: outputs.length, outputs: outputs.length };
+    if (outputs.length > 0) await runner.submit({ kind: 'choice', choice: 'each', ...extras }, size);
+    nextTicket = (nextTicket + 1) % AHEAD;
+    runner.gather(nextTicket, extras);
+    flights.push({ ...flight, ticket: nextTicket, startMs: performance.now() });
     totals.passes++;
   }
 
-  /** Waits for the oldest pass on its way and hands out what it has chosen. */
+  /** Waits for the oldest pass on its way and hands out what it has made. */
   async function land(): Promise<void> {
     const flight = flights.shift();
     if (!flight) return;
     const startMs = Math.max(flight.startMs, lastArrivalMs); // the pass before it had the GPU until then
     const dueMs = startMs + times.expectedMs(flight.kind) - performance.now();
-    const chosen: ChosenTokens = await runner.gathered(flight.ticket, dueMs);
+    const gathered = await runner.gathered(flight.ticket, dueMs);
     lastArrivalMs = performance.now();
     times.took(flight.kind, lastArrivalMs - startMs);
-    for (const { sequence, position } of flight.outputs)
-      if (!sequence.ended && sequence.slot) arrived(sequence, chosen(sequence.slot.index, position));
+    for (const [output, { sequence, position }] of flight.outputs.entries()) {
+      if (sequence.ended || !sequence.slot) continue;
+      await takeToken(sequence, gathered(sequence.slot.index, position), position, output);
+    }
     flight.onDone?.(lastArrivalMs - startMs);
   }
 
-  function arrived(sequence: Sequence, id: number): void {
+  /** One sequence's next token, from what a pass has left. */
+  async function takeToken(sequence: Sequence, outcome: Outcome, position: number, output: number): Promise<void> {
+    const { sampling, steering, logprobs } = sequence;
+    const { candidates, report } = outcome;
+    let id: number | undefined = outcome.id;
+    let chosen = report?.chosen;
+    if (sequence.choice === 'list') {
+      id = candidates && chooseFrom(candidates, config.vocab, sampling, position);
+      chosen = candidates?.logits[candidates.ids.indexOf(id ?? -1)];
+      if (id === undefined) {
+        // nothing else is on its way beside a watched sequence, so these are the pass's logits
+        const logits = await runner.logits(output);
+        id = sampleOnCpu(logits, sampling, position);
+        chosen = logits[id];
+      }
+    }
+    if (sequence.ended) return;
+    const edits = steering.changes === 'never' ? undefined : steering.edits();
+    const found =
+      logprobs !== undefined && report && chosen !== undefined
+        ? logprobsOf(id, { ...report, chosen }, edits, logprobs)
+        : undefined;
+    if (isWatched(sequence)) steering.accept(id);
+    arrived(sequence, id, found);
+  }
+
+  function arrived(sequence: Sequence, id: number, logprobs: GeneratedToken['logprobs']): void {
+    const { made, maxTokens, stopIds, constraint, ids } = sequence;
     sequence.lastMs = performance.now();
-    if (sequence.made.length === 0) sequence.firstMs = sequence.lastMs;
-    sequence.made.push(id);
+    if (made.length === 0) sequence.firstMs = sequence.lastMs;
+    const count = made.length + 1;
+    const stopped = stopIds?.has(id) || constraint?.done;
+    const room = context - ids.length;
+    const finish = stopped ? 'stop' : count < maxTokens ? undefined : count < room ? 'length' : 'context';
+    made.push({ id, logprobs, finish });
     totals.tokens++;
-    if (sequence.made.length >= sequence.maxTokens || sequence.stopIds?.has(id)) end(sequence);
+    if (finish) end(sequence);
     else sequence.wake();
   }
 
@@ -335,8 +392,10 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
     else if (hasReady) await submitBatch(running.filter(isReady));
     lastPass = reader ? 'prompt' : 'batch';
     const idle = !reader && !hasReady;
+    // a watched sequence needs its token before the next pass, and others would not wait for it
+    const ahead = running.some(isWatched) ? 1 : AHEAD;
     if (idle && flights.length === 0) await waitForChange();
-    else if (idle || flights.length >= AHEAD) await land();
+    else while (flights.length >= (idle ? 1 : ahead)) await land();
   }
 
   async function loop(): Promise<void> {
@@ -353,8 +412,9 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
   function enqueue(
     ids: readonly number[],
     sampling: CompleteSampling,
-    options: Partial<BatchGenerateOptions> & { readonly pooled: boolean },
+    options: Partial<BatchTokenOptions> & { readonly pooled: boolean },
   ): Sequence {
+    const steering = createSteering(options, options.constraint, ids, tokenFacts(model));
     if (queue.length >= mostQueued + slots.length - running.length)
       // those that get a free slot in a moment do not count
       throw new FirstlightError('queue-full', `${mostQueued} requests are waiting already: try again later`);
@@ -363,6 +423,9 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
       client: options.client ?? '',
       sampling,
       choice: chooseChoice(sampling),
+      steering,
+      constraint: options.constraint,
+      logprobs: options.logprobs,
       maxTokens: Math.min(options.maxTokens ?? Number.POSITIVE_INFINITY, context - ids.length),
       stopIds: options.stopIds,
       onPrefill: options.onPrefill,
@@ -405,9 +468,10 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
     signal?.throwIfAborted();
   }
 
-  async function* generate(ids: readonly number[], options: BatchGenerateOptions = {}) {
+  async function* tokens(ids: readonly number[], options: BatchTokenOptions = {}) {
     const { signal, onStats } = options;
     check(ids, signal, context - 1);
+    checkLogprobs(options.logprobs);
     const sampling = completeSampling(options);
     if (options.maxTokens !== undefined && options.maxTokens <= 0) return;
     const sequence = enqueue(ids, sampling, { ...options, pooled: false });
@@ -415,11 +479,11 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
     try {
       for (;;) {
         while (sequence.taken < sequence.made.length) {
-          const id = sequence.made[sequence.taken] as number;
+          const token = sequence.made[sequence.taken] as GeneratedToken;
           const waited = isPaused(sequence);
           sequence.taken++;
           if (waited) pump();
-          yield id;
+          yield token;
           signal?.throwIfAborted();
         }
         if (sequence.error !== undefined) throw sequence.error;
@@ -431,6 +495,10 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
       end(sequence);
       onStats?.(statsOf(sequence));
     }
+  }
+
+  async function* generate(ids: readonly number[], options?: BatchTokenOptions) {
+    for await (const { id } of tokens(ids, options)) yield id;
   }
 
   async function embed(ids: readonly number[], { client, signal }: Parameters<Batch['embed']>[1] = {}) {
@@ -463,6 +531,7 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
       };
     },
     generate,
+    tokens,
     embed,
     close() {
       closed = true;

@@ -21,7 +21,11 @@ export type ShaderName =
   | 'attention'
   | 'combine'
   | 'head-norm'
+  | 'post-norm'
   | 'select'
+  | 'edit'
+  | 'rank'
+  | 'report'
   | 'kv-copy'
   | 'pool'
   | 'repack';
@@ -92,9 +96,9 @@ export function specialise(name: ShaderName, spec: Spec): Specialised {
       if (kind !== 'include') continue;
       for (const wanted of names)
         visit(
-          wanted.replace(/\$(\w+)(?:=(\w+))?/g, (_, key: string, usual?: string) => {
-            return usual !== undefined && spec[key] === undefined ? usual : String(value(key));
-          }),
+          wanted.replace(/\$(\w+)(?:=(\w+))?/g, (_, key: string, usual?: string) =>
+            usual !== undefined && spec[key] === undefined ? usual : String(value(key)),
+          ),
         );
     }
     joined.push(part);

@@ -4,14 +4,15 @@ import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
 import {
   type Batch,
-  type BatchGenerateOptions,
   type BatchOptions,
   type BatchStats,
+  type BatchTokenOptions,
   createBatch,
 } from '../../engine/batch.ts';
+import type { TokenSource } from '../../engine/generate-text.ts';
 import { type LoadOptions, loadModel, type Model } from '../../engine/model.ts';
 import { createReference } from '../../engine/reference.ts';
-import { createSession, type GenerateOptions } from '../../engine/session.ts';
+import { createSession, type GeneratedToken, type GenerateOptions, type TokenOptions } from '../../engine/session.ts';
 import { openFolder } from '../../loaders/checkpoint.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
 import { deviceTests } from '../device.ts';
@@ -48,7 +49,7 @@ async function withBatch(model: Model, options: BatchOptions, work: (batch: Batc
   }
 }
 
-async function collect(source: { generate: Batch['generate'] }, ids: readonly number[], options: BatchGenerateOptions) {
+async function collect(source: { generate: Batch['generate'] }, ids: readonly number[], options: BatchTokenOptions) {
   const got: number[] = [];
   for await (const id of source.generate(ids, options)) got.push(id);
   return got;
@@ -74,15 +75,18 @@ interface Request {
 const random = createRandom(7);
 const randomIds = (count: number) => Array.from({ length: count }, () => random.below(SMALL_LLAMA.vocab));
 
-check('eleven requests in four slots, sampled in every way, each get what they get alone', async (device) => {
+check('twenty requests in four slots, sampled in every way, each get what they get alone', async (device) => {
   const samplings: readonly GenerateOptions[] = [
     GREEDY,
     { temperature: 1, topK: 8, seed: 5 },
     { temperature: 1.5, topK: 0, topP: 1, seed: 6 }, // noise
     { temperature: 1, topK: 80, seed: 7 }, // on the CPU
+    { temperature: 0.9, typicalP: 0.5, seed: 9 }, // on the CPU, now and then from all logits
+    { ...GREEDY, logitBias: new Map([[7, 3]]) },
+    { temperature: 1, seed: 8, repetitionPenalty: 1.4, frequencyPenalty: 0.5 },
   ];
-  const requests = Array.from({ length: 11 }, (_, i): Request => {
-    const options = { ...samplings[i % 4], maxTokens: 1 + ((i * 5) % 17) };
+  const requests = Array.from({ length: 20 }, (_, i): Request => {
+    const options = { ...samplings[i % samplings.length], maxTokens: 1 + ((i * 5) % 17) };
     return { ids: randomIds(1 + ((i * 13) % 43)), options };
   });
   await withModel(device, async (model) => {
@@ -93,6 +97,34 @@ check('eleven requests in four slots, sampled in every way, each get what they g
       const { running, queued, passes, tokens } = batch.status;
       assert.equal([running, queued, tokens], [0, 0, wanted.flat().length]);
       assert.ok(passes < tokens, `${passes} passes for ${tokens} tokens: they were made together`);
+    });
+  });
+});
+
+check('log probabilities and finishes are those of a session', async (device) => {
+  const requests: readonly TokenOptions[] = [
+    { ...GREEDY, maxTokens: 5, logprobs: 3 },
+    { ...GREEDY, maxTokens: 5 },
+    { temperature: 1, seed: 3, maxTokens: 4, logprobs: 0, presencePenalty: 1 },
+    { temperature: 1, topK: 90, seed: 3, maxTokens: 4, logprobs: 2 },
+    { ...GREEDY, maxTokens: 500 },
+  ];
+  const all = async (source: TokenSource, options: TokenOptions) => {
+    const got: GeneratedToken[] = [];
+    for await (const token of source.tokens([1, 2, 3], options)) got.push(token);
+    return got;
+  };
+  await withModel(device, async (model) => {
+    const session = await createSession(model);
+    const wanted: GeneratedToken[][] = [];
+    for (const options of requests) wanted.push(await all(session, options));
+    await session.close();
+    assert.is(wanted.at(-1)?.at(-1)?.finish, 'context');
+    await withBatch(model, { slots: 3 }, async (batch) => {
+      assert.equal(await Promise.all(requests.map((options) => all(batch, options))), wanted);
+      const stop = wanted[1]?.[2]?.id as number;
+      const stopped = await all(batch, { ...GREEDY, stopIds: new Set([stop]) });
+      assert.equal([stopped.at(-1)?.id, stopped.at(-1)?.finish], [stop, 'stop']);
     });
   });
 });
@@ -208,7 +240,7 @@ check('the mean state of a text is that of the reference', async (device) => {
 check('bad requests are refused, and harm nobody', async (device) => {
   await withModel(device, async (model) => {
     await withBatch(model, { slots: 1, queue: 1 }, async (batch) => {
-      const take = (ids: readonly number[], options: BatchGenerateOptions = {}) => collect(batch, ids, options);
+      const take = (ids: readonly number[], options: BatchTokenOptions = {}) => collect(batch, ids, options);
       await expectError(() => take([]), 'bad-argument', /prompt is empty/);
       await expectError(() => take([100]), 'bad-argument', /outside the vocabulary/);
       await expectError(() => take(randomIds(96)), 'context-full', /shorten the prompt/);
