@@ -17,11 +17,13 @@ import {
   chooseGemv,
   chooseSubgroup,
   columnsFor,
+  dotSpec,
   mostColumns,
   type Preferences,
   type ProductShape,
   SPLIT_FROM_KEYS,
   splitsFor,
+  weightSpec,
 } from './variants.ts';
 import { type Matrix, outputMatrix, paddedRows, vectorLength, type Weights } from './weights.ts';
 
@@ -233,7 +235,7 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, s
       name: part.name,
       kernel: 'embed',
       spec: {
-        FORMAT: part.format,
+        ...weightSpec(part.format),
         BLOCKS: blocks,
         ...rows,
         SCALE: config.embeddingScale,
@@ -484,7 +486,7 @@ function productSteps(
       spec: {
         ...spec,
         ...variant.spec,
-        DOT: shape.dot,
+        ...dotSpec(arithmetic, part.format),
         BLOCKS: blocks,
         OUTPUTS: outputs,
         FIRST_ROW: part.firstRow,
