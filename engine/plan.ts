@@ -16,10 +16,12 @@ import {
   chooseColumns,
   chooseGemv,
   chooseSubgroup,
+  columnsFor,
   dotSpec,
   mostColumns,
   type Preferences,
   type ProductShape,
+  SPLIT_FROM_KEYS,
   splitsFor,
   weightSpec,
 } from './variants.ts';
@@ -80,6 +82,8 @@ export type KvFormat = 'f16' | 'f32';
 
 /** How the next token is chosen on the GPU; `list` names the best for the CPU to choose from, `none` leaves the logits. */
 export type Choice = 'greedy' | 'noise' | 'top' | 'list' | 'none';
+/** Of a pass; `each`: every output's as its slot's sampler says. */
+export type PassChoice = Choice | 'each';
 
 /** What happens around a choice. */
 export interface ChoiceExtras {
@@ -87,7 +91,12 @@ export interface ChoiceExtras {
   readonly edited?: boolean | undefined;
   /** The best candidates before any edits, and what was chosen, are reported for log probabilities. */
   readonly reported?: boolean | undefined;
+  /** With `each`: the best candidates are named for those outputs that the CPU chooses. */
+  readonly listed?: boolean | undefined;
 }
+
+/** Positions that a workgroup copies. */
+const COPIED_POSITIONS = 64;
 
 /** Ids that a sequence's logit bias may name. */
 export const MOST_BIASES = 1024;
@@ -125,6 +134,41 @@ export function planPrefill(
   return choice === undefined ? body : [...body, ...planOutput(options), ...planChoice(options, choice, extras)];
 }
 
+/**
+ * The steps of one token for up to `columns` sequences, to their logits: each weight is read once for several of them. Every
+ * column's arithmetic is that of a column alone, whatever stands beside it, so that a text does not depend on who else asks.
+ */
+export function planBatch(options: PlanOptions, columns: number): readonly Step[] {
+  const atOnce = columnsFor(options.traits, columns);
+  return [...planBody(options, atOnce, chooseSplits(options), SPLIT_FROM_KEYS), ...planOutput(options, atOnce)];
+}
+
+/** The steps of a pass over prompt tokens of which the mean state is wanted; leaves its sum in the slot's part of `pooled`. */
+export function planPooled(options: PlanOptions): readonly Step[] {
+  const { config, traits } = options;
+  const pool: Step = {
+    name: 'pool',
+    kernel: 'pool',
+    spec: { BLOCKS: blocksOf(config.hidden), HIDDEN: config.hidden, EPSILON: config.normEpsilon },
+    buffers: { state: 'state', x_meta: 'x.meta', gains: 'finalGain', residual: 'residual', pooled: 'pooled' },
+    grid: { x: blocksOf(config.hidden), over: 'outputs', each: 1, z: 1 },
+  };
+  return [...planBody(options, chooseColumns(traits), 1), compiledFor(traits, pool)];
+}
+
+/** Copies what a slot of the KV cache has, up to the position of the first place, to that place's slot from the second's. */
+export function planCopy({ config, kv, traits }: PlanOptions): readonly Step[] {
+  return Array.from({ length: config.layers }, (_, layer) =>
+    compiledFor(traits, {
+      name: `layers.${layer}.copy`,
+      kernel: 'kv-copy',
+      spec: { KV_HEADS: config.kvHeads, HEAD_STRIDE: headStride(config), ELEMENT_BYTES: kv === 'f16' ? 2 : 4 },
+      buffers: { state: 'state', kv: `layers.${layer}.kv` },
+      grid: { x: 2 * config.kvHeads, over: 'columns', each: COPIED_POSITIONS, z: 1 },
+    }),
+  );
+}
+
 /** Element stride of a head in the KV cache: whole 16-byte loads of f16. */
 export function headStride(config: LlamaConfig): number {
   return roundUp(config.headDim, 8);
@@ -137,7 +181,8 @@ function kvGroup(config: LlamaConfig): number {
   return config.kvHeads;
 }
 
-function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): readonly Step[] {
+/** `splitFrom`: keys from which on attention is split; fewer are one split's. */
+function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, splitFrom = 0): readonly Step[] {
   const { config, weights, kv } = options;
   const { headDim, heads, kvHeads, hidden, normEpsilon, norms, qkNorm } = config;
   const queryRows = heads * headDim;
@@ -253,7 +298,7 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
       });
     }
     steps.push(
-      ...attentionSteps(options, layer, splits),
+      ...attentionSteps(options, layer, splits, splitFrom),
       ...addition(`${at}.o`, 'attention', `${at}.attentionPostGain`, `${at}.feedForwardGain`, matrix(`${at}.gateUp`)),
       ...feedForward(`${at}.gateUp`, matrix(`${at}.down`)),
       ...addition(
@@ -278,7 +323,7 @@ function capSpec(cap: number | undefined): Spec {
   return cap === undefined ? { CAPPED: 'none' } : { CAPPED: 'tanh', CAP: cap };
 }
 
-function attentionSteps(options: PlanOptions, layer: number, splits: number): Step[] {
+function attentionSteps(options: PlanOptions, layer: number, splits: number, splitFrom: number): Step[] {
   const { config, weights, traits, kv } = options;
   const at = `layers.${layer}`;
   const follower = weights.matrices.get(`${at}.o`);
@@ -306,6 +351,7 @@ function attentionSteps(options: PlanOptions, layer: number, splits: number): St
       KV: kv,
       Q_ROWS: config.heads * config.headDim,
       WINDOW: layerWindow(config, layer) ?? 0,
+      SPLIT_FROM: splitFrom,
       SCALE: attentionScale(config),
       ...capSpec(config.attentionCap),
       ...(splits === 1 ? { OUT: 'whole', ...store } : { OUT: 'partial' }),
@@ -332,7 +378,7 @@ export function chooseSplits({ config, traits, preferences }: SizeOptions): numb
 }
 
 /** The steps from the residual stream of the outputs' columns to their logits. */
-export function planOutput(options: PlanOptions): readonly Step[] {
+export function planOutput(options: PlanOptions, columnsAtOnce = 1): readonly Step[] {
   const { config, weights } = options;
   const matrix = outputMatrix(config, weights);
   return productSteps(
@@ -340,7 +386,7 @@ export function planOutput(options: PlanOptions): readonly Step[] {
     matrix,
     'logits',
     'x',
-    1,
+    columnsAtOnce,
     {
       EPILOGUE: 'logits',
       NORM: 'rms',
@@ -354,7 +400,7 @@ export function planOutput(options: PlanOptions): readonly Step[] {
 }
 
 /** The steps from the logits of the outputs to their next tokens. */
-export function planChoice(options: PlanOptions, choice: Choice, extras: ChoiceExtras = {}): readonly Step[] {
+export function planChoice(options: PlanOptions, choice: PassChoice, extras: ChoiceExtras = {}): readonly Step[] {
   const { config, traits, context } = options;
   const output = { state: 'state', logits: 'logits', peaks: 'peaks' };
   const samplers = 'samplers';
@@ -377,26 +423,33 @@ export function planChoice(options: PlanOptions, choice: Choice, extras: ChoiceE
       buffers: { ...output, edits: 'edits', masks: 'masks' },
       grid: { ...grid, x: Math.ceil(blocksOf(config.vocab) / threads.THREADS) },
     });
-  if (choice === 'list') steps.push(rank('rank', 'candidates'));
-  else if (choice !== 'none') {
-    const { logits, peaks } = output;
-    const inputs = { greedy: { peaks }, noise: { samplers, logits, peaks }, top: { samplers, logits, peaks } };
+  if (choice === 'list' || extras.listed) steps.push(rank('rank', 'candidates'));
+  if (choice === 'list' || choice === 'none') return steps;
+  const { logits, peaks } = output;
+  const inputs = { greedy: { peaks }, noise: { samplers, logits, peaks }, top: { samplers, logits, peaks } };
+  const mixed = choice === 'each';
+  for (const one of mixed ? (['greedy', 'noise', 'top'] as const) : [choice])
     steps.push({
-      name: `choose.${choice}`,
+      name: `choose.${one}`,
       kernel: 'select',
-      spec: { CHOICE: choice, ...threads },
-      buffers: { state: 'state', tokens: 'tokens', picked: 'picked', ...inputs[choice] },
+      spec: { CHOICE: one, ...threads, ...(mixed && { TAKES: 'mixed' }) },
+      buffers: {
+        state: 'state',
+        tokens: 'tokens',
+        picked: 'picked',
+        ...inputs[one],
+        ...(mixed && { samplers }),
+      },
       grid,
     });
-    if (extras.reported)
-      steps.push({
-        name: 'report',
-        kernel: 'report',
-        spec: { VOCAB: config.vocab },
-        buffers: { state: 'state', picked: 'picked', logits, candidates: 'reports' },
-        grid,
-      });
-  }
+  if (extras.reported)
+    steps.push({
+      name: 'report',
+      kernel: 'report',
+      spec: { VOCAB: config.vocab },
+      buffers: { state: 'state', picked: 'picked', logits, candidates: 'reports' },
+      grid,
+    });
   return steps;
 }
 
@@ -482,7 +535,10 @@ export function weightBuffers(weights: Weights): readonly BufferSpec[] {
 /** The buffers of one session: KV cache, activations, state. */
 export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   const { config, weights, context, chunk, slots, kv } = options;
-  const columns = roundUp(Math.max(chunk, slots), chooseColumns(options.traits));
+  const columns = roundUp(
+    Math.max(chunk, slots),
+    Math.max(chooseColumns(options.traits), columnsFor(options.traits, slots)),
+  );
   const list: BufferSpec[] = [];
   const add = (name: string, bytes: number, purpose: Purpose) => list.push({ name, bytes, purpose });
 
@@ -518,6 +574,7 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   add('logits', slots * vocabBlocks * BLOCK * 4, 'activations');
   add('peaks', slots * vocabBlocks * 8, 'activations');
   for (const name of ropeNames(config)) add(name, context * config.ropeDim * 4, 'state');
+  add('pooled', slots * blocksOf(config.hidden) * BLOCK * 4, 'activations');
   add('state', stateBytes(columns), 'state');
   add('samplers', slots * SAMPLER_BYTES, 'state');
   add('tokens', columns * 4, 'state');

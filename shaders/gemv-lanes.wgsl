@@ -3,14 +3,16 @@
 // the same rows, for products with too few rows to fill the GPU.
 //! enable subgroups
 //! diagnostic off subgroup_uniformity
-//! include state-read dot-$DOT rows finish size-$SIZE
+//! include state-read dot-$DOT finish size-$SIZE
 //! param BLOCKS u32
+//! param COLS u32 1 2 4 8
 //! param SG u32 4 8 16 32 64
 //! param THREADS u32
 //! param K_SPLIT u32 1 2 4 8
 
 const ROWS = TILE * K_SPLIT * SG / THREADS; // a multiple of 4: whole quads of scales
 const QUADS = ROWS / 4u;
+const Y_COLUMNS = COLS;
 var<workgroup> partial_rows: array<f32, TILE * COLS * K_SPLIT>; // [K_SPLIT][column][row]
 var<workgroup> partial_squares: array<f32, COLS * K_SPLIT>;     // [K_SPLIT][column]
 

@@ -1,8 +1,10 @@
 // y = W x for up to COLS columns at once, one thread a row: no subgroups, one barrier. For devices without subgroups and
 // for CPU drivers, where barriers are dear.
-//! include state-read dot-$DOT rows finish
+//! include state-read dot-$DOT finish
 //! param BLOCKS u32
+//! param COLS u32 1 2 4 8
 const THREADS = TILE;
+const Y_COLUMNS = COLS;
 
 @compute @workgroup_size(TILE)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
