@@ -7,6 +7,7 @@ import type { LlamaConfig } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf, packedBytes, roundUp } from '../quant/layout.ts';
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
+import { headStride, type KvFormat, kvBuffers, kvCapacity, kvPlaneBytes, kvPlanes, kvSpec } from './kv-cache.ts';
 import { RING, SAMPLER_BYTES, stateBytes } from './state.ts';
 import {
   type Arithmetic,
@@ -73,8 +74,6 @@ export interface PlanOptions extends SizeOptions {
   readonly traits: Traits;
 }
 
-export type KvFormat = 'f16' | 'f32';
-
 /** How the next token is chosen on the GPU; `none` leaves the logits for the CPU. */
 export type Choice = 'greedy' | 'noise' | 'top' | 'none';
 
@@ -97,11 +96,6 @@ export function planPrefill(options: PlanOptions, choice: Choice | undefined): r
   return choice === undefined ? body : [...body, ...planOutput(options), ...planChoice(options, choice)];
 }
 
-/** Element stride of a head in the KV cache: whole 16-byte loads of f16. */
-export function headStride(config: LlamaConfig): number {
-  return roundUp(config.headDim, 8);
-}
-
 /** kv heads that one attention workgroup takes so that its outputs fill whole blocks of 32. */
 function kvGroup(config: LlamaConfig): number {
   const outputs = (config.heads / config.kvHeads) * config.headDim;
@@ -114,8 +108,13 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
   const { headDim, heads, kvHeads, normEpsilon } = config;
   const queryRows = heads * headDim;
   const kvRows = kvHeads * headDim;
-  const kvSpec = { KV: kv, KV_HEADS: kvHeads, HEAD_STRIDE: headStride(config) };
-  const headSpec = { HEAD_DIM: headDim, Q_ROWS: queryRows, KV_ROWS: kvRows, ROPE_DIM: config.ropeDim, ...kvSpec };
+  const headSpec = {
+    HEAD_DIM: headDim,
+    Q_ROWS: queryRows,
+    KV_ROWS: kvRows,
+    ROPE_DIM: config.ropeDim,
+    ...kvSpec(config, kv),
+  };
   const norm = { NORM: 'rms', HIDDEN: config.hidden, EPSILON: normEpsilon };
   const store = (matrix: Matrix) => ({ STORE: storeFor(options, matrix), Y_BLOCKS: blocksOf(matrix.cols) });
   const matrix = (name: string) => {
@@ -156,7 +155,7 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
 
   for (let layer = 0; layer < config.layers; layer++) {
     const at = `layers.${layer}`;
-    const cache = `${at}.kv`;
+    const cache = kvBuffers(at, config, kv);
     const bias = config.attentionBias ? { BIAS: 'add' } : { BIAS: 'none' };
     const biases = `${at}.qkvBias`;
     if (config.qkNorm) {
@@ -165,11 +164,11 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
         name: `${at}.headNorm`,
         kernel: 'head-norm',
         spec: { ...headSpec, EPSILON: normEpsilon },
-        buffers: { state: 'state', raw: 'raw', gains: `${at}.headGain`, q: 'q', kv: cache, rope: 'rope' },
+        buffers: { state: 'state', raw: 'raw', gains: `${at}.headGain`, q: 'q', rope: 'rope', ...cache },
         grid: { x: heads + 2 * kvHeads, over: 'columns', each: 1, z: 1 },
       });
     } else {
-      const buffers = { q: 'q', kv: cache, rope: 'rope', biases };
+      const buffers = { q: 'q', rope: 'rope', biases, ...cache };
       steps.push(...product(`${at}.qkv`, 'x', 'qkv', { ...norm, ...bias, ...headSpec }, buffers));
     }
 
@@ -221,8 +220,6 @@ function attentionSteps(options: PlanOptions, layer: string, splits: number): St
     HEAD_DIM: config.headDim,
     GROUP: config.heads / config.kvHeads,
     KV_GROUP: group,
-    KV_HEADS: config.kvHeads,
-    HEAD_STRIDE: headStride(config),
     SPLITS: splits,
     THREADS,
   };
@@ -235,12 +232,17 @@ function attentionSteps(options: PlanOptions, layer: string, splits: number): St
     spec: {
       ...heads,
       ...team,
-      KV: kv,
+      ...kvSpec(config, kv),
       Q_ROWS: config.heads * config.headDim,
       WINDOW: config.slidingWindow ?? 0,
       ...(splits === 1 ? { OUT: 'whole', ...store } : { OUT: 'partial' }),
     },
-    buffers: { state: 'state', q: 'q', kv: `${layer}.kv`, ...(splits === 1 ? blocks : { partials: 'partials' }) },
+    buffers: {
+      state: 'state',
+      q: 'q',
+      ...kvBuffers(layer, config, kv),
+      ...(splits === 1 ? blocks : { partials: 'partials' }),
+    },
     grid: { x: workgroups, over: 'columns', each: 1, z: splits },
   };
   if (splits === 1) return [attention];
@@ -249,7 +251,7 @@ function attentionSteps(options: PlanOptions, layer: string, splits: number): St
     {
       name: `${layer}.combine`,
       kernel: 'combine',
-      spec: { ...heads, ...store },
+      spec: { ...heads, KV_HEADS: config.kvHeads, HEAD_STRIDE: headStride(config), ...store },
       buffers: { state: 'state', partials: 'partials', ...blocks },
       grid: { x: workgroups, over: 'columns', each: 1, z: 1 },
     },
@@ -379,8 +381,11 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   const list: BufferSpec[] = [];
   const add = (name: string, bytes: number, purpose: Purpose) => list.push({ name, bytes, purpose });
 
-  const cacheBytes = slots * 2 * config.kvHeads * context * headStride(config) * (kv === 'f16' ? 2 : 4);
-  for (let layer = 0; layer < config.layers; layer++) add(`layers.${layer}.kv`, cacheBytes, 'kv');
+  const capacity = kvCapacity(context);
+  const planes = kvPlanes(config, kv);
+  for (let layer = 0; layer < config.layers; layer++)
+    for (const plane of planes)
+      add(`layers.${layer}.${plane.name}`, kvPlaneBytes(plane, config, slots, capacity), 'kv');
 
   const queryRows = roundUp(config.heads * config.headDim, BLOCK);
   const kvRows = roundUp(config.kvHeads * config.headDim, BLOCK);

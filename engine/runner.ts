@@ -9,6 +9,7 @@ import { mapLate } from '../devices/wait.ts';
 import { assert, FirstlightError } from '../quant/errors.ts';
 import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
 import { checkSizes, fitContext } from './estimate.ts';
+import { kvCapacity } from './kv-cache.ts';
 import type { Model } from './model.ts';
 import {
   type Choice,
@@ -111,6 +112,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   const context = options.context ?? model.plan.context;
   const chunk = Math.min(options.chunk ?? model.plan.chunk, context);
   const slots = options.slots ?? 1;
+  const capacity = kvCapacity(context);
   checkSizes(context, chunk, config, model.path);
   if (!Number.isInteger(slots) || slots < 1)
     throw new FirstlightError('bad-argument', `slots is ${slots}: it must be a whole number of at least 1`);
@@ -167,7 +169,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
 
   const { queue } = device.gpu;
   const place: Runner['place'] = (columns, outputs, advance) => {
-    queue.writeBuffer(own('state'), 0, encodeState(columns, outputs, context, advance));
+    queue.writeBuffer(own('state'), 0, encodeState(columns, outputs, capacity, advance));
     queue.writeBuffer(
       own('tokens'),
       0,

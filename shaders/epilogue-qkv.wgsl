@@ -26,25 +26,26 @@ fn epilogue(row_block: u32, column: u32, nth: u32, lane: u32, factor: f32, turn:
     y_rows[nth * TILE + lane] = fma(y_rows[nth * TILE + lane], factor, bias(row));
   }
   workgroupBarrier();
-  if (lane >= 32u) {
-    return;
-  }
-  let value = y_rows[nth * TILE + lane];
-  let partner = y_rows[nth * TILE + (lane ^ 1u)];
+  var value = 0.0;
+  var neighbour = 0.0;
   let inner = inner_row(row);
   let dim = inner % HEAD_DIM;
-  if (row < Q_PADDED) {
-    q[column * Q_PADDED + row] = rotate(turn, dim, value, partner);
+  if (lane < 32u) {
+    value = y_rows[nth * TILE + lane];
+    neighbour = y_rows[nth * TILE + (lane ^ 1u)];
+  }
+  let is_value = row_block * 32u >= Q_PADDED + KV_PADDED;
+  if (!is_value) {
+    let before = value;
+    value = rotate(turn, dim, value, neighbour);
+    neighbour = rotate(turn, dim + 1u, neighbour, before);
+  }
+  if (row_block * 32u < Q_PADDED) {
+    if (lane < 32u) {
+      q[column * Q_PADDED + row] = value;
+    }
     return;
   }
-  if (lane % 2u == 1u || inner >= KV_ROWS) { // the even lane of a pair writes both
-    return;
-  }
-  let position = position_of(column);
-  let slot = slot_of(column);
-  if (row >= Q_PADDED + KV_PADDED) {
-    store_kv(kv_place(slot, 1u, inner / HEAD_DIM, position), dim, value, partner);
-  } else {
-    store_kv(kv_place(slot, 0u, inner / HEAD_DIM, position), dim, rotate(turn, dim, value, partner), rotate(turn, dim + 1u, partner, value));
-  }
+  let place = kv_place(slot_of(column), select(0u, 1u, is_value), inner / HEAD_DIM, position_of(column));
+  keep_kv(place, dim, lane, value, neighbour, lane < 32u && inner < KV_ROWS);
 }

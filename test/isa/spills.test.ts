@@ -41,7 +41,7 @@ function allKernels(): { label: string; code: string }[] {
     add('gemv-lanes', `plain, bias ${BIAS}`, { ...normed, EPILOGUE: 'plain', BIAS, OUT_ROWS: 6144 });
   }
   for (const GROUP of [1, 4, 8])
-    for (const cache of ['f16', 'f32'])
+    for (const cache of ['f16', 'q8', 'f32'])
       add('attention', `${GROUP} heads to a kv head, ${cache}`, {
         ...chooseAttention(DECK, 128),
         HEAD_DIM: 128,
@@ -55,8 +55,12 @@ function allKernels(): { label: string; code: string }[] {
         Y_BLOCKS: 8 * GROUP * 4,
         ...KV,
         KV: cache,
+        ...(cache === 'q8' ? { KV_BLOCK: 32 } : {}),
       });
+  const q8 = { ...HEADS, KV: 'q8', KV_BLOCK: 32 };
+  add('gemv-lanes', 'qkv, q8 cache', { ...normed, EPILOGUE: 'qkv', BIAS: 'none', ...q8 });
   add('head-norm', '', { ...HEADS, EPSILON: 1e-6 });
+  add('head-norm', 'q8 cache', { ...q8, EPSILON: 1e-6 });
   for (const FORMAT of ['f32', 'f16', 'bf16', 'q8', 'q4'])
     add('embed', FORMAT, { FORMAT, BLOCKS: 128, FIRST_ROW: 0, PART_ROWS: 32000, STORE: 'i8-lanes', Y_BLOCKS: 128 });
   for (const CHOICE of ['greedy', 'noise', 'top']) add('select', CHOICE, { CHOICE, VOCAB: 128256, THREADS: 256 });
