@@ -3,6 +3,9 @@
  * equals; again and again until no pair is left. Symbols are numbers; piece-encoder.ts knows what they stand for.
  */
 
+/** Symbols from which on a heap is faster. */
+const SHORT = 32;
+
 /** Pairs that may join: a hash table with open addressing, since a vocabulary has up to a million of them. */
 export interface MergeTable {
   readonly mask: number; // slots - 1, slots being a power of two
@@ -41,10 +44,18 @@ function findSlot({ mask, pairs }: MergeTable, left: number, right: number): num
   }
 }
 
-/** Joins symbols (>= 0) as far as the table goes; O(n log n). */
-export function mergeSymbols(table: MergeTable, symbols: readonly number[]): number[] {
+/**
+ * Joins symbols (>= 0) as far as the table goes; O(n log n).
+ * @param onCandidate told of each pair that comes to stand side by side and may join, in that order
+ */
+export function mergeSymbols(
+  table: MergeTable,
+  symbols: readonly number[],
+  onCandidate?: (left: number, right: number, joined: number) => void,
+): number[] {
   const count = symbols.length;
   if (count < 2) return [...symbols];
+  if (count <= SHORT && onCandidate === undefined) return mergeFew(table, symbols);
   const current = Int32Array.from(symbols);
   const next = new Int32Array(count); // linked list of the symbols that are left; joined-away ones have next -1
   const previous = new Int32Array(count);
@@ -57,6 +68,7 @@ export function mergeSymbols(table: MergeTable, symbols: readonly number[]): num
     if (left < 0 || right >= count) return;
     const slot = findSlot(table, current[left]!, current[right]!);
     if (table.pairs[slot] === -1) return;
+    onCandidate?.(current[left]!, current[right]!, table.pairs[slot + 2]!);
     const key = table.pairs[slot + 3]! * 2 ** 32 + left;
     let at = size++;
     for (let parent = (at - 1) >> 1; at > 0 && heap[parent]! > key; parent = (at - 1) >> 1) {
@@ -106,4 +118,29 @@ export function mergeSymbols(table: MergeTable, symbols: readonly number[]): num
   const joined: number[] = [];
   for (let at = 0; at < count; at = next[at]!) joined.push(current[at]!);
   return joined;
+}
+
+/** The same for words: looking at all neighbours again costs less than a heap there. */
+function mergeFew(table: MergeTable, symbols: readonly number[]): number[] {
+  const { pairs } = table;
+  const current = [...symbols];
+  const slotOf = (left: number) => findSlot(table, current[left]!, current[left + 1]!);
+  const slots: number[] = []; // of each symbol with the one behind it
+  for (let at = 0; at + 1 < current.length; at++) slots.push(slotOf(at));
+  for (;;) {
+    let best = -1;
+    let bestRank = Number.POSITIVE_INFINITY;
+    for (let at = 0; at < slots.length; at++) {
+      const rank = pairs[slots[at]! + 3]!;
+      if (rank < 0 || rank >= bestRank) continue;
+      best = at;
+      bestRank = rank;
+    }
+    if (best < 0) return current;
+    current[best] = pairs[slots[best]! + 2]!;
+    current.splice(best + 1, 1);
+    slots.splice(best, 1);
+    if (best > 0) slots[best - 1] = slotOf(best - 1);
+    if (best < slots.length) slots[best] = slotOf(best);
+  }
 }

@@ -11,8 +11,8 @@
  * equals or begins with a control token is told no, which is what it should hear of text that is not one.
  */
 import type { Environment } from '@huggingface/jinja';
+import { literalPattern } from '../loaders/split-regex.ts';
 import { FirstlightError } from '../quant/errors.ts';
-import { escapePattern } from './pre-tokenize.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 export interface ChatMessage {
@@ -226,7 +226,7 @@ interface Guard {
  */
 function createGuard(specials: readonly string[], mark: string): Guard {
   if (specials.length === 0) return { inside: (text) => text, whole: (text) => text };
-  const spelt = new RegExp(`(?=${specials.map(escapePattern).join('|')})`, 'g');
+  const spelt = new RegExp(`(?=${specials.map(literalPattern).join('|')})`, 'g');
   const longest = Math.max(...specials.map((text) => text.length));
   const cuts = (text: string) => Array.from({ length: text.length - 1 }, (_, index) => index + 1);
   const heads = new Set(specials.flatMap((text) => cuts(text).map((at) => text.slice(0, at))));

@@ -1,10 +1,15 @@
-/** BPE on text: a piece becomes symbols, symbols are merged, what is left are token ids. */
-import type { Vocab } from '../loaders/types.ts';
+/** Text to ids by a vocabulary alone: a piece becomes symbols, symbols are merged, what is left are token ids. */
+import type { AddedToken, Vocab } from '../loaders/types.ts';
+import { createAddedFinder } from './added-tokens.ts';
 import { createMergeTable, type MergeTable, mergeSymbols } from './bpe.ts';
+import { cut } from './pre-tokenize.ts';
+import { createUnigram } from './unigram.ts';
 
 /** Pieces up to this length are kept with their ids: words come back, whole texts do not. */
 const CACHED_LENGTH = 64;
 const CACHED_PIECES = 1 << 15;
+
+const WORD = '\\u2581*[^\\u2581]+|\\u2581+';
 
 export interface ByteAlphabet {
   readonly characterOf: readonly string[]; // [byte]
@@ -25,36 +30,26 @@ export function isByteToken(token: string): boolean {
   return /^<0x[0-9A-F]{2}>$/.test(token);
 }
 
-/** The BPE itself: a piece of text, already cut and normalised, to ids. */
+/** A piece of text, already normalised and cut, to ids. */
 export function createPieceEncoder(
   vocab: Vocab,
   alphabet: ByteAlphabet | undefined,
 ): (piece: string) => readonly number[] {
-  const { tokens } = vocab;
+  const { tokens, segmentation } = vocab;
   const ordinary = createOrdinaryIds(vocab);
   const byteIds = createByteIds(vocab);
-  // A symbol is a token's id, or, from tokens.length on, the code point of a character that is no token.
-  const symbolOf = (character: string) => ordinary.get(character) ?? tokens.length + character.codePointAt(0)!;
-  const byteSymbols = alphabet?.characterOf.map(symbolOf);
-  const table =
-    vocab.scores === undefined
-      ? rankedPairs(vocab.merges ?? new Int32Array(0), new Set(ordinary.values()))
-      : scoredPairs(vocab.scores, ordinary, symbolOf);
+  const wholePieces = segmentation.kind === 'pairs' && segmentation.wholePieces;
+  const segment = createSegmenter(vocab, ordinary, alphabet);
+  const findWhole = createAddedFinder(wholeTokens(vocab));
+  const words = wordsStandApart(vocab, ordinary) ? new RegExp(WORD, 'gu') : undefined;
   const cache = new Map<string, readonly number[]>();
 
   function encode(piece: string): readonly number[] {
-    if (vocab.ignoreMerges) {
-      const text =
-        alphabet === undefined ? piece : Array.from(Buffer.from(piece), (byte) => alphabet.characterOf[byte]!).join('');
-      const id = ordinary.get(text);
-      if (id !== undefined) return [id];
-    }
-    const start = byteSymbols
-      ? Array.from(Buffer.from(piece), (byte) => byteSymbols[byte]!)
-      : Array.from(piece, symbolOf);
+    const whole = wholePieces ? ordinary.get(spell(piece, alphabet)) : undefined;
+    if (whole !== undefined) return [whole];
     const ids: number[] = [];
     let afterUnknown = false;
-    for (const symbol of mergeSymbols(table, start)) {
+    for (const symbol of segment(piece)) {
       const isToken = symbol < tokens.length;
       if (isToken) ids.push(symbol);
       else {
@@ -68,7 +63,7 @@ export function createPieceEncoder(
     return ids;
   }
 
-  return (piece) => {
+  function encodeCached(piece: string): readonly number[] {
     if (piece.length > CACHED_LENGTH) return encode(piece);
     let ids = cache.get(piece);
     if (ids === undefined) {
@@ -77,22 +72,85 @@ export function createPieceEncoder(
       cache.set(Buffer.from(piece).toString(), ids); // a copy: a slice would keep its whole text in memory
     }
     return ids;
+  }
+
+  return (piece) => {
+    const ids: number[] = [];
+    for (const part of findWhole(piece, [])) {
+      if (part.token !== undefined) ids.push(part.token);
+      else
+        for (const word of words ? cut(part.text, words) : [part.text])
+          for (const id of encodeCached(word)) ids.push(id);
+    }
+    return ids;
   };
+}
+
+/** A text in the vocabulary's alphabet. */
+function spell(text: string, alphabet: ByteAlphabet | undefined): string {
+  if (alphabet === undefined) return text;
+  return Array.from(Buffer.from(text), (byte) => alphabet.characterOf[byte]!).join('');
+}
+
+/**
+ * Cuts a text into symbols: ids of tokens, or, from tokens.length on, the code points of characters (of the vocabulary's
+ * alphabet) that are no tokens.
+ */
+function createSegmenter(
+  { tokens, segmentation }: Vocab,
+  ordinary: ReadonlyMap<string, number>,
+  alphabet: ByteAlphabet | undefined,
+): (text: string) => readonly number[] {
+  if (segmentation.kind === 'unigram') {
+    const segment = createUnigram(segmentation, ordinary);
+    return (text) => segment(spell(text, alphabet));
+  }
+  const symbolOf = (character: string) => ordinary.get(character) ?? tokens.length + character.codePointAt(0)!;
+  const byteSymbols = alphabet?.characterOf.map(symbolOf);
+  const symbolsOf = (text: string) =>
+    byteSymbols ? Array.from(Buffer.from(text), (byte) => byteSymbols[byte]!) : Array.from(text, symbolOf);
+  if (segmentation.kind === 'pairs') {
+    const table = rankedPairs(segmentation.merges, new Set(ordinary.values()));
+    return (text) => mergeSymbols(table, symbolsOf(text));
+  }
+  const { scores, unused } = segmentation;
+  const table = scoredPairs(scores, ordinary, symbolOf);
+  if (unused.size === 0) return (text) => mergeSymbols(table, symbolsOf(text));
+  return (text) => {
+    const halves = new Map<number, readonly [number, number]>();
+    const fallApart = (symbol: number): readonly number[] => {
+      const pair = halves.get(symbol);
+      return pair ? pair.flatMap(fallApart) : [symbol];
+    };
+    const joined = mergeSymbols(table, symbolsOf(text), (left, right, whole) => {
+      if (unused.has(whole)) halves.set(whole, [left, right]);
+    });
+    return joined.flatMap(fallApart);
+  };
+}
+
+/** Tokens that are found before anything joins. */
+function wholeTokens({ segmentation, tokens }: Vocab): AddedToken[] {
+  const ids = segmentation.kind === 'scores' ? [...segmentation.whole] : [];
+  const flags = { special: false, lstrip: false, rstrip: false, singleWord: false, normalized: false };
+  return ids.map((id) => ({ id, text: tokens[id]!, ...flags }));
 }
 
 /**
  * SentencePiece vocabularies are as a rule trained on words, so no token goes on beyond a word's end. Then a text may be
  * cut before each word without changing what merges, and words can be looked up instead of being merged anew.
  */
-export function wordsStandApart(vocab: Vocab): boolean {
-  if (vocab.kind !== 'spm' || vocab.ignoreMerges) return false;
-  for (const text of createOrdinaryIds(vocab).keys()) if (/[^\u2581]\u2581/u.test(text)) return false;
+function wordsStandApart({ kind, segmentation }: Vocab, ordinary: ReadonlyMap<string, number>): boolean {
+  if (kind !== 'spm' || segmentation.kind === 'unigram') return false;
+  if (segmentation.kind === 'pairs' ? segmentation.wholePieces : segmentation.unused.size > 0) return false;
+  for (const text of ordinary.keys()) if (/[^\u2581]\u2581/u.test(text)) return false;
   return true;
 }
 
-/** Tokens that a text can turn into by merging: neither control tokens nor the bytes' stand-ins. */
+/** Tokens that a text can turn into by segmentation: neither control tokens nor the bytes' stand-ins. */
 function createOrdinaryIds(vocab: Vocab): Map<string, number> {
   const special = new Set(vocab.added.filter((token) => token.special).map((token) => token.id));
+  if (vocab.segmentation.kind === 'scores') for (const id of vocab.segmentation.whole) special.add(id);
   const ids = new Map<string, number>();
   vocab.tokens.forEach((text, id) => {
     if (text !== '' && !special.has(id) && !(vocab.byteFallback && isByteToken(text))) ids.set(text, id);

@@ -7,16 +7,21 @@ import type { StepTime, Timer } from '../devices/timing.ts';
 import { readTopology } from '../devices/topology.ts';
 import { mapLate } from '../devices/wait.ts';
 import { assert, FirstlightError } from '../quant/errors.ts';
+import type { Edits } from './edits.ts';
 import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
 import { checkSizes, fitContext } from './estimate.ts';
 import { kvCapacity } from './kv-cache.ts';
+import { ropeNames } from './layers.ts';
 import type { Model } from './model.ts';
 import {
   type Choice,
+  type ChoiceExtras,
   chooseSplits,
   IN_FLIGHT,
+  mostEdits,
   type PassSize,
   type PlanOptions,
+  planChoice,
   planDecode,
   planOutput,
   planPrefill,
@@ -25,9 +30,21 @@ import {
   sessionBuffers,
 } from './plan.ts';
 import { notEnoughMemory } from './refusal.ts';
-import { ropeTable } from './rope.ts';
+import { ropeConfig, ropeTable } from './rope.ts';
 import type { CompleteSampling } from './sampler.ts';
-import { encodeSampler, encodeState, type Place, RING, SAMPLER_BYTES } from './state.ts';
+import {
+  CANDIDATES_BYTES,
+  type Candidates,
+  decodeCandidates,
+  editsBytes,
+  encodeEdits,
+  encodeSampler,
+  encodeState,
+  type Place,
+  type Report,
+  RING,
+  SAMPLER_BYTES,
+} from './state.ts';
 import { SPLIT_FROM_KEYS, type Tuning } from './variants.ts';
 
 export interface RunnerOptions {
@@ -49,12 +66,14 @@ export interface Column extends Place {
 
 /**
  * Which pass: over a prompt without logits, with logits and choice, or one that continues itself on the GPU from
- * `position` on.
+ * `position` on. A choice may also be a pass by itself (`choice`), behind one with the choice `none`: what it depends on, such
+ * as edits that the last token decides about, then reaches the GPU while that one is computed.
  */
 export type Pass =
   | { readonly kind: 'prompt' }
-  | { readonly kind: 'ending'; readonly choice: Choice }
-  | { readonly kind: 'decode'; readonly choice: Choice; readonly position: number }
+  | ({ readonly kind: 'ending'; readonly choice: Choice } & ChoiceExtras)
+  | ({ readonly kind: 'decode'; readonly choice: Choice; readonly position: number } & ChoiceExtras)
+  | ({ readonly kind: 'choice'; readonly choice: Choice } & ChoiceExtras)
   | { readonly kind: 'output' };
 
 export interface Runner {
@@ -62,10 +81,12 @@ export interface Runner {
   readonly context: number;
   readonly chunk: number;
   readonly slots: number;
-  /** Compiles what generating with a choice needs, so that no later pass waits for a compiler. */
-  prepare(choice: Choice): Promise<void>;
+  /** Compiles what generating with a choice needs, so that no later pass waits for a compiler; `late`: by passes of its own. */
+  prepare(choice: Choice, extras?: ChoiceExtras, late?: boolean): Promise<void>;
   /** How the tokens of a slot are chosen from now on. */
   setSampler(slot: number, sampling: CompleteSampling): void;
+  /** What changes a slot's logits in passes that are `edited`, from now on. */
+  setEdits(slot: number, edits: Edits): void;
   /**
    * Says what the next pass is over: its columns, and the columns whose logits are wanted. With `advance` choosing a token
    * prepares the following pass, so that `decode` passes go on by themselves; then outputs are one, or all columns.
@@ -75,7 +96,9 @@ export interface Runner {
   submit(pass: Pass, size: PassSize, wanted?: Wanted): Promise<void>;
   /** The token that a submitted pass leaves in a readback buffer, due in about so many milliseconds. */
   chosen(ticket: number, dueMs: number): Promise<number>;
-  /** Logits of an output of the last pass, [vocab]. */
+  /** The same with all that was wanted. */
+  outcome(ticket: number, dueMs: number): Promise<Outcome>;
+  /** Logits of an output of the last pass, [vocab], as edits have left them. */
   logits(output: number): Promise<Float32Array>;
   /** Runs a decode pass with every step timed. */
   timedPass(position: number, timer: Timer): Promise<StepTime[]>;
@@ -90,7 +113,23 @@ export interface Wanted {
   readonly ticket: number;
   readonly slot: number;
   readonly position: number;
+  /** With what the choice `list` names. Default false. */
+  readonly candidates?: boolean | undefined;
+  /** With what a `reported` choice reports. Default false. */
+  readonly report?: boolean | undefined;
 }
+
+/** What a pass leaves. */
+export interface Outcome {
+  /** The chosen token; of no meaning where the CPU chooses. */
+  readonly id: number;
+  readonly candidates: Candidates | undefined;
+  readonly report: Report | undefined;
+}
+
+/** Where the parts of an outcome lie in a readback buffer. */
+const CANDIDATES_AT = 16;
+const REPORT_AT = CANDIDATES_AT + CANDIDATES_BYTES;
 
 /**
  * Refuses what does not fit beside what the machine holds by now. The margin that the load kept may have gone to others
@@ -137,7 +176,8 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   try {
     for (const { name, bytes, purpose } of sessionBuffers(plan)) buffers.set(name, device.buffer(name, bytes, purpose));
     for (let i = 0; i < IN_FLIGHT; i++) readbacks.push(device.buffer(`chosen token ${i}`, READBACK_BYTES, 'readback'));
-    await device.upload(own('rope'), 0, ropeTable(config, context));
+    for (const name of ropeNames(config))
+      await device.upload(own(name), 0, ropeTable(ropeConfig(config, name), context));
   } catch (error) {
     await close().catch(() => undefined); // the first failure is the one to tell
     throw error;
@@ -149,6 +189,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     return buffer;
   }
 
+  const tickets: Wanted[] = []; // by ticket, what its readback buffer was last asked for
   const programs = new Map<string, Promise<Program>>();
   const program = (key: string, steps: () => readonly Step[]) => {
     let compiled = programs.get(key);
@@ -161,10 +202,13 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   const splits = chooseSplits(plan);
   const programFor = (pass: Pass): Promise<Program> => {
     if (pass.kind === 'prompt') return program('prompt', () => planPrefill(plan, undefined));
-    if (pass.kind === 'ending') return program(`ending ${pass.choice}`, () => planPrefill(plan, pass.choice));
     if (pass.kind === 'output') return program('output', () => planOutput(plan));
+    const { choice } = pass;
+    const what = `${pass.kind} ${choice}${pass.edited ? ' edited' : ''}${pass.reported ? ' reported' : ''}`;
+    if (pass.kind === 'ending') return program(what, () => planPrefill(plan, choice, pass));
+    if (pass.kind === 'choice') return program(what, () => planChoice(plan, choice, pass));
     const parts = pass.position < SPLIT_FROM_KEYS ? 1 : splits;
-    return program(`decode ${pass.choice} ${parts}`, () => planDecode(plan, pass.choice, parts));
+    return program(`${what} ${parts}`, () => planDecode(plan, choice, parts, pass));
   };
 
   const { queue } = device.gpu;
@@ -181,17 +225,23 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     context,
     chunk,
     slots,
-    async prepare(choice) {
+    async prepare(choice, extras = {}, late = false) {
+      const end = late ? { choice: 'none' as const } : { choice, ...extras };
       const passes: readonly Pass[] = [
         { kind: 'prompt' },
-        { kind: 'ending', choice },
-        { kind: 'decode', choice, position: 0 },
-        { kind: 'decode', choice, position: SPLIT_FROM_KEYS },
+        { kind: 'ending', ...end },
+        { kind: 'decode', ...end, position: 0 },
+        { kind: 'decode', ...end, position: SPLIT_FROM_KEYS },
       ];
-      await Promise.all(passes.map(programFor));
+      const last: readonly Pass[] = late ? [{ kind: 'choice', choice, ...extras }] : [];
+      await Promise.all([...passes, ...last].map(programFor));
     },
     setSampler(slot, sampling) {
       queue.writeBuffer(own('samplers'), slot * SAMPLER_BYTES, encodeSampler(sampling));
+    },
+    setEdits(slot, edits) {
+      queue.writeBuffer(own('edits'), slot * editsBytes(mostEdits(config, context)), encodeEdits(edits));
+      if (edits.mask) queue.writeBuffer(own('masks'), slot * edits.mask.byteLength, edits.mask);
     },
     place,
     async submit(pass, size, wanted) {
@@ -200,13 +250,28 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       recordPass(encoder, compiled, size);
       if (wanted) {
         const from = (wanted.slot * RING + (wanted.position % RING)) * 4;
-        encoder.copyBufferToBuffer(own('picked'), from, readback(wanted.ticket), 0, 4);
+        const into = readback(wanted.ticket);
+        encoder.copyBufferToBuffer(own('picked'), from, into, 0, 4);
+        const copy = (name: string, at: number) =>
+          encoder.copyBufferToBuffer(own(name), wanted.slot * CANDIDATES_BYTES, into, at, CANDIDATES_BYTES);
+        if (wanted.candidates) copy('candidates', CANDIDATES_AT);
+        if (wanted.report) copy('reports', REPORT_AT);
+        tickets[wanted.ticket] = wanted;
       }
       queue.submit([encoder.finish()]);
     },
     async chosen(ticket, dueMs) {
       const bytes = await mapLate(device, readback(ticket), 4, dueMs);
       return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+    },
+    async outcome(ticket, dueMs) {
+      const bytes = await mapLate(device, readback(ticket), READBACK_BYTES, dueMs);
+      const part = (at: number) => decodeCandidates(bytes.subarray(at, at + CANDIDATES_BYTES));
+      return {
+        id: new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true),
+        candidates: tickets[ticket]?.candidates ? part(CANDIDATES_AT) : undefined,
+        report: tickets[ticket]?.report ? part(REPORT_AT) : undefined,
+      };
     },
     async logits(output) {
       const stride = Math.ceil(config.vocab / 32) * 32 * 4;

@@ -1,7 +1,9 @@
-/** Text to token ids and back, for the two kinds of BPE vocabulary that Llama's family uses. */
+/** Text to token ids and back. */
 import type { Vocab } from '../loaders/types.ts';
-import { createByteAlphabet, createPieceEncoder, isByteToken, wordsStandApart } from './piece-encoder.ts';
-import { createAddedFinder, createNormalizer, cut } from './pre-tokenize.ts';
+import { createAddedFinder } from './added-tokens.ts';
+import { createNormalizer } from './normalize.ts';
+import { createByteAlphabet, createPieceEncoder, isByteToken } from './piece-encoder.ts';
+import { createPreTokenizer } from './pre-tokenize.ts';
 
 export interface Tokenizer {
   readonly vocabSize: number;
@@ -48,7 +50,6 @@ export interface Decoder {
   end(): string;
 }
 
-const WORD = '\\u2581*[^\\u2581]+|\\u2581+';
 const EMPTY = new Uint8Array(0);
 
 /** @param vocab as the readers of loaders/vocab.ts give it: ids and lengths are trusted here */
@@ -57,22 +58,30 @@ export function createTokenizer(vocab: Vocab): Tokenizer {
   const alphabet = vocab.kind === 'bytes' ? createByteAlphabet() : undefined;
   const encodePiece = createPieceEncoder(vocab, alphabet);
   const normalize = createNormalizer(vocab.normalizers);
-  const splits = [...vocab.splits, ...(wordsStandApart(vocab) ? [WORD] : [])].map((split) => new RegExp(split, 'gu'));
-  const findAll = createAddedFinder(vocab.added);
-  const findHarmless = createAddedFinder(vocab.added.filter((token) => !token.special));
+  const preTokenize = createPreTokenizer(vocab.preTokenizers);
+  const raw = vocab.added.filter((token) => !token.normalized);
+  const findAll = createAddedFinder(raw);
+  const findHarmless = createAddedFinder(raw.filter((token) => !token.special));
+  const normalized = vocab.added
+    .filter((token) => token.normalized)
+    .map((token) => ({ ...token, text: normalize(token.text) }));
+  const findNormalized = createAddedFinder(normalized.filter((token) => token.text !== ''));
   const bytesById: (Uint8Array | undefined)[] = new Array(vocab.tokens.length);
 
-  function encodeStretch(stretch: string, atStart: boolean, ids: number[]): void {
-    let pieces = [normalize(stretch, atStart)];
-    for (const split of splits) pieces = pieces.flatMap((piece) => cut(piece, split));
-    for (const piece of pieces) for (const id of encodePiece(piece)) ids.push(id);
+  function encodeStretch(stretch: string, isFirst: boolean, ids: number[]): void {
+    let atStart = isFirst;
+    for (const part of findNormalized(normalize(stretch), [])) {
+      if (part.token !== undefined) ids.push(part.token);
+      else for (const piece of preTokenize(part.text, atStart)) for (const id of encodePiece(piece)) ids.push(id);
+      atStart = false;
+    }
   }
 
   function encode(text: string, options: EncodeOptions = {}): number[] {
     const find = options.special === false ? findHarmless : findAll;
     const ids: number[] = [];
     let end = 0; // of what was read so far, in text
-    for (const part of find(text, options.barriers ?? [])) {
+    for (const part of find(text.toWellFormed(), options.barriers ?? [])) {
       if (part.token !== undefined) ids.push(part.token);
       else encodeStretch(part.text, end === 0, ids);
       end += part.text.length;
@@ -103,13 +112,13 @@ export function createTokenizer(vocab: Vocab): Tokenizer {
 
   function decoder(options: DecodeOptions = {}): Decoder {
     const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
-    let strip = vocab.stripSpacePrefix && options.continued !== true;
+    let strip = vocab.stripSpacePrefix !== 'none' && options.continued !== true;
     return {
       push(id) {
         let shown = special.has(id) && options.special !== true ? EMPTY : bytes(id);
         if (shown.length === 0) return '';
         if (strip && shown[0] === 0x20) shown = shown.subarray(1);
-        strip = false;
+        strip &&= vocab.stripSpacePrefix === 'until-text' && shown.length === 0;
         return utf8.decode(shown, { stream: true });
       },
       end: () => utf8.decode(),

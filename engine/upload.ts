@@ -258,7 +258,8 @@ async function readVector(checkpoint: Checkpoint, vector: Vector): Promise<Float
     const raw = decodeRows(tensor.type, await checkpoint.readRows(tensor.name, 0, 1), 1, tensor.cols);
     for (let i = 0; i < tensor.cols; i++) {
       const head = interleaveHead > 0 ? i - (i % interleaveHead) : i;
-      values[firstRow + i] = raw[head + (interleaveHead > 0 ? halfSplitRow(i - head, ropeDim) : 0)] as number;
+      const value = raw[head + (interleaveHead > 0 ? halfSplitRow(i - head, ropeDim) : 0)] as number;
+      values[firstRow + i] = value + vector.offset;
     }
   }
   return values;

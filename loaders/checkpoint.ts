@@ -4,17 +4,19 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { assert, FirstlightError } from '../quant/errors.ts';
 import { configFromJson } from './config.ts';
-import { configFromGguf, readRopeFactors } from './config-gguf.ts';
+import { configFromGguf, ggufArchitecture, readRopeTensors } from './config-gguf.ts';
 import type { StoredTensor } from './container.ts';
 import { diskFolder, type Folder, readJson, readSmall, zipFolder } from './folder.ts';
 import { openGguf, readGgufHeader } from './gguf.ts';
-import { decodeUtf8, isJsonObject, type JsonObject, parseJson } from './json.ts';
+import { isJsonObject, parseJson } from './json.ts';
 import { selectTensors } from './model-tensors.ts';
 import { openSafetensors, readSafetensorsHeader } from './safetensors.ts';
 import { sniff } from './sniff.ts';
 import { fileSource, pathError } from './source.ts';
+import { languageTensors, separateTensors } from './tensor-variants.ts';
 import type { Checkpoint, LlamaConfig, Source, Vocab } from './types.ts';
-import { vocabFromGguf, vocabFromTokenizerJson } from './vocab.ts';
+import { folderVocab } from './vocab-folder.ts';
+import { vocabFromGguf } from './vocab-gguf.ts';
 
 const CONFIG = 'config.json';
 const WEIGHTS = 'model.safetensors';
@@ -55,9 +57,10 @@ export function builtinPath(): string {
 export async function openGgufSource(source: Source): Promise<Checkpoint> {
   return closeOnError([source], async () => {
     const header = await readGgufHeader(source);
-    const stored = openGguf(source, header);
-    const plain = configFromGguf(header.metadata, stored, source.name);
-    const config = { ...plain, ropeFactors: await readRopeFactors(stored, plain, source.name) };
+    const { metadata } = header;
+    const stored = openGguf(source, header, ggufArchitecture(metadata, source.name).design.norms);
+    const plain = configFromGguf(metadata, stored, source.name);
+    const config = { ...plain, ropeScaling: await readRopeTensors(metadata, stored, plain, source.name) };
     return makeCheckpoint({
       format: `GGUF v${header.version}`,
       path: source.name,
@@ -65,7 +68,7 @@ export async function openGgufSource(source: Source): Promise<Checkpoint> {
       stored,
       sources: [source],
       async vocab() {
-        return header.metadata.has('tokenizer.ggml.tokens') ? vocabFromGguf(header.metadata, source.name) : undefined;
+        return metadata.has('tokenizer.ggml.tokens') ? vocabFromGguf(metadata, source.name) : undefined;
       },
     });
   });
@@ -104,7 +107,8 @@ interface Parts {
   readonly vocab: () => Promise<Vocab | undefined>;
 }
 
-function makeCheckpoint({ format, path, config, stored, sources, vocab }: Parts): Checkpoint {
+function makeCheckpoint({ format, path, config, stored: inFile, sources, vocab }: Parts): Checkpoint {
+  const stored = separateTensors(languageTensors(inFile), config);
   const tensors = selectTensors(config, stored, path);
   return {
     format,
@@ -180,40 +184,6 @@ async function weightsOfJson(source: Source): Promise<string | undefined> {
 async function weightsOfSafetensors(source: Source): Promise<string> {
   await readSafetensorsHeader(source);
   return basename(source.name);
-}
-
-async function folderVocab(folder: Folder, config: unknown): Promise<Vocab | undefined> {
-  const { names, path } = folder;
-  if (!names.has('tokenizer.json')) {
-    if (!names.has('tokenizer.model')) return undefined;
-    const advice = 'get tokenizer.json, or save it with transformers (AutoTokenizer.save_pretrained)';
-    throw new FirstlightError('bad-tokenizer', `${path} has its tokenizer as tokenizer.model only: ${advice}`);
-  }
-  const optional = async (name: string) => (names.has(name) ? readJson(folder, name) : undefined);
-  const tokenizerConfig = await optional('tokenizer_config.json');
-  const template = names.has('chat_template.jinja') ? await readTemplate(folder) : {};
-  return vocabFromTokenizerJson(
-    await readJson(folder, 'tokenizer.json'),
-    { ...asObject(tokenizerConfig), ...template },
-    { ...tokenIds(config), ...asObject(await optional('generation_config.json')) },
-    join(path, 'tokenizer.json'),
-  );
-}
-
-/** Newer models keep their template in a file of its own, which goes before the one in tokenizer_config.json. */
-async function readTemplate(folder: Folder): Promise<JsonObject> {
-  const source = await folder.open('chat_template.jinja');
-  return { chat_template: decodeUtf8(await closeAfter(source, readSmall), source.name) };
-}
-
-/** Older models name their first and last tokens in config.json. */
-function tokenIds(config: unknown): JsonObject {
-  const { bos_token_id, eos_token_id } = asObject(config);
-  return { bos_token_id, eos_token_id };
-}
-
-function asObject(json: unknown): JsonObject {
-  return isJsonObject(json) ? json : {};
 }
 
 function noConfig({ path, names }: Folder): FirstlightError {

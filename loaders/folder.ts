@@ -60,9 +60,14 @@ export async function zipFolder(source: Source): Promise<Folder> {
 
 /** @throws `bad-file` when it is too long for a JSON text or is none */
 export async function readJson(folder: Folder, name: string): Promise<unknown> {
+  return parseJson(await readSmallFile(folder, name), join(folder.path, name));
+}
+
+/** @throws `bad-file` when the file is longer than any text of a model */
+export async function readSmallFile(folder: Folder, name: string): Promise<Uint8Array> {
   const source = await folder.open(name);
   try {
-    return parseJson(await readSmall(source), source.name);
+    return await readSmall(source);
   } finally {
     await source.close();
   }

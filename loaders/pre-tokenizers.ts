@@ -4,11 +4,12 @@
  */
 import { FirstlightError } from '../quant/errors.ts';
 import { convertRegex } from './split-regex.ts';
-import { GPT2_SPLIT } from './tokenizer-pipeline.ts';
+import { GPT2_SPLIT, isolate } from './tokenizer-pipeline.ts';
+import type { PreTokenizer } from './types.ts';
 
-export interface PreTokenizer {
-  readonly splits: readonly string[];
-  readonly ignoreMerges: boolean;
+export interface NamedPreTokenizer {
+  readonly splits: readonly PreTokenizer[];
+  readonly wholePieces: boolean;
   /** What holds when the file has no `add_bos_token`. */
   readonly addBos: boolean;
 }
@@ -24,6 +25,9 @@ const CASED = (tail: string) =>
 
 const LLAMA3 = [`${CONTRACTIONS}|${WORDS}|\\p{N}{1,3}|${SIGNS}|${SPACES}`];
 const QWEN2 = [`${CONTRACTIONS}|${WORDS}|\\p{N}|${SIGNS}|${SPACES}`];
+const QWEN3_5 = [
+  `${CONTRACTIONS}|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|${SPACES}`,
+];
 const TEKKEN = [`${CASED('')}|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${SPACES}`];
 const GPT4O = [`${CASED(`${CONTRACTIONS}?`)}|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${SPACES}`];
 const DIGITS_APART = ['\\p{N}', GPT2_SPLIT];
@@ -57,6 +61,7 @@ const SPLITS: ReadonlyMap<string, readonly string[]> = new Map([
   ['qwen2', QWEN2],
   ['deepseek-r1-qwen', QWEN2],
   ['megrez', QWEN2],
+  ['qwen35', QWEN3_5],
   ['stablelm2', QWEN2],
   ['smollm', DIGITS_APART],
   ['starcoder', DIGITS_APART],
@@ -65,20 +70,28 @@ const SPLITS: ReadonlyMap<string, readonly string[]> = new Map([
   ['command-r', DIGITS_APART],
   ['minerva-7b', DIGITS_APART],
   ['tekken', TEKKEN],
+  ['pixtral', TEKKEN],
   ['gpt-4o', GPT4O],
   ['llama4', GPT4O],
   ['deepseek-coder', DEEPSEEK_CODER],
   ['deepseek-v3', DEEPSEEK_3],
 ]);
 
-const WHOLE_WORDS_FIRST: ReadonlySet<string> = new Set(['llama3', 'llama-v3', 'llama-bpe', 'falcon3', 'tekken']);
+const WHOLE_WORDS_FIRST: ReadonlySet<string> = new Set([
+  'llama3',
+  'llama-v3',
+  'llama-bpe',
+  'falcon3',
+  'tekken',
+  'pixtral',
+]);
 
 /**
  * The word cut that a byte-level GGUF file names.
  * @param name `tokenizer.ggml.pre`; 'default' where the file has none
  * @throws FirstlightError 'bad-tokenizer' with the name when firstlight does not know it
  */
-export function findPreTokenizer(name: string, file: string): PreTokenizer {
+export function findPreTokenizer(name: string, file: string): NamedPreTokenizer {
   const splits = SPLITS.get(name);
   if (splits === undefined) {
     throw new FirstlightError(
@@ -88,8 +101,8 @@ export function findPreTokenizer(name: string, file: string): PreTokenizer {
   }
   const wholeWordsFirst = WHOLE_WORDS_FIRST.has(name);
   return {
-    splits: splits.map((split) => convertRegex(split, file)),
-    ignoreMerges: wholeWordsFirst,
+    splits: splits.map((split) => isolate(convertRegex(split, file))),
+    wholePieces: wholeWordsFirst,
     addBos: wholeWordsFirst,
   };
 }

@@ -11,18 +11,73 @@ export interface Source {
   close(): Promise<void>;
 }
 
-export interface RopeScaling {
-  readonly kind: 'none' | 'linear' | 'llama3';
-  readonly factor: number;
-  // llama3 only
-  readonly lowFrequencyFactor: number;
-  readonly highFrequencyFactor: number;
-  readonly originalContext: number;
+/** How RoPE is stretched beyond `originalContext`, the positions that a model was first trained on. */
+export type RopeScaling =
+  | { readonly kind: 'none' }
+  /** All frequencies divided by the factor. */
+  | { readonly kind: 'linear'; readonly factor: number }
+  /** NTK: theta grows with the session's context, once that is longer than the original. */
+  | { readonly kind: 'dynamic'; readonly factor: number; readonly originalContext: number }
+  | {
+      readonly kind: 'llama3';
+      readonly factor: number;
+      readonly lowFrequencyFactor: number;
+      readonly highFrequencyFactor: number;
+      readonly originalContext: number;
+    }
+  | {
+      readonly kind: 'yarn';
+      readonly factor: number;
+      readonly originalContext: number;
+      /** Turns within the original context from which on a frequency is kept, and up to which it is divided. */
+      readonly betaFast: number;
+      readonly betaSlow: number;
+      /** Whole pairs as the ends of the range between the two. */
+      readonly truncate: boolean;
+      /** Multiplies rotated queries and keys. */
+      readonly attentionFactor: number;
+    }
+  /** Divisors for each pair: the long ones in sessions whose context is longer than the original. */
+  | {
+      readonly kind: 'longrope';
+      readonly shortFactors: Float32Array; // [ropeDim / 2]
+      readonly longFactors: Float32Array;
+      readonly originalContext: number;
+      /** Multiplies rotated queries and keys. */
+      readonly attentionFactor: number;
+    }
+  /** A divisor for each pair, [ropeDim / 2]: a GGUF file's way of saying llama3. */
+  | { readonly kind: 'factors'; readonly factors: Float32Array };
+
+/** Names as in architectures.ts. */
+export type ArchitectureName =
+  | 'llama'
+  | 'mistral'
+  | 'qwen2'
+  | 'qwen3'
+  | 'phi3'
+  | 'gemma'
+  | 'gemma2'
+  | 'gemma3'
+  | 'olmo2'
+  | 'olmo3'
+  | 'smollm3';
+
+/** How a model computes, apart from its sizes: the same for all models of an architecture. */
+export interface Design {
+  /** RMS norms stand before attention and feed-forward, after them (on what is added to the residual stream), or both. */
+  readonly norms: 'before' | 'after' | 'both';
+  /** Added to every stored gain of a norm; 1 in Hugging Face's Gemma, 0 in its GGUF files, which have it added. */
+  readonly normOffset: 0 | 1;
+  /** RMS norm on q and k before RoPE: over each head, or over all heads together. */
+  readonly qkNorm: 'none' | 'head' | 'all';
+  /** Between gate and up: x * sigmoid(x), or GELU by its tanh formula. */
+  readonly activation: 'silu' | 'gelu';
 }
 
 /** The Llama family's hyperparameters, in the names of the papers. */
-export interface LlamaConfig {
-  readonly architecture: 'llama' | 'mistral' | 'qwen2' | 'qwen3';
+export interface LlamaConfig extends Design {
+  readonly architecture: ArchitectureName;
   readonly layers: number;
   readonly hidden: number;
   readonly feedForward: number;
@@ -33,18 +88,29 @@ export interface LlamaConfig {
   /** Positions the model was made for. */
   readonly context: number;
   readonly normEpsilon: number;
+  /** Multiplies the rows of the embedding on their way into the residual stream. */
+  readonly embeddingScale: number;
+  /** Multiplies q k; undefined = 1 / sqrt(headDim). */
+  readonly attentionScale: number | undefined;
+  /** cap * tanh(score / cap) before the softmax; undefined = scores as they are. */
+  readonly attentionCap: number | undefined;
+  /** The same for logits. */
+  readonly logitCap: number | undefined;
   readonly ropeTheta: number;
   readonly ropeScaling: RopeScaling;
-  /** Divides the frequency of each rotated pair, [ropeDim / 2]: a GGUF file's way of saying llama3, with kind 'none'. */
-  readonly ropeFactors?: Float32Array | undefined;
   /** Rotated dimensions at the head's start; headDim unless the model rotates a part only. */
   readonly ropeDim: number;
-  /** Pairs that RoPE turns: (i, i + headDim/2) in Hugging Face files, (2i, 2i + 1) in GGUF files of architecture llama. */
+  /** Pairs that RoPE turns: (i, i + ropeDim/2) in Hugging Face files, (2i, 2i + 1) in some GGUF files. */
   readonly ropePairs: 'half' | 'interleaved';
+  /** Layers that RoPE turns; undefined = all. */
+  readonly ropeLayers: readonly boolean[] | undefined;
   /** Keys that a query sees, itself included; undefined = all. */
   readonly slidingWindow: number | undefined;
+  /** Layers that have the window; undefined = all. */
+  readonly slidingLayers: readonly boolean[] | undefined;
+  /** RoPE of the layers with a window, without scaling, where it differs from the others'. */
+  readonly localRopeTheta: number | undefined;
   readonly attentionBias: boolean; // q, k, v have biases
-  readonly qkNorm: boolean; // RMS norm over headDim on q and k before RoPE
   readonly tiedEmbeddings: boolean; // no output matrix: the embedding is used
 }
 
@@ -72,15 +138,13 @@ export interface Checkpoint {
   close(): Promise<void>;
 }
 
-/** Everything a tokenizer needs, from tokenizer.json or GGUF metadata; checked by its reader, so ids and lengths fit. */
+/** Everything a tokenizer needs, whatever file it came from; checked by its reader, so ids and lengths fit. */
 export interface Vocab {
-  /** `spm`: text pieces with U+2581 for a space, byte fallback. `bytes`: GPT-2's byte-level alphabet. */
+  /** `spm`: text pieces with U+2581 for a space. `bytes`: GPT-2's byte-level alphabet. */
   readonly kind: 'spm' | 'bytes';
   /** Token text by id, in the file's own alphabet; '' where the file leaves an id out. */
   readonly tokens: readonly string[];
-  /** Which neighbours join first: pairs in order (tokenizer.json, GGUF byte-level), or a score for each token (GGUF spm). */
-  readonly merges: Int32Array | undefined; // [rank][left, right, joined] ids
-  readonly scores: Float32Array | undefined; // [token], higher joins earlier
+  readonly segmentation: Segmentation;
   /** Matched in the text as it stands, before anything else; `special` ones only where the caller allows them. */
   readonly added: readonly AddedToken[];
   /** Characters outside the vocabulary become the tokens <0x00> .. <0xFF> of their UTF-8 bytes. */
@@ -91,12 +155,13 @@ export interface Vocab {
   readonly fuseUnknown: boolean;
   /** Applied in order to each stretch of text between added tokens. */
   readonly normalizers: readonly Normalizer[];
-  /** Regular expressions (source text, flags 'gu' to be added) that cut the text, one after another; gaps are kept as pieces. */
-  readonly splits: readonly string[];
-  /** A piece that is a token is taken whole, whatever the merges say. */
-  readonly ignoreMerges: boolean;
-  /** Decoding takes one space off the text's start, the one that encoding put there. */
-  readonly stripSpacePrefix: boolean;
+  /** Applied in order to each normalised stretch: they cut it into the pieces that are segmented by themselves. */
+  readonly preTokenizers: readonly PreTokenizer[];
+  /**
+   * Decoding takes the space off the text's start that encoding put there: that of the first token, or that of each
+   * token until there is some text.
+   */
+  readonly stripSpacePrefix: 'none' | 'first-token' | 'until-text';
   readonly bos: number | undefined;
   /** Ids that end an answer. */
   readonly eos: readonly number[];
@@ -105,13 +170,79 @@ export interface Vocab {
   readonly chatTemplate: string | undefined;
 }
 
+/** How a piece of text becomes tokens. */
+export type Segmentation =
+  /** BPE with a list of pairs (tokenizer.json, byte-level GGUF). */
+  | {
+      readonly kind: 'pairs';
+      readonly merges: Int32Array; // [rank][left, right, joined] ids, the first joins first
+      /** A piece that is a token is taken whole, whatever the merges say. */
+      readonly wholePieces: boolean;
+    }
+  /** SentencePiece BPE: neighbours that make a token join, those of the highest score first. */
+  | {
+      readonly kind: 'scores';
+      readonly scores: Float32Array; // [token]
+      /** Found in the text before anything joins, and nothing joins with them (SentencePiece's user defined symbols). */
+      readonly whole: ReadonlySet<number>;
+      /** Tokens that take part in joining but fall apart again at its end. */
+      readonly unused: ReadonlySet<number>;
+    }
+  /** Unigram language model: the tokens whose scores have the largest sum. */
+  | {
+      readonly kind: 'unigram';
+      readonly scores: Float64Array; // [token]
+      /** Sums are rounded to f32, as in SentencePiece, instead of kept in doubles, as in Hugging Face tokenizers. */
+      readonly roundsSums: boolean;
+      /** Of a character that is no token. */
+      readonly unknownScore: number;
+      /** Tokens that no text becomes. */
+      readonly unused: ReadonlySet<number>;
+    };
+
 export type Normalizer =
   | { readonly kind: 'unicode'; readonly form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD' }
   | { readonly kind: 'lowercase' }
   | { readonly kind: 'strip'; readonly left: boolean; readonly right: boolean }
-  /** `missing`: only before a stretch that does not begin with it; `first`: that, and only at the start of the whole text. */
-  | { readonly kind: 'prepend'; readonly text: string; readonly where: 'always' | 'missing' | 'first' }
+  | { readonly kind: 'prepend'; readonly text: string }
   /** `pattern`: source of a regular expression (flags 'gu' to be added). */
+  | { readonly kind: 'replace'; readonly pattern: string; readonly text: string }
+  /** Hugging Face's reading of SentencePiece's rules: by grapheme cluster, the shortest rule that fits its beginning. */
+  | { readonly kind: 'graphemes'; readonly rules: NormalizationRules }
+  | SentencePieceNormalizer;
+
+/** What becomes of which text. */
+export interface NormalizationRules {
+  /** The longest or shortest rule that fits the text from `start` on: UTF-16 units that it replaces, and by what. */
+  find(text: string, start: number, longest: boolean): { readonly length: number; readonly text: string } | undefined;
+}
+
+/** All that SentencePiece does to a text before it is segmented: normalizer.proto and trainer_spec of tokenizer.model. */
+export interface SentencePieceNormalizer {
+  readonly kind: 'sentencepiece';
+  readonly rules: NormalizationRules | undefined;
+  /** Texts that stay as they are. */
+  readonly kept: readonly string[];
+  /** No space at the start and the end, and one where there are several. */
+  readonly trim: boolean;
+  /** Where a space is put before all of that is segmented. */
+  readonly dummySpace: 'start' | 'end' | 'none';
+  /** Spaces become U+2581. */
+  readonly escape: boolean;
+}
+
+export type PreTokenizer =
+  | {
+      readonly kind: 'split';
+      /** Source of a regular expression (flags 'gu' to be added). */
+      readonly pattern: string;
+      /** What becomes of its matches; what lies between them is a piece in any case. */
+      readonly matches: 'isolated' | 'removed' | 'joined' | 'with-previous' | 'with-next';
+      /** What lies between the matches is taken for the matches. */
+      readonly invert: boolean;
+    }
+  /** Puts `text` before each piece that does not begin with it, or only before the one at the start of the whole text. */
+  | { readonly kind: 'prefix'; readonly text: string; readonly where: 'all' | 'first' }
   | { readonly kind: 'replace'; readonly pattern: string; readonly text: string };
 
 export interface AddedToken {
@@ -124,4 +255,6 @@ export interface AddedToken {
   readonly rstrip: boolean;
   /** Matched only where no letter, digit or underscore touches it. */
   readonly singleWord: boolean;
+  /** Looked for in the normalised text, itself normalised; never true for control tokens. */
+  readonly normalized: boolean;
 }

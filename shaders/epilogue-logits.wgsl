@@ -1,5 +1,5 @@
 // Ends the output matrix: logits, and the best of every 32 rows for the choice of the next token.
-//! include state-read rows
+//! include state-read rows cap-$CAPPED
 //! param VOCAB u32
 @group(0) @binding(5) var<storage, read_write> logits: array<f32>;        // [column][VOCAB padded to 32]
 @group(0) @binding(6) var<storage, read_write> peaks: array<vec2<f32>>;   // [column][block of 32 rows]: best logit, its id as bits
@@ -12,7 +12,7 @@ fn early(row_block: u32, column: u32, lane: u32) -> vec2<f32> {
 fn epilogue(block: u32, column: u32, nth: u32, lane: u32, factor: f32, loaded: vec2<f32>) {
   const VOCAB_BLOCKS = (VOCAB + 31u) / 32u;
   if (lane < 32u) {
-    logits[column * VOCAB_BLOCKS * 32u + block * 32u + lane] = y_rows[nth * TILE + lane] * factor;
+    logits[column * VOCAB_BLOCKS * 32u + block * 32u + lane] = soft_cap(y_rows[nth * TILE + lane] * factor);
   }
   if (lane == 0u) {
     var best = vec2<f32>(y_rows[nth * TILE] * factor, bitcast<f32>(block * 32u));
@@ -22,6 +22,6 @@ fn epilogue(block: u32, column: u32, nth: u32, lane: u32, factor: f32, loaded: v
         best = vec2<f32>(value, bitcast<f32>(block * 32u + i));
       }
     }
-    peaks[column * VOCAB_BLOCKS + block] = best;
+    peaks[column * VOCAB_BLOCKS + block] = vec2<f32>(soft_cap(best.x), best.y);
   }
 }

@@ -1,6 +1,6 @@
 // Ends the fused q, k, v product: bias, rotary embedding, q to its buffer, k and v straight into the cache.
 // Rows are [q, padded to 32][k, padded to 32][v, padded to 32].
-//! include state-read rows bias-$BIAS rope kv-write-$KV
+//! include state-read rows bias-$BIAS rope-$ROPE kv-write-$KV
 //! param HEAD_DIM u32
 //! param Q_ROWS u32
 //! param KV_ROWS u32

@@ -20,7 +20,11 @@ export type ShaderName =
   | 'attention'
   | 'combine'
   | 'head-norm'
+  | 'post-norm'
   | 'select'
+  | 'edit'
+  | 'rank'
+  | 'report'
   | 'repack';
 
 /** Values for a shader's parameters and include slots. */

@@ -168,8 +168,19 @@ function padColumns<T extends Uint32Array | Float32Array>(data: T, columns: numb
   return padded as T;
 }
 
-for (const store of ['f32', 'f16', 'i8', 'i8-lanes'] as const) {
-  check(`residual and gate epilogues leave ${store} blocks`, async (device) => {
+const activations = {
+  silu: (x: number) => x / (1 + Math.exp(-x)),
+  gelu: (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+};
+
+for (const [store, activation] of [
+  ['f32', 'silu'],
+  ['f32', 'gelu'],
+  ['f16', 'silu'],
+  ['i8', 'silu'],
+  ['i8-lanes', 'silu'],
+] as const) {
+  check(`residual and ${activation} gate epilogues leave ${store} blocks`, async (device) => {
     if (store === 'f16' && !device.traits.f16) return;
     if (store === 'i8-lanes' && (device.traits.subgroups?.min ?? 0) < 32) return;
     const form = store === 'i8-lanes' ? 'i8' : store;
@@ -204,7 +215,7 @@ for (const store of ['f32', 'f16', 'i8', 'i8-lanes'] as const) {
         const result = await runKernel(
           device,
           kernel,
-          { ...common, EPILOGUE: gate ? 'gate' : 'residual' },
+          { ...common, ...(gate ? { EPILOGUE: 'gate', ACTIVATION: activation } : { EPILOGUE: 'residual' }) },
           {
             state: stateOf(3),
             codes: packed.codes,
@@ -228,7 +239,7 @@ for (const store of ['f32', 'f16', 'i8', 'i8-lanes'] as const) {
             if (gate) {
               const at = column * rows + Math.floor(i / 32) * 64 + (i % 32);
               const g = truth[at] as number;
-              wanted[place] = (g / (1 + Math.exp(-g))) * (truth[at + 32] as number);
+              wanted[place] = activations[activation](g) * (truth[at + 32] as number);
             } else {
               const x = (residual[column * Y_BLOCKS * 32 + i] as number) + (truth[column * rows + i] as number);
               squares += x * x;
@@ -266,46 +277,99 @@ for (const store of ['f32', 'f16', 'i8', 'i8-lanes'] as const) {
   });
 }
 
-check('a part of a matrix writes its own rows; the last column is picked for logits', async (device) => {
-  const random = createRandom(5);
-  const shape = { rows: 70, cols: 96, columns: 3 };
-  const { packed, blocks, truth } = randomCase(random, shape, 'q8', 'f32');
-  const whole = packed.codes.length / 96; // words in a row
-  const FIRST_ROW = 32;
-  const { logits, peaks } = await runKernel(
-    device,
-    'gemv-rows',
-    {
-      TILE: 32,
-      COLS: 1,
-      OPAQUE: true,
-      DOT: 'f32-q8',
-      BLOCKS: 3,
-      FIRST_ROW,
-      OUTPUTS: true,
-      NORM: 'none',
-      EPILOGUE: 'logits',
-      VOCAB: 70,
-    },
-    {
-      state: stateOf(3, [2]),
-      codes: packed.codes.slice(FIRST_ROW * whole),
-      scales: packed.scales.slice((FIRST_ROW / 4) * 3 * 2),
-      x_codes: blocks.codes,
-      x_meta: blocks.meta,
-      logits: 96 * 4,
-      peaks: 3 * 8,
-    },
-    [2, 1],
-  );
-  const wanted = truth.subarray(2 * 70 + FIRST_ROW, 3 * 70);
-  assert.ok(relativeError(floats(logits as Uint32Array).subarray(FIRST_ROW, 70), wanted) < 2e-6);
-  assert.is(Math.max(...floats(logits as Uint32Array).subarray(0, FIRST_ROW)), 0);
-  for (const block of [1, 2]) {
-    const inBlock = truth.subarray(2 * 70 + block * 32, 2 * 70 + Math.min(70, block * 32 + 32));
-    const best = inBlock.indexOf(Math.max(...inBlock)) + block * 32;
-    assert.is((peaks as Uint32Array)[block * 2 + 1], best);
+check('a measured product leaves its rows and the sum of squares of every 32 of them', async (device) => {
+  const random = createRandom(31);
+  for (const { kernel, spec } of variants(device, 32)) {
+    for (const [COLS, columns] of [
+      [1, 2],
+      [4, 3],
+    ] as const) {
+      const shape = { rows: 33 + random.below(60), cols: 40 + random.below(100), columns };
+      const { packed, blocks, truth } = randomCase(random, shape, 'q8', 'f32');
+      const padded = roundUp(shape.rows, 32);
+      const product = { COLS, DOT: 'f32-q8', BLOCKS: blocksOf(shape.cols), FIRST_ROW: 0, OUTPUTS: false, NORM: 'none' };
+      const result = await runKernel(
+        device,
+        kernel,
+        { ...spec, ...product, EPILOGUE: 'measured', BIAS: 'none', OUT_ROWS: padded },
+        {
+          state: stateOf(columns),
+          codes: packed.codes,
+          scales: packed.scales,
+          x_codes: padColumns(blocks.codes, columns, COLS),
+          x_meta: padColumns(blocks.meta, columns, COLS),
+          out: columns * padded * 4,
+          squares: (columns * padded) / 8,
+        },
+        [padded / 32, Math.ceil(columns / COLS)],
+      );
+      const out = floats(result.out as Uint32Array);
+      const squares = floats(result.squares as Uint32Array);
+      for (let column = 0; column < columns; column++) {
+        const wanted = truth.subarray(column * shape.rows, (column + 1) * shape.rows);
+        const got = out.subarray(column * padded, column * padded + shape.rows);
+        assert.ok(relativeError(got, wanted) < 2e-6, `${kernel}, column ${column}`);
+        const sums = Array.from({ length: padded / 32 }, (_, block) =>
+          wanted.subarray(block * 32, block * 32 + 32).reduce((sum, value) => sum + value * value, 0),
+        );
+        const told = squares.subarray((column * padded) / 32, ((column + 1) * padded) / 32);
+        assert.ok(relativeError(told, sums) < 1e-5, `${kernel}, squares of column ${column}`);
+      }
+    }
   }
 });
+
+for (const cap of [undefined, 1.5])
+  check(
+    `a part of a matrix writes its own rows; logits of the last column, ${cap ? 'capped' : 'as they are'}`,
+    async (device) => {
+      const random = createRandom(5);
+      const shape = { rows: 70, cols: 96, columns: 3 };
+      const { packed, blocks, truth } = randomCase(random, shape, 'q8', 'f32');
+      const whole = packed.codes.length / 96; // words in a row
+      const FIRST_ROW = 32;
+      const { logits, peaks } = await runKernel(
+        device,
+        'gemv-rows',
+        {
+          TILE: 32,
+          COLS: 1,
+          OPAQUE: true,
+          DOT: 'f32-q8',
+          BLOCKS: 3,
+          FIRST_ROW,
+          OUTPUTS: true,
+          NORM: 'none',
+          EPILOGUE: 'logits',
+          VOCAB: 70,
+          ...(cap ? { CAPPED: 'tanh', CAP: cap } : { CAPPED: 'none' }),
+        },
+        {
+          state: stateOf(3, [2]),
+          codes: packed.codes.slice(FIRST_ROW * whole),
+          scales: packed.scales.slice((FIRST_ROW / 4) * 3 * 2),
+          x_codes: blocks.codes,
+          x_meta: blocks.meta,
+          logits: 96 * 4,
+          peaks: 3 * 8,
+        },
+        [2, 1],
+      );
+      const capped = (value: number) => (cap ? cap * Math.tanh(value / cap) : value);
+      const wanted = truth.subarray(2 * 70 + FIRST_ROW, 3 * 70).map(capped);
+      assert.ok(relativeError(floats(logits as Uint32Array).subarray(FIRST_ROW, 70), wanted) < 2e-6);
+      assert.is(Math.max(...floats(logits as Uint32Array).subarray(0, FIRST_ROW)), 0);
+      for (const block of [1, 2]) {
+        const inBlock = truth.subarray(2 * 70 + block * 32, 2 * 70 + Math.min(70, block * 32 + 32));
+        const best = inBlock.indexOf(Math.max(...inBlock)) + block * 32;
+        assert.is((peaks as Uint32Array)[block * 2 + 1], best);
+        assert.is(
+          floats(peaks as Uint32Array)[block * 2],
+          floats(logits as Uint32Array)[best],
+          'the peak is that logit',
+        );
+      }
+    },
+  );
 
 test.run();

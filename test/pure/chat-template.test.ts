@@ -2,9 +2,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type ChatMessage, encodeChat, renderChat } from '../../engine/chat-template.ts';
-import { escapePattern } from '../../engine/pre-tokenize.ts';
 import { createTokenizer, type Tokenizer } from '../../engine/tokenizer.ts';
-import { vocabFromTokenizerJson } from '../../loaders/vocab.ts';
+import { literalPattern } from '../../loaders/split-regex.ts';
+import { vocabFromTokenizerJson } from '../../loaders/vocab-json.ts';
 import { expectError } from './expect-error.ts';
 import { hasSharedData, readSharedJson, reportSkipped } from './shared-data.ts';
 import { BYTE_ALPHABET, byteLevelJson } from './small-tokenizers.ts';
@@ -216,7 +216,7 @@ shared('600 renderings of real templates are those of Python', async () => {
       });
       if (raises === undefined) assert.is(await rendering, expected, `${name}, ${conversation}`);
       else {
-        const reason = new RegExp(escapePattern(raises.replace(/\s+/g, ' ')));
+        const reason = new RegExp(literalPattern(raises.replace(/\s+/g, ' ')));
         await expectError(() => rendering, 'bad-argument', reason);
       }
       equal++;

@@ -6,7 +6,16 @@ import { type ShaderName, type Spec, specialise } from '../../shaders/specialise
 
 const test = suite('specialise');
 
-const EMBED: Spec = { FORMAT: 'q4', BLOCKS: 3, FIRST_ROW: 0, PART_ROWS: 64, STORE: 'f32', Y_BLOCKS: 3 };
+const EMBED: Spec = {
+  FORMAT: 'q4',
+  BLOCKS: 3,
+  FIRST_ROW: 0,
+  PART_ROWS: 64,
+  SCALE: 1,
+  GAIN: 'vector',
+  STORE: 'f32',
+  Y_BLOCKS: 3,
+};
 
 test('directives come first, then constants, then each file once, included ones before', () => {
   const { code } = specialise('embed', { ...EMBED, STORE: 'f16' });

@@ -5,7 +5,8 @@ import { createTokenizer, type Tokenizer } from '../../engine/tokenizer.ts';
 import { readGgufHeader } from '../../loaders/gguf.ts';
 import { fileSource } from '../../loaders/source.ts';
 import type { Vocab } from '../../loaders/types.ts';
-import { vocabFromGguf, vocabFromTokenizerJson } from '../../loaders/vocab.ts';
+import { vocabFromGguf } from '../../loaders/vocab-gguf.ts';
+import { vocabFromTokenizerJson } from '../../loaders/vocab-json.ts';
 import { hasSharedData, readSharedJson, reportSkipped, sharedPath } from './shared-data.ts';
 
 interface AidreamsCase {
