@@ -17,10 +17,12 @@ import {
   chooseColumns,
   chooseGemv,
   chooseSubgroup,
+  dotSpec,
   mostColumns,
   type Preferences,
   type ProductShape,
   splitsFor,
+  weightSpec,
 } from './variants.ts';
 import { type Matrix, outputMatrix, paddedRows, vectorLength, type Weights } from './weights.ts';
 
@@ -181,7 +183,7 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
       name: part.name,
       kernel: 'embed',
       spec: {
-        FORMAT: part.format,
+        ...weightSpec(part.format),
         BLOCKS: blocks,
         ...rows,
         SCALE: config.embeddingScale,
@@ -427,7 +429,7 @@ function productSteps(
       spec: {
         ...spec,
         ...variant.spec,
-        DOT: shape.dot,
+        ...dotSpec(arithmetic, part.format),
         BLOCKS: blocks,
         OUTPUTS: outputs,
         FIRST_ROW: part.firstRow,

@@ -1,6 +1,6 @@
 // Starts a pass: the embedding rows of the tokens into the residual stream (times SCALE in Gemma), and g * x in
 // activation blocks, g being the gain of the first norm. A workgroup has one block of one column. The matrix may be one of several parts by rows.
-//! include state-read ring weight-$FORMAT gain-$GAIN store-$STORE
+//! include state-read ring weight-$WEIGHT gain-$GAIN store-$STORE
 //! param BLOCKS u32
 //! param FIRST_ROW u32
 //! param PART_ROWS u32
@@ -13,6 +13,7 @@ const THREADS = 32u;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  prepare_codes(lane);
   let block = group.x;
   let column = group.y;
   var id = tokens[column];

@@ -5,23 +5,23 @@
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;     // [column][OUT_ROWS], a multiple of 32
 @group(0) @binding(8) var<storage, read_write> squares: array<f32>; // [column][OUT_ROWS / 32]
 
-// What finish.wgsl asks for before the product, so that it is there when the sums are.
+// As in epilogue-gate.wgsl.
 fn early(row_block: u32, column: u32, lane: u32) -> vec2<f32> {
   return vec2<f32>();
 }
 
-fn epilogue(row_block: u32, column: u32, nth: u32, lane: u32, factor: f32, loaded: vec2<f32>) {
-  if (lane < 32u) {
-    let row = row_block * 32u + lane;
-    let value = fma(y_rows[nth * TILE + lane], factor, bias(row));
-    out[column * OUT_ROWS + row] = value;
-    y_rows[nth * TILE + lane] = value * value;
+// As in epilogue-gate.wgsl.
+fn epilogue(row_block: u32, column: u32, at: u32, thread: u32, live: bool, factor: f32, loaded: vec2<f32>) {
+  let lane = thread % 32u;
+  let row = row_block * 32u + lane;
+  if (live) {
+    out[column * OUT_ROWS + row] = fma(y_rows[at + lane], factor, bias(row));
   }
-  workgroupBarrier();
-  if (lane == 0u) {
+  if (live && lane == 0u) {
     var sum = 0.0;
     for (var i = 0u; i < opaque_count(32u); i++) {
-      sum += y_rows[nth * TILE + i];
+      let value = fma(y_rows[at + i], factor, bias(row + i));
+      sum = fma(value, value, sum);
     }
     squares[column * (OUT_ROWS / 32u) + row_block] = sum;
   }

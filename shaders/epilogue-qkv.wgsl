@@ -14,38 +14,28 @@ fn inner_row(row: u32) -> u32 {
   return row - select(select(Q_PADDED, Q_PADDED + KV_PADDED, row >= Q_PADDED + KV_PADDED), 0u, row < Q_PADDED);
 }
 
-// What finish.wgsl asks for before the product, so that it is there when the sums are.
+// As in epilogue-gate.wgsl.
 fn early(row_block: u32, column: u32, lane: u32) -> vec2<f32> {
-  let row = row_block * 32u + lane % 32u;
-  return turn_of(position_of(column), inner_row(row) % HEAD_DIM);
+  return turn_of(position_of(column), inner_row(row_block * 32u + lane) % HEAD_DIM);
 }
 
-fn epilogue(row_block: u32, column: u32, nth: u32, lane: u32, factor: f32, turn: vec2<f32>) {
+// As in epilogue-gate.wgsl.
+fn epilogue(row_block: u32, column: u32, at: u32, thread: u32, live: bool, factor: f32, turn: vec2<f32>) {
+  let lane = thread % 32u;
   let row = row_block * 32u + lane;
-  if (lane < 32u) {
-    y_rows[nth * TILE + lane] = fma(y_rows[nth * TILE + lane], factor, bias(row));
-  }
-  workgroupBarrier();
-  var value = 0.0;
-  var neighbour = 0.0;
   let inner = inner_row(row);
   let dim = inner % HEAD_DIM;
-  if (lane < 32u) {
-    value = y_rows[nth * TILE + lane];
-    neighbour = y_rows[nth * TILE + (lane ^ 1u)];
-  }
-  let is_value = row_block * 32u >= Q_PADDED + KV_PADDED;
+  let is_value = row >= Q_PADDED + KV_PADDED;
+  var value = fma(y_rows[at + lane], factor, bias(row));
+  var neighbour = fma(y_rows[at + (lane ^ 1u)], factor, bias(row ^ 1u));
   if (!is_value) {
     let before = value;
     value = rotate(turn, dim, value, neighbour);
     neighbour = rotate(turn, dim + 1u, neighbour, before);
   }
-  if (row_block * 32u < Q_PADDED) {
-    if (lane < 32u) {
-      q[column * Q_PADDED + row] = value;
-    }
-    return;
+  if (live && row < Q_PADDED) {
+    q[column * Q_PADDED + row] = value;
   }
   let place = kv_place(slot_of(column), select(0u, 1u, is_value), inner / HEAD_DIM, position_of(column));
-  keep_kv(place, dim, lane, value, neighbour, lane < 32u && inner < KV_ROWS);
+  keep_kv(place, dim, thread, value, neighbour, live && row >= Q_PADDED && inner < KV_ROWS);
 }

@@ -1,9 +1,9 @@
 // KV cache in int8 with an f16 scale for every KV_BLOCK elements: d = largest / 127, code = round(value / d).
-//! include kv-place
+//! include kv-place blocks
 //! param KV_BLOCK u32 8 16 32
 @group(0) @binding(6) var<storage, read_write> kv: array<u32>;                 // [slot][k, v][kvHead][position][HEAD_STRIDE] int8
 @group(0) @binding(11) var<storage, read_write> kv_scales: array<atomic<u32>>; // [...][HEAD_STRIDE / KV_BLOCK] f16
-var<workgroup> kv_values: array<f32, 32>;
+var<workgroup> kv_values: array<f32, 32u * BLOCKS_AT_ONCE>;
 
 // The other half of the word belongs to a block of another workgroup.
 fn store_scale(block: u32, half: u32) {
@@ -12,14 +12,13 @@ fn store_scale(block: u32, half: u32) {
   atomicOr(&kv_scales[block / 2u], half << shift);
 }
 
-// Called by the whole workgroup; threads 0..31 bring neighbouring elements of one or several heads, those with `live`
-// element `dim` of the row at `place`. Another call needs a barrier in between.
+// As in kv-pairs.wgsl. Called by the whole workgroup; another call needs a barrier in between.
 fn keep_kv(place: u32, dim: u32, thread: u32, value: f32, neighbour: f32, live: bool) {
-  if (thread < 32u) {
+  if (thread < 32u * BLOCKS_AT_ONCE) {
     kv_values[thread] = value;
   }
   workgroupBarrier();
-  if (!live || thread >= 32u || thread % 4u > 0u) {
+  if (!live || thread % 4u > 0u) {
     return;
   }
   let first = thread / KV_BLOCK * KV_BLOCK;

@@ -82,6 +82,8 @@ export function encodeRows(type: FileType, values: Float32Array): Uint8Array {
     case 'Q4_0':
       quantiseQ4(values, bytes.subarray(2), 18, new Uint16Array(bytes.buffer), 9);
       break;
+    default:
+      throw new Error(`tests do not quantise to ${type}: see randomBlocks`);
   }
   return bytes;
 }

@@ -5,6 +5,7 @@ import type { Device } from '../../devices/types.ts';
 import { sampleOnCpu } from '../../engine/candidates.ts';
 import { argmax, type CompleteSampling, uniformAt } from '../../engine/sampler.ts';
 import { encodeSampler, encodeState, FROM_RING, RING, SAMPLER_BYTES } from '../../engine/state.ts';
+import { weightSpec } from '../../engine/variants.ts';
 import { blocksOf, type Format, roundUp } from '../../quant/layout.ts';
 import { packRows, unpackRows } from '../../quant/pack.ts';
 import { readBlocks } from '../blocks.ts';
@@ -184,7 +185,7 @@ for (const format of ['f32', 'f16', 'bf16', 'q8', 'q4'] as const satisfies reado
         device,
         'embed',
         {
-          FORMAT: format,
+          ...weightSpec(format),
           BLOCKS,
           FIRST_ROW,
           PART_ROWS: roundUp(rows, 32),

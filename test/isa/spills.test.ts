@@ -1,13 +1,20 @@
 /** Every kernel in every weight format and arithmetic compiles for RDNA 2 and RDNA 3, and none spills registers. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { chooseAttention, mostColumns } from '../../engine/variants.ts';
+import { type Arithmetic, chooseAttention, dotSpec, mostColumns, weightSpec } from '../../engine/variants.ts';
+import { type Format, QUANTISED, type QuantisedFormat } from '../../quant/layout.ts';
 import { type ShaderName, type Spec, specialise } from '../../shaders/specialise.ts';
 import { compileKernels, DECK, hasDeckCompiler } from '../deck.ts';
 
 const test = suite('spills');
 
-const DOTS = ['f32-f32', 'f32-f16', 'f32-bf16', 'f32-q8', 'f32-q4', 'i8-q8', 'i8-q4', 'mix-q8', 'mix-q4'];
+const QUANTISED_FORMATS = Object.keys(QUANTISED) as QuantisedFormat[];
+const DOTS: readonly (readonly [Arithmetic, Format])[] = [
+  ...(['f32', 'f16', 'bf16'] as const).map((format) => ['f32', format] as const),
+  ...(['f32', 'i8', 'mix'] as const).flatMap((arithmetic) =>
+    QUANTISED_FORMATS.map((format) => [arithmetic, format] as const),
+  ),
+];
 const LANES = { SG: 64, THREADS: 256, K_SPLIT: 1, SIZE: 'fixed' };
 const EMBED = { SCALE: 1, GAIN: 'vector', STORE: 'i8-lanes', Y_BLOCKS: 128 };
 const KV = { KV: 'f16', KV_HEADS: 8, HEAD_STRIDE: 128 };
@@ -19,15 +26,23 @@ function allKernels(): { label: string; code: string }[] {
   const list: { label: string; code: string }[] = [];
   const add = (kernel: ShaderName, what: string, spec: Spec) =>
     list.push({ label: `${kernel} ${what}`, code: specialise(kernel, spec).code });
-  for (const DOT of DOTS) {
-    const product = { DOT, BLOCKS: 128, FIRST_ROW: 0, OUTPUTS: false, NORM: 'none', TILE: 32 };
-    for (const COLS of [1, DOT === 'f32-f32' ? mostColumns('f32') : 4]) {
+  for (const [arithmetic, format] of DOTS) {
+    const DOT = `${arithmetic}-${format}`;
+    const product = {
+      ...dotSpec(arithmetic, format),
+      BLOCKS: 128,
+      FIRST_ROW: 0,
+      OUTPUTS: false,
+      NORM: 'none',
+      TILE: 32,
+    };
+    for (const COLS of [1, mostColumns(format)]) {
       const residual = { ...product, COLS, EPILOGUE: 'residual', STORE: 'f32', Y_BLOCKS: 128 };
       add('gemv-lanes', `${DOT} ${COLS} columns`, { ...residual, ...LANES });
       add('gemv-rows', `${DOT} ${COLS} columns`, residual);
     }
   }
-  const product = { ...LANES, DOT: 'i8-q4', COLS: 1, BLOCKS: 128, FIRST_ROW: 0, OUTPUTS: false };
+  const product = { ...LANES, ...dotSpec('i8', 'q4'), COLS: 1, BLOCKS: 128, FIRST_ROW: 0, OUTPUTS: false };
   for (const [STORE, ACTIVATION] of [
     ['f32', 'silu'],
     ['f16', 'silu'],
@@ -83,8 +98,8 @@ function allKernels(): { label: string; code: string }[] {
   add('head-norm', 'q8 cache', { ...q8, SCOPE: 'head', EPSILON: 1e-6 });
   for (const GAIN of ['vector', 'none'])
     add('post-norm', GAIN, { GAIN, HIDDEN: 3584, EPSILON: 1e-6, STORE: 'i8-lanes', Y_BLOCKS: 112 });
-  for (const FORMAT of ['f32', 'f16', 'bf16', 'q8', 'q4'])
-    add('embed', FORMAT, { FORMAT, BLOCKS: 128, FIRST_ROW: 0, PART_ROWS: 32000, ...EMBED });
+  for (const format of ['f32', 'f16', 'bf16', ...QUANTISED_FORMATS] as const)
+    add('embed', format, { ...weightSpec(format), BLOCKS: 128, FIRST_ROW: 0, PART_ROWS: 32000, ...EMBED });
   for (const CHOICE of ['greedy', 'noise', 'top']) add('select', CHOICE, { CHOICE, VOCAB: 128256, THREADS: 256 });
   const choosing = { VOCAB: 128256, THREADS: 256 };
   add('edit', '', { ...choosing, MOST_EDITS: 5120 });
