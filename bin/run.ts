@@ -15,6 +15,7 @@ import {
   withSession,
 } from './model.ts';
 import { mebibytes, note, print, printJson } from './output.ts';
+import { readTemplate, TEMPLATE_FLAG, templateFor } from './template.ts';
 
 const DEFAULT_TOKENS = 128;
 const MOST_SEED = 2 ** 32 - 1;
@@ -74,6 +75,7 @@ export const run = defineCommand({
       about: 'makes the draw repeatable (default random)',
     },
     raw: { kind: 'switch', about: 'no chat template: go on with PROMPT as it is; control tokens in it stay text' },
+    ...TEMPLATE_FLAG,
     ...MODEL_FLAGS,
     json: { kind: 'switch', about: 'one JSON object when all is done: text, ids, promptTokens, tokens, finish, stats' },
     quiet: { kind: 'switch', short: 'q', about: 'neither placement nor speed on stderr' },
@@ -81,11 +83,14 @@ export const run = defineCommand({
   async run(values, operands, signal) {
     const { model, text } = splitOperands(operands);
     const prompt = text === undefined ? undefined : await readText(text);
+    if (values.raw && values.template !== undefined)
+      throw new UsageError('--raw uses no template: leave one of both out');
+    const template = await readTemplate(values.template);
     const isStory = prompt === undefined && isBuiltin(model) && !values.raw;
     const seed = values.seed ?? Math.floor(Math.random() * (MOST_SEED + 1));
     await withSession(model, values, signal, async (session) => {
       const start = isStory ? OPENING : prompt;
-      const { ids, continued } = await encodePrompt(session.model, start, isStory || values.raw === true);
+      const { ids, continued } = await encodePrompt(session.model, start, isStory || values.raw === true, template);
       const answer = await generateText(session, ids, {
         opening: isStory ? OPENING : '',
         continued,
@@ -115,16 +120,18 @@ async function encodePrompt(
   model: Model,
   prompt: string | undefined,
   raw: boolean,
+  chosen: string | undefined,
 ): Promise<{ ids: number[]; continued: boolean }> {
   const tokenizer = requireTokenizer(model.tokenizer, model.path);
-  if (raw || model.chatTemplate === undefined) {
+  const template = raw ? undefined : templateFor(model, chosen);
+  if (template === undefined) {
     const text = prompt ?? '';
     return { ids: tokenizer.encode(text, { special: false }), continued: text !== '' };
   }
   if (prompt === undefined)
     throw new UsageError('this model answers: give it a PROMPT, or --raw to let it write freely');
   return {
-    ids: await encodeChat(tokenizer, model.chatTemplate, [{ role: 'user', content: prompt }]),
+    ids: await encodeChat(tokenizer, template, [{ role: 'user', content: prompt }]),
     continued: false,
   };
 }
