@@ -10,6 +10,8 @@ interface FlagBase {
 export type Flag =
   | (FlagBase & { readonly kind: 'switch' })
   | (FlagBase & { readonly kind: 'text'; readonly placeholder: string })
+  /** May be given several times. */
+  | (FlagBase & { readonly kind: 'texts'; readonly placeholder: string })
   | (FlagBase & { readonly kind: 'choice'; readonly choices: readonly string[] })
   | (FlagBase & { readonly kind: 'number'; readonly whole: boolean; readonly least: number; readonly most: number });
 
@@ -22,7 +24,9 @@ type ValueOf<F extends Flag> = F extends { readonly kind: 'switch' }
     ? number
     : F extends { readonly kind: 'choice' }
       ? F['choices'][number]
-      : string;
+      : F extends { readonly kind: 'texts' }
+        ? readonly string[]
+        : string;
 
 /** What the command line gave for each flag; undefined where it is not there. */
 export type Values<F extends Flags> = { readonly [Name in keyof F]?: ValueOf<F[Name]> | undefined };
@@ -64,7 +68,7 @@ export function readArguments<F extends Flags>(command: Command<F>, args: readon
   );
   // not strict: its messages take several lines
   const { tokens } = parseArgs({ args: [...args], options, strict: false, allowPositionals: true, tokens: true });
-  const values: Record<string, string | number | true> = {};
+  const values: Record<string, Value> = {};
   const operands: string[] = [];
   for (const token of tokens) {
     if (token.kind === 'positional') operands.push(token.value);
@@ -74,20 +78,25 @@ export function readArguments<F extends Flags>(command: Command<F>, args: readon
     if (!flag) throw new UsageError(unknownOption(rawName, flags));
     // `--adapter --json`: the value was forgotten
     const given = value === undefined || (!inlineValue && value.startsWith('--')) ? undefined : value;
-    values[name] = readValue(flag, rawName, given);
+    const read = readValue(flag, rawName, given);
+    const before = values[name];
+    values[name] = Array.isArray(read) && Array.isArray(before) ? [...before, ...read] : read;
   }
   if (values.help) return { help: true, values: {}, operands };
   checkOperands(command.operands, operands);
   return { help: false, values: values as Values<F>, operands };
 }
 
-function readValue(flag: Flag, rawName: string, value: string | undefined): string | number | true {
+type Value = string | number | true | readonly string[];
+
+function readValue(flag: Flag, rawName: string, value: string | undefined): Value {
   if (flag.kind === 'switch') {
     if (value !== undefined) throw new UsageError(`${rawName} takes no value`);
     return true;
   }
   if (value === undefined) throw new UsageError(`${rawName} needs a value: ${wanted(flag)}`);
   if (flag.kind === 'text') return value;
+  if (flag.kind === 'texts') return [value];
   if (flag.kind === 'choice') {
     if (flag.choices.includes(value)) return value;
   } else {
@@ -102,7 +111,7 @@ function isWithin(number: number, { least, most }: { readonly least: number; rea
 }
 
 function wanted(flag: Exclude<Flag, { kind: 'switch' }>): string {
-  if (flag.kind === 'text') return flag.placeholder;
+  if (flag.kind === 'text' || flag.kind === 'texts') return flag.placeholder;
   if (flag.kind === 'choice') return `one of ${flag.choices.join(', ')}`;
   const { whole, least, most } = flag;
   return `a ${whole ? 'whole ' : ''}number ${most === Number.POSITIVE_INFINITY ? `of at least ${least}` : `from ${least} to ${most}`}`;
@@ -167,7 +176,7 @@ export function commandHelp(name: string, { operands, about, flags }: Command): 
 function placeholderOf(flag: Flag): string {
   if (flag.kind === 'switch') return '';
   if (flag.kind === 'number') return 'N';
-  return flag.kind === 'text' ? flag.placeholder : flag.choices.join('|');
+  return flag.kind === 'choice' ? flag.choices.join('|') : flag.placeholder;
 }
 
 const HELP_WIDTH = 100;

@@ -1,5 +1,7 @@
 /** `firstlight run`: a model answers a prompt, goes on with a text, or tells a story. */
 import { encodeChat } from '../engine/chat-template.ts';
+import { generateText, type TextOptions } from '../engine/generate-text.ts';
+import type { Logprobs } from '../engine/logprobs.ts';
 import type { Model } from '../engine/model.ts';
 import type { Session, Stats } from '../engine/session.ts';
 import { defineCommand, UsageError } from './arguments.ts';
@@ -15,10 +17,10 @@ import {
   withSession,
 } from './model.ts';
 import { mebibytes, note, print, printJson } from './output.ts';
+import { MOST_SEED, SAMPLING_FLAGS, samplingOptions } from './sampling.ts';
 import { readTemplate, TEMPLATE_FLAG, templateFor } from './template.ts';
 
 const DEFAULT_TOKENS = 128;
-const MOST_SEED = 2 ** 32 - 1;
 /** What the built-in model goes on from when it is not asked anything. */
 const OPENING = 'Once upon a time';
 
@@ -39,45 +41,28 @@ export const run = defineCommand({
       most: 2 ** 31 - 1,
       about: `most tokens to make (default ${DEFAULT_TOKENS}; a story is told to its end)`,
     },
-    temp: {
+    ...SAMPLING_FLAGS,
+    samples: {
       kind: 'number',
-      whole: false,
-      least: 0,
-      most: 100,
-      about: 'temperature; 0 always takes the most probable token (default 0.8)',
+      whole: true,
+      least: 1,
+      most: 1000,
+      about: 'answers to make, each with a seed one higher than the one before (default 1)',
     },
-    'top-k': {
+    logprobs: {
       kind: 'number',
       whole: true,
       least: 0,
-      most: 2 ** 31 - 1,
-      about: 'only the k best; 0 = all (default 40)',
-    },
-    'top-p': {
-      kind: 'number',
-      whole: false,
-      least: 1e-6,
-      most: 1,
-      about: 'only the best that together have this probability; 1 = all (default 0.95)',
-    },
-    'min-p': {
-      kind: 'number',
-      whole: false,
-      least: 0,
-      most: 1,
-      about: 'only those at least this probable relative to the best; 0 = all (default 0)',
-    },
-    seed: {
-      kind: 'number',
-      whole: true,
-      least: 0,
-      most: MOST_SEED,
-      about: 'makes the draw repeatable (default random)',
+      most: 64,
+      about: 'with --json: the log probability of each token and of so many alternatives',
     },
     raw: { kind: 'switch', about: 'no chat template: go on with PROMPT as it is; control tokens in it stay text' },
     ...TEMPLATE_FLAG,
     ...MODEL_FLAGS,
-    json: { kind: 'switch', about: 'one JSON object when all is done: text, ids, promptTokens, tokens, finish, stats' },
+    json: {
+      kind: 'switch',
+      about: 'one JSON object when all is done (a list with --samples): text, ids, promptTokens, tokens, finish, stats',
+    },
     quiet: { kind: 'switch', short: 'q', about: 'neither placement nor speed on stderr' },
   },
   async run(values, operands, signal) {
@@ -87,29 +72,33 @@ export const run = defineCommand({
       throw new UsageError('--raw uses no template: leave one of both out');
     const template = await readTemplate(values.template);
     const isStory = prompt === undefined && isBuiltin(model) && !values.raw;
-    const seed = values.seed ?? Math.floor(Math.random() * (MOST_SEED + 1));
+    const sampling = samplingOptions(values);
+    const { samples = 1, seed: firstSeed = Math.floor(Math.random() * (MOST_SEED + 1)) } = values;
     await withSession(model, values, signal, async (session) => {
-      const start = isStory ? OPENING : prompt;
-      const { ids, continued } = await encodePrompt(session.model, start, isStory || values.raw === true, template);
-      const answer = await generateText(session, ids, {
-        opening: isStory ? OPENING : '',
-        continued,
-        write: values.json ? () => {} : print,
-        options: {
+      const opening = isStory ? OPENING : '';
+      const { ids, continued } = await encodePrompt(
+        session.model,
+        isStory ? OPENING : prompt,
+        isStory || values.raw === true,
+        template,
+      );
+      const answers: object[] = [];
+      for (let sample = 0; sample < samples && !signal.aborted; sample++) {
+        const seed = (firstSeed + sample) % (MOST_SEED + 1);
+        if (samples > 1 && !values.json) print(`${sample > 0 ? '\n' : ''}--- ${sample + 1}, seed ${seed}\n`);
+        const answer = await writeText(session, ids, opening, values.json ? () => {} : print, {
+          ...sampling,
           maxTokens: values.tokens ?? (isStory ? undefined : DEFAULT_TOKENS),
-          temperature: values.temp,
-          topK: values['top-k'],
-          topP: values['top-p'],
-          minP: values['min-p'],
+          logprobs: values.json ? values.logprobs : undefined,
+          continued,
           seed,
           signal,
-        },
-      });
-      const { stats } = session;
-      if (values.json) {
-        const { promptTokens, tokens } = stats;
-        printJson({ ...answer, promptTokens, tokens, seed, stats: statsJson(session) });
-      } else if (!answer.text.endsWith('\n')) print('\n');
+        });
+        const { promptTokens, tokens } = session.stats;
+        if (values.json) answers.push({ ...answer, promptTokens, tokens, seed, stats: statsJson(session) });
+        else if (!answer.text.endsWith('\n')) print('\n');
+      }
+      if (values.json) printJson(samples > 1 ? answers : answers[0]);
       if (!values.quiet) note(describeStats(session));
     });
   },
@@ -140,46 +129,37 @@ interface Answer {
   readonly text: string;
   /** With the end token, if there was one. */
   readonly ids: readonly number[];
-  readonly finish: 'stop' | 'length' | 'interrupted';
+  readonly finish: 'stop' | 'length' | 'context' | 'interrupted';
+  /** For each of the ids, where it was asked for. */
+  readonly logprobs?: readonly Logprobs[];
 }
 
-interface Writing {
-  /** Stands before what the model makes. */
-  readonly opening: string;
-  readonly continued: boolean;
-  readonly write: (text: string) => void;
-  readonly options: NonNullable<Parameters<Session['generate']>[1]>;
-}
-
-/** Generates until the model ends its text, `maxTokens` are made, or the signal interrupts, which is no error here. */
-async function generateText(
+/** Writes until the model ends its text or `maxTokens` are made; that the signal interrupts is no error here. */
+async function writeText(
   session: Session,
   promptIds: readonly number[],
-  { opening, continued, write, options }: Writing,
+  opening: string,
+  write: (text: string) => void,
+  options: TextOptions,
 ): Promise<Answer> {
-  const tokenizer = requireTokenizer(session.model.tokenizer, session.model.path);
-  const stopIds: ReadonlySet<number> = new Set(tokenizer.eos);
-  const decoder = tokenizer.decoder({ continued });
-  let text = '';
-  const show = (piece: string) => {
-    text += piece;
-    write(piece);
-  };
+  let text = opening;
+  write(opening);
   const ids: number[] = [];
+  const logprobs: Logprobs[] = [];
   let finish: Answer['finish'] = 'length';
-  show(opening);
   try {
-    for await (const id of session.generate(promptIds, { ...options, stopIds })) {
-      ids.push(id);
-      if (stopIds.has(id)) finish = 'stop';
-      else show(decoder.push(id));
+    for await (const part of generateText(session, promptIds, options)) {
+      text += part.text;
+      write(part.text);
+      ids.push(part.id);
+      if (part.logprobs) logprobs.push(part.logprobs);
+      if (part.finish) finish = part.finish;
     }
   } catch (error) {
     if (!options.signal?.aborted) throw error;
     finish = 'interrupted';
   }
-  show(decoder.end());
-  return { text, ids, finish };
+  return { text, ids, finish, ...(options.logprobs === undefined ? {} : { logprobs }) };
 }
 
 /** Tokens per second; undefined where nothing was timed. The first token belongs to the prompt's time. */

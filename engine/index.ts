@@ -9,8 +9,21 @@ export { type ErrorCode, FirstlightError } from '../quant/errors.ts';
 export { CHAT_FAMILIES, type ChatFamily } from './chat-families.ts';
 export { type ChatMessage, type ChatOptions, encodeChat, renderChat } from './chat-template.ts';
 export { type ContextOption, type Estimate, type EstimateOptions, estimate } from './estimate.ts';
+export { generateText, type TextOptions, type TextPart } from './generate-text.ts';
+export type { Logprob, Logprobs } from './logprobs.ts';
 export { type LoadOptions, loadModel, type MemoryOptions, type Model } from './model.ts';
+export type { Penalties } from './penalties.ts';
 export type { CompleteSampling, Sampling } from './sampler.ts';
-export { createSession, type GenerateOptions, type Session, type SessionOptions, type Stats } from './session.ts';
+export {
+  createSession,
+  type GeneratedToken,
+  type GenerateOptions,
+  type Session,
+  type SessionOptions,
+  type Stats,
+  type TokenOptions,
+} from './session.ts';
+export type { Constraint } from './steering.ts';
+export { createTextStream, type TextStream, type TextStreamOptions } from './text-stream.ts';
 export { createTokenizer, type Tokenizer } from './tokenizer.ts';
 export type { WeightsOption } from './weights.ts';

@@ -1,6 +1,7 @@
-/** How the next token is chosen: options, which of them the GPU can do, and the same on the CPU. */
+/** How the next token is drawn: options, which of them the GPU can do by itself, and the random numbers of both sides. */
 import { FirstlightError } from '../quant/errors.ts';
 import type { Choice } from './plan.ts';
+import { MOST_CANDIDATES } from './state.ts';
 
 export interface Sampling {
   /** 0 = always the most probable token. Default 0.8. */
@@ -11,14 +12,16 @@ export interface Sampling {
   readonly topP?: number | undefined;
   /** Only tokens at least this probable relative to the best; 0 = all. Default 0. */
   readonly minP?: number | undefined;
+  /**
+   * Only the tokens whose probability is nearest to what the distribution's entropy lets expect, together this probable;
+   * 1 = all. Default 1.
+   */
+  readonly typicalP?: number | undefined;
   /** Whole number from 0 to 2^32 - 1; the same seed gives the same text on the same device. Default random. */
   readonly seed?: number | undefined;
 }
 
 export type CompleteSampling = { readonly [Key in keyof Sampling]-?: number };
-
-/** Most tokens that the GPU sorts (TOP in choose-top.wgsl). */
-const GPU_TOP = 64;
 
 /** Fills in defaults. Throws `bad-argument` for values outside their range. */
 export function completeSampling(sampling: Sampling = {}): CompleteSampling {
@@ -27,53 +30,28 @@ export function completeSampling(sampling: Sampling = {}): CompleteSampling {
     topK: sampling.topK ?? 40,
     topP: sampling.topP ?? 0.95,
     minP: sampling.minP ?? 0,
+    typicalP: sampling.typicalP ?? 1,
     seed: sampling.seed ?? Math.floor(Math.random() * 2 ** 32),
   };
   const check = (name: string, value: number, fine: boolean, range: string) => {
     if (!fine) throw new FirstlightError('bad-argument', `${name} is ${value}: it must be ${range}`);
   };
-  const { temperature, topK, topP, minP, seed } = complete;
+  const { temperature, topK, topP, minP, typicalP, seed } = complete;
   check('temperature', temperature, temperature >= 0 && temperature <= 100, 'between 0 and 100');
   check('topK', topK, Number.isInteger(topK) && topK >= 0 && topK < 2 ** 31, 'a whole number of at least 0 (0 = all)');
   check('topP', topP, topP > 0 && topP <= 1, 'above 0 and at most 1');
   check('minP', minP, minP >= 0 && minP <= 1, 'between 0 and 1');
+  check('typicalP', typicalP, typicalP > 0 && typicalP <= 1, 'above 0 and at most 1');
   check('seed', seed, Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32, 'a whole number from 0 to 4294967295');
   return complete;
 }
 
-/** The GPU kernel that does this sampling exactly, or `none` when the CPU has to. */
-export function chooseChoice({ temperature, topK, topP, minP }: CompleteSampling): Choice {
+/** The GPU kernel that does this sampling exactly, or `list` when the CPU has to choose from the best candidates. */
+export function chooseChoice({ temperature, topK, topP, typicalP }: CompleteSampling): Choice {
   if (temperature === 0 || topK === 1) return 'greedy';
-  if (topK > 0 && topK <= GPU_TOP) return 'top';
-  return topK === 0 && topP === 1 && minP === 0 ? 'noise' : 'none';
-}
-
-/**
- * Chooses a token from logits: temperature, then top-k, then top-p, then min-p (the order of Hugging Face transformers),
- * then a draw by the number that the kernels use for this seed and position.
- */
-export function sampleOnCpu(logits: Float32Array, sampling: CompleteSampling, position: number): number {
-  const { temperature, topK, topP, minP, seed } = sampling;
-  if (temperature === 0 || topK === 1) return argmax(logits);
-  const order = Uint32Array.from(logits.keys()).sort((a, b) => (logits[b] as number) - (logits[a] as number) || a - b);
-  const best = logits[order[0] as number] as number;
-  const weights = Float64Array.from(order.subarray(0, topK === 0 ? order.length : topK), (id) =>
-    Math.exp(((logits[id] as number) - best) / temperature),
-  );
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
-  let mass = 0;
-  let kept = 0;
-  for (const weight of weights) {
-    if (kept > 0 && (mass >= topP * total || weight < minP)) break;
-    mass += weight;
-    kept++;
-  }
-  let left = uniformAt(seed, position, 0) * mass;
-  for (let i = 0; i < kept - 1; i++) {
-    left -= weights[i] as number;
-    if (left < 0) return order[i] as number;
-  }
-  return order[kept - 1] as number;
+  if (typicalP < 1) return 'list';
+  if (topK > 0 && topK <= MOST_CANDIDATES) return 'top';
+  return topK === 0 && topP === 1 ? 'noise' : 'list';
 }
 
 /** Index of the largest value, the first of equal ones. */

@@ -1,24 +1,43 @@
 /** One conversation with a model: its KV cache, its position, and the loop that makes tokens. */
 import type { StepTime, Timer } from '../devices/timing.ts';
 import { FirstlightError } from '../quant/errors.ts';
+import { chooseMethod, type Method } from './decoding.ts';
+import type { Logprobs } from './logprobs.ts';
 import type { Model } from './model.ts';
 import { createPace } from './pace.ts';
-import { type Choice, IN_FLIGHT } from './plan.ts';
+import type { Penalties, TokenFacts } from './penalties.ts';
 import { createRunner, type RunnerOptions } from './runner.ts';
-import { chooseChoice, completeSampling, type Sampling, sampleOnCpu } from './sampler.ts';
+import { completeSampling, type Sampling } from './sampler.ts';
+import { MOST_CANDIDATES } from './state.ts';
+import { type Constraint, createSteering } from './steering.ts';
 
 export type SessionOptions = Omit<RunnerOptions, 'slots'>;
 
-const ONE_TOKEN = { columns: 1, outputs: 1 };
-
-export interface GenerateOptions extends Sampling {
+export interface GenerateOptions extends Sampling, Penalties {
   /** Most tokens to make. Default: until the context is full. */
   readonly maxTokens?: number | undefined;
   /** Ids after which to stop; the id itself is still yielded. Default none. */
   readonly stopIds?: ReadonlySet<number> | undefined;
+  /** Which tokens may come, e.g. by a grammar. Used up by one generation. Default all. */
+  readonly constraint?: Constraint | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called after each pass over the prompt. */
   readonly onPrefill?: ((done: number, total: number) => void) | undefined;
+}
+
+export interface TokenOptions extends GenerateOptions {
+  /** Reports the log probability of each token and of so many alternatives, at most 64. Default none. */
+  readonly logprobs?: number | undefined;
+}
+
+export interface GeneratedToken {
+  readonly id: number;
+  readonly logprobs: Logprobs | undefined;
+  /**
+   * Set with the last token: `stop` after a stop id or at the end of a constraint, `length` after maxTokens, `context` when
+   * the context is full.
+   */
+  readonly finish: 'stop' | 'length' | 'context' | undefined;
 }
 
 /** Times and counts of the last generate(). */
@@ -45,6 +64,8 @@ export interface Session {
    * the prompt leaves no room, `device-lost`, `device-timeout`, or the signal's reason.
    */
   generate(ids: readonly number[], options?: GenerateOptions): AsyncGenerator<number, void, void>;
+  /** The same with what else is known of each token. */
+  tokens(ids: readonly number[], options?: TokenOptions): AsyncGenerator<GeneratedToken, void, void>;
   /** Logits after each of the ids, [ids.length][vocab], computed from an empty cache, `chunk` ids in a pass. */
   logits(ids: readonly number[], options?: { readonly signal?: AbortSignal | undefined }): AsyncGenerator<Float32Array>;
   /** Forgets everything after `position`. */
@@ -57,10 +78,41 @@ export interface Session {
   close(): Promise<void>;
 }
 
+/** Throws `bad-argument` for no ids or ids outside the vocabulary, `context-full` for more than `most`. */
+export function checkPrompt(
+  { config, path }: Pick<Model, 'config' | 'path'>,
+  ids: readonly number[],
+  context: number,
+  most: number,
+): void {
+  if (ids.length === 0)
+    throw new FirstlightError('bad-argument', 'the prompt is empty: give at least one token, such as the begin token');
+  const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocab);
+  if (wrong !== undefined)
+    throw new FirstlightError(
+      'bad-argument',
+      `token id ${wrong} is outside the vocabulary of ${path}: ids go from 0 to ${config.vocab - 1}`,
+    );
+  if (ids.length > most)
+    throw new FirstlightError(
+      'context-full',
+      `the prompt has ${ids.length} tokens and the context ${context} positions: shorten the prompt` +
+        (context < config.context ? ` or ask for a larger context (up to ${config.context})` : ''),
+    );
+}
+
+/** Throws `bad-argument` for a number of alternatives that cannot be reported. */
+export function checkLogprobs(logprobs: number | undefined): void {
+  if (logprobs === undefined || (Number.isInteger(logprobs) && logprobs >= 0 && logprobs <= MOST_CANDIDATES)) return;
+  throw new FirstlightError(
+    'bad-argument',
+    `logprobs is ${logprobs}: it must be a whole number from 0 to ${MOST_CANDIDATES}`,
+  );
+}
+
 /** A session with a KV cache of its own. Throws `not-enough-memory`, `bad-argument`. */
 export async function createSession(model: Model, options: SessionOptions = {}): Promise<Session> {
   const runner = await createRunner(model, options);
-  const { config } = model;
   const { context, chunk } = runner;
   const turns = new Set<Promise<unknown>>(); // of generators, on their way to the next yield
   let closed = false;
@@ -86,32 +138,22 @@ export async function createSession(model: Model, options: SessionOptions = {}):
         'the session is already generating: wait, abort it, or use another session',
       );
   };
-  const checkIds = (ids: readonly number[]) => {
-    if (ids.length === 0)
-      throw new FirstlightError(
-        'bad-argument',
-        'the prompt is empty: give at least one token, such as the begin token',
-      );
-    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocab);
-    if (wrong !== undefined)
-      throw new FirstlightError(
-        'bad-argument',
-        `token id ${wrong} is outside the vocabulary of ${model.path}: ids go from 0 to ${config.vocab - 1}`,
-      );
-  };
   const columnsOf = (ids: readonly number[], first: number) =>
     ids.map((token, i) => ({ token, position: first + i, slot: 0 }));
 
   /** Runs the prompt from `start`; the last pass makes logits and, if asked, chooses. */
-  async function prefill(ids: readonly number[], start: number, choice: Choice, options: GenerateOptions) {
+  async function prefill(ids: readonly number[], start: number, ending: Method['ending'], options: GenerateOptions) {
     for (let position = start; position < ids.length; ) {
       checkOpen();
       options.signal?.throwIfAborted();
       const columns = Math.min(chunk, ids.length - position);
       const last = position + columns === ids.length;
       runner.place(columnsOf(ids.slice(position, position + columns), position), [columns - 1], true);
-      const wanted = last && choice !== 'none' ? { ticket: 0, slot: 0, position: position + columns } : undefined;
-      await runner.submit(last ? { kind: 'ending', choice } : { kind: 'prompt' }, { columns, outputs: 1 }, wanted);
+      const chooses = last && ending.choice !== 'none';
+      const wanted = chooses
+        ? { ticket: 0, slot: 0, position: position + columns, report: ending.reported }
+        : undefined;
+      await runner.submit(last ? ending : { kind: 'prompt' }, { columns, outputs: 1 }, wanted);
       position += columns;
       if (!last) await model.device.settle(); // one pass at a time: short submits, and an abort is heard between them
       history = ids.slice(0, position);
@@ -119,91 +161,66 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     }
   }
 
-  async function* generate(ids: readonly number[], options: GenerateOptions = {}): AsyncGenerator<number, void, void> {
+  async function* tokens(
+    ids: readonly number[],
+    options: TokenOptions = {},
+  ): AsyncGenerator<GeneratedToken, void, void> {
     checkIdle();
-    checkIds(ids);
-    if (ids.length >= context)
-      throw new FirstlightError(
-        'context-full',
-        `the prompt has ${ids.length} tokens and the context ${context} positions: shorten the prompt` +
-          (context < config.context ? ` or ask for a larger context (up to ${config.context})` : ''),
-      );
+    checkPrompt(model, ids, context, context - 1);
+    const { logprobs, signal, stopIds, constraint } = options;
+    checkLogprobs(logprobs);
     const sampling = completeSampling(options);
-    const choice = chooseChoice(sampling);
-    const maxTokens = Math.min(options.maxTokens ?? Number.POSITIVE_INFINITY, context - ids.length);
+    const steering = createSteering(options, constraint, ids, tokenFacts(model));
+    const room = context - ids.length;
+    const maxTokens = Math.min(options.maxTokens ?? Number.POSITIVE_INFINITY, room);
     if (maxTokens <= 0) return;
     busy = true;
     try {
-      await runner.prepare(choice); // before the clock starts
-      runner.setSampler(0, sampling);
+      const pace = createPace();
+      const method = chooseMethod({ runner, sampling, steering, logprobs, pace });
+      await method.prepare(); // before the clock starts
       // the last id is always computed again: its logits are wanted
       let reused = 0;
       while (reused < ids.length - 1 && history[reused] === ids[reused]) reused++;
       history = history.slice(0, reused);
       const startMs = performance.now();
-      await prefill(ids, reused, choice, options);
+      await prefill(ids, reused, method.ending, options);
 
       let firstMs = 0;
-      let tokens = 0;
-      const pace = createPace();
-      const arrived = (id: number): boolean => {
+      let count = 0;
+      let previous: number | undefined;
+      for await (const { id, logprobs: found } of method.tokens(ids.length, maxTokens)) {
         const nowMs = performance.now();
-        if (tokens === 0) firstMs = nowMs;
+        if (count === 0) firstMs = nowMs;
         pace.arrived(nowMs);
-        tokens++;
+        count++;
         stats = {
           promptTokens: ids.length,
           reusedTokens: reused,
           prefillMs: firstMs - startMs,
-          tokens,
+          tokens: count,
           decodeMs: nowMs - firstMs,
         };
-        return tokens >= maxTokens || (options.stopIds?.has(id) ?? false);
-      };
-
-      if (choice === 'none') {
-        for (let position = ids.length; ; position++) {
-          const id = sampleOnCpu(await runner.logits(0), sampling, position);
-          const done = arrived(id);
-          yield id;
-          if (done) return;
-          options.signal?.throwIfAborted();
-          runner.place(columnsOf([id], position), [0], false);
-          await runner.submit({ kind: 'decode', choice, position }, ONE_TOKEN);
-          history.push(id);
-        }
-      }
-
-      // Tokens are fed back on the GPU; submits run ahead of what has been read.
-      let ahead = 0; // passes submitted after the prompt
-      let previous: number | undefined;
-      for (let read = 0; ; read++) {
-        while (ahead < read + IN_FLIGHT - 1 && ahead + 1 < maxTokens) {
-          ahead++;
-          const position = ids.length + ahead; // of the token that the pass chooses
-          const wanted = { ticket: ahead % IN_FLIGHT, slot: 0, position };
-          await runner.submit({ kind: 'decode', choice, position: position - 1 }, ONE_TOKEN, wanted);
-        }
-        const id = await runner.chosen(read % IN_FLIGHT, pace.dueMs(performance.now()));
         if (previous !== undefined) history.push(previous); // it has been fed to the pass that made this one
         previous = id;
-        const done = arrived(id);
-        yield id;
-        if (done) return;
-        options.signal?.throwIfAborted();
+        const stopped = stopIds?.has(id) || constraint?.done;
+        const finish = stopped ? 'stop' : count < maxTokens ? undefined : count < room ? 'length' : 'context';
+        yield { id, logprobs: found, finish };
+        if (finish) return;
+        signal?.throwIfAborted();
       }
     } finally {
       busy = false;
     }
   }
+
+  async function* generate(ids: readonly number[], options?: GenerateOptions): AsyncGenerator<number, void, void> {
+    for await (const { id } of tokens(ids, options)) yield id;
+  }
+
   async function* logits(ids: readonly number[], { signal }: { readonly signal?: AbortSignal | undefined } = {}) {
     checkIdle();
-    checkIds(ids);
-    if (ids.length > context)
-      throw new FirstlightError(
-        'context-full',
-        `${ids.length} ids do not fit the context of ${context} positions: give fewer or ask for a larger context`,
-      );
+    checkPrompt(model, ids, context, context);
     busy = true;
     try {
       history = [];
@@ -251,6 +268,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
       return stats;
     },
     generate: (ids, options) => untilClosed(generate(ids, options)),
+    tokens: (ids, options) => untilClosed(tokens(ids, options)),
     logits: (ids, options) => untilClosed(logits(ids, options)),
     rewind(position) {
       history = history.slice(0, position);
@@ -261,5 +279,14 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     },
     inspect: runner.inspect,
     close,
+  };
+}
+
+/** What penalties want to know of a model's tokens. */
+export function tokenFacts({ config, tokenizer }: Model): TokenFacts {
+  return {
+    vocab: config.vocab,
+    isControl: (id) => tokenizer?.isSpecial(id) ?? false,
+    text: (id) => tokenizer?.decode([id], { continued: true }) ?? '',
   };
 }

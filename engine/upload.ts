@@ -9,7 +9,7 @@ import type { Device } from '../devices/types.ts';
 import type { Checkpoint } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { decodeRows, FILE_TYPES, rowBytes } from '../quant/file-types.ts';
-import { blocksOf, type Format, isQuantised, ROW_BLOCK, roundUp, WORDS_PER_BLOCK } from '../quant/layout.ts';
+import { blocksOf, type Format, ROW_BLOCK, roundUp, rowWords } from '../quant/layout.ts';
 import { nativeFormat, packRows } from '../quant/pack.ts';
 import { type Matrix, type Part, type Section, type Vector, vectorLength, type Weights } from './weights.ts';
 
@@ -27,7 +27,7 @@ export function loadingBytes(weights: Weights): number {
   const repacked = slices.filter(isRepacked).length;
   const packed = slices.filter((slice) => !isRepacked(slice));
   const packedBytes = packed.reduce((sum, { part, matrix, count }) => {
-    return sum + count * blocksOf(matrix.cols) * WORDS_PER_BLOCK[part.format] * 4;
+    return sum + count * rowWords(part.format, matrix.cols).codes * 4;
   }, 0);
   // a repacked slice lies in mapped memory and again as raw blocks; vectors and small things take a ring
   return Math.min(repacked, SLICES) * 2 * SLICE_BYTES + Math.max(uploadStagingBytes(packedBytes), IDLE_STAGING_BYTES);
@@ -100,7 +100,8 @@ export async function uploadWeights(
 
 /** Whether the GPU takes the file's blocks apart by itself. */
 function isRepacked({ section, part }: Slice): boolean {
-  return isQuantised(part.format) && nativeFormat(section.tensor.type) === part.format;
+  const { type } = section.tensor;
+  return (type === 'Q4_0' || type === 'Q8_0') && nativeFormat(type) === part.format;
 }
 
 function slicesOf(matrix: Matrix): Slice[] {
@@ -197,7 +198,8 @@ async function repackSlice(
     pass.dispatchWorkgroups(x, Math.ceil(groups / x));
     pass.end();
   });
-  onBytes(count * blocksOf(matrix.cols) * (WORDS_PER_BLOCK[part.format] * 4 + 2));
+  const words = rowWords(part.format, matrix.cols);
+  onBytes(count * (4 * words.codes + words.scales));
 }
 
 async function packSlice(
@@ -208,25 +210,25 @@ async function packSlice(
 ): Promise<void> {
   const { matrix, part, section, count, target } = slice;
   const packed = await readPacked(checkpoint, slice, part.format);
-  const blocks = blocksOf(matrix.cols);
-  const write = async (name: string, words: Uint32Array, rowWords: number) => {
+  const words = rowWords(part.format, matrix.cols);
+  const write = async (name: string, data: Uint32Array, wordsEach: number) => {
     const buffer = find(name);
     assert(buffer, `the plan lists ${name}`);
     if (!matrix.alternate) {
-      await device.upload(buffer, target * rowWords * 4, words);
+      await device.upload(buffer, target * wordsEach * 4, data);
     } else {
       const side = matrix.sections.indexOf(section) * ROW_BLOCK;
       for (let row = 0; row < roundUp(count, ROW_BLOCK); row += ROW_BLOCK)
         await device.upload(
           buffer,
-          (2 * (target + row) + side) * rowWords * 4,
-          words.subarray(row * rowWords, (row + ROW_BLOCK) * rowWords),
+          (2 * (target + row) + side) * wordsEach * 4,
+          data.subarray(row * wordsEach, (row + ROW_BLOCK) * wordsEach),
         );
     }
-    onBytes(words.byteLength);
+    onBytes(data.byteLength);
   };
-  await write(`${part.name}.codes`, packed.codes, blocks * WORDS_PER_BLOCK[part.format]);
-  if (packed.scales.length > 0) await write(`${part.name}.scales`, packed.scales, blocks / 2);
+  await write(`${part.name}.codes`, packed.codes, words.codes);
+  if (packed.scales.length > 0) await write(`${part.name}.scales`, packed.scales, words.scales / 4);
 }
 
 /** Reads a slice in the device format, reordering RoPE pairs where the section asks for it. */
@@ -258,7 +260,8 @@ async function readVector(checkpoint: Checkpoint, vector: Vector): Promise<Float
     const raw = decodeRows(tensor.type, await checkpoint.readRows(tensor.name, 0, 1), 1, tensor.cols);
     for (let i = 0; i < tensor.cols; i++) {
       const head = interleaveHead > 0 ? i - (i % interleaveHead) : i;
-      values[firstRow + i] = raw[head + (interleaveHead > 0 ? halfSplitRow(i - head, ropeDim) : 0)] as number;
+      const value = raw[head + (interleaveHead > 0 ? halfSplitRow(i - head, ropeDim) : 0)] as number;
+      values[firstRow + i] = value + vector.offset;
     }
   }
   return values;

@@ -1,6 +1,6 @@
 /** Which variant of a kernel suits a device and a shape, before anything has been measured. */
 import type { Traits } from '../devices/types.ts';
-import { type Format, isQuantised, roundUp } from '../quant/layout.ts';
+import { type Format, isQuantised, QUANTISED, roundUp } from '../quant/layout.ts';
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
 
 /**
@@ -45,6 +45,22 @@ export function chooseArithmetic(
   if (!formats.every(isQuantised)) return 'f32';
   if (wanted === 'mix') return traits.f16 ? 'mix' : 'f32';
   return wanted ?? (traits.packedDot ? 'i8' : 'f32');
+}
+
+/** The shader files that multiply weights of a format with inputs in the form of an arithmetic. */
+export function dotSpec(arithmetic: Arithmetic, format: Format): Spec {
+  if (!isQuantised(format)) return { DOT: `f32-${format}` };
+  const { codes, scales } = QUANTISED[format];
+  // its nibbles become f16 without a conversion
+  if (arithmetic === 'mix' && format === 'q4') return { DOT: 'mix-q4' };
+  return { DOT: arithmetic, CODES: codes, SCALES: scales };
+}
+
+/** The shader files that answer single weights of a format. */
+export function weightSpec(format: Format): Spec {
+  if (!isQuantised(format)) return { WEIGHT: format };
+  const { codes, scales } = QUANTISED[format];
+  return { WEIGHT: 'codes', CODES: codes, SCALES: scales };
 }
 
 /** The subgroup size that kernels are compiled for, or undefined when it cannot be known beforehand. */
@@ -187,6 +203,12 @@ export function splitsFor(traits: Pick<Traits, 'software' | 'vendor'>, workgroup
  */
 export function chooseColumns(traits: Pick<Traits, 'software'>): 1 | 4 {
   return traits.software ? 1 : 4;
+}
+
+/** Columns that one workgroup handles in a pass of so many sequences, as far as that pays. */
+export function columnsFor(traits: Pick<Traits, 'software'>, columns: number): 1 | 2 | 4 {
+  if (traits.software || columns === 1) return 1;
+  return columns === 2 ? 2 : 4;
 }
 
 /** Columns at once that weights of a format leave registers for: f32 weights with four columns of f32 activations spill. */

@@ -2,6 +2,7 @@
  * Which matrices a model has on the device, and from which tensors of the checkpoint each comes. Pure data: plan, memory
  * estimate and loader all read it.
  */
+import { normNames } from '../loaders/model-tensors.ts';
 import type { Checkpoint, LlamaConfig, TensorInfo } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { type Format, packedBytes, ROW_BLOCK, roundUp } from '../quant/layout.ts';
@@ -41,6 +42,8 @@ export interface Matrix {
 export interface Vector {
   readonly name: string;
   readonly sections: readonly Section[];
+  /** Added to every value: some files store gains of norms less one. */
+  readonly offset: number;
 }
 
 export interface Weights {
@@ -135,7 +138,7 @@ export function describeWeights(
       parts.push({ name, format, firstRow: start + first, rows: Math.min(most, rows - first) });
     return parts;
   };
-  const addVector = (name: string, names: readonly string[], interleaveHead = 0) => {
+  const addVector = (name: string, names: readonly string[], offset: number, interleaveHead = 0) => {
     let firstRow = 0;
     const sections = names.map((tensorName, i) => {
       const info = tensor(tensorName);
@@ -149,16 +152,21 @@ export function describeWeights(
       firstRow += roundUp(info.cols, ROW_BLOCK);
       return section;
     });
-    vectors.set(name, { name, sections });
+    vectors.set(name, { name, sections, offset });
   };
 
   const interleave = config.ropePairs === 'half' ? config.headDim : 0;
+  const { normOffset } = config;
+  const norms = normNames(config);
   add('embed', ['model.embed_tokens.weight'], false);
   for (let layer = 0; layer < config.layers; layer++) {
     const from = `model.layers.${layer}`;
     const to = `layers.${layer}`;
     const qkv = ['q', 'k', 'v'].map((letter) => `${from}.self_attn.${letter}_proj`);
-    addVector(`${to}.attentionGain`, [`${from}.input_layernorm.weight`]);
+    const addNorm = (name: string, norm: string | undefined) => {
+      if (norm !== undefined) addVector(`${to}.${name}`, [`${from}.${norm}`], normOffset);
+    };
+    addNorm('attentionGain', norms.beforeAttention);
     add(
       `${to}.qkv`,
       qkv.map((name) => `${name}.weight`),
@@ -169,20 +177,24 @@ export function describeWeights(
       addVector(
         `${to}.qkvBias`,
         qkv.map((name) => `${name}.bias`),
+        0,
         interleave,
       );
-    if (config.qkNorm)
+    if (config.qkNorm !== 'none')
       addVector(
         `${to}.headGain`,
         ['q', 'k'].map((letter) => `${from}.self_attn.${letter}_norm.weight`),
+        normOffset,
         interleave,
       );
     add(`${to}.o`, [`${from}.self_attn.o_proj.weight`], false);
-    addVector(`${to}.feedForwardGain`, [`${from}.post_attention_layernorm.weight`]);
+    addNorm('attentionPostGain', norms.afterAttention);
+    addNorm('feedForwardGain', norms.beforeFeedForward);
     add(`${to}.gateUp`, [`${from}.mlp.gate_proj.weight`, `${from}.mlp.up_proj.weight`], true);
     add(`${to}.down`, [`${from}.mlp.down_proj.weight`], false);
+    addNorm('feedForwardPostGain', norms.afterFeedForward);
   }
-  addVector('finalGain', ['model.norm.weight']);
+  addVector('finalGain', ['model.norm.weight'], normOffset);
   if (!config.tiedEmbeddings) add('output', ['lm_head.weight'], false);
   return { matrices, vectors };
 }

@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { assert, FirstlightError } from '../quant/errors.ts';
 import { configFromJson } from './config.ts';
-import { configFromGguf, readRopeFactors } from './config-gguf.ts';
+import { configFromGguf, ggufArchitecture, readRopeTensors } from './config-gguf.ts';
 import type { StoredTensor } from './container.ts';
 import { diskFolder, type Folder, readJson, readSmall, zipFolder } from './folder.ts';
 import { openGguf, readGgufHeader } from './gguf.ts';
@@ -13,6 +13,7 @@ import { selectTensors } from './model-tensors.ts';
 import { openSafetensors, readSafetensorsHeader } from './safetensors.ts';
 import { sniff } from './sniff.ts';
 import { fileSource, pathError } from './source.ts';
+import { languageTensors, separateTensors } from './tensor-variants.ts';
 import type { Checkpoint, LlamaConfig, Source, Vocab } from './types.ts';
 import { folderVocab } from './vocab-folder.ts';
 import { vocabFromGguf } from './vocab-gguf.ts';
@@ -56,9 +57,10 @@ export function builtinPath(): string {
 export async function openGgufSource(source: Source): Promise<Checkpoint> {
   return closeOnError([source], async () => {
     const header = await readGgufHeader(source);
-    const stored = openGguf(source, header);
-    const plain = configFromGguf(header.metadata, stored, source.name);
-    const config = { ...plain, ropeFactors: await readRopeFactors(stored, plain, source.name) };
+    const { metadata } = header;
+    const stored = openGguf(source, header, ggufArchitecture(metadata, source.name).design.norms);
+    const plain = configFromGguf(metadata, stored, source.name);
+    const config = { ...plain, ropeScaling: await readRopeTensors(metadata, stored, plain, source.name) };
     return makeCheckpoint({
       format: `GGUF v${header.version}`,
       path: source.name,
@@ -66,7 +68,7 @@ export async function openGgufSource(source: Source): Promise<Checkpoint> {
       stored,
       sources: [source],
       async vocab() {
-        return header.metadata.has('tokenizer.ggml.tokens') ? vocabFromGguf(header.metadata, source.name) : undefined;
+        return metadata.has('tokenizer.ggml.tokens') ? vocabFromGguf(metadata, source.name) : undefined;
       },
     });
   });
@@ -105,7 +107,8 @@ interface Parts {
   readonly vocab: () => Promise<Vocab | undefined>;
 }
 
-function makeCheckpoint({ format, path, config, stored, sources, vocab }: Parts): Checkpoint {
+function makeCheckpoint({ format, path, config, stored: inFile, sources, vocab }: Parts): Checkpoint {
+  const stored = separateTensors(languageTensors(inFile), config);
   const tensors = selectTensors(config, stored, path);
   return {
     format,

@@ -1,23 +1,30 @@
 /**
- * Number formats as they lie in model files, row by row, little-endian. A new one is an entry in FILE_TYPES and a decode
- * function; packRows can then bring it into any device format.
+ * Number formats as they lie in model files, row by row, little-endian. A new one is an entry in FILE_TYPES and a function
+ * that takes a block apart; packRows can then bring it into its device format.
  */
 import { decodeBf16 } from './bf16.ts';
 import { asFloat32, asUint16 } from './bytes.ts';
 import { assert } from './errors.ts';
 import { decodeF16 } from './f16.ts';
-import { BLOCK, type Format } from './layout.ts';
-import { dequantiseQ4 } from './q4.ts';
-import { dequantiseQ8 } from './q8.ts';
+import { takeIQ4_XS, takeQ2_K, takeQ3_K, takeQ4_K, takeQ5_K, takeQ6_K } from './k-quants.ts';
+import { type Format, QUANTISED, type QuantisedFormat } from './layout.ts';
+import { takeQ4_0, takeQ4_1, takeQ5_0, takeQ5_1, takeQ8_0 } from './simple-quants.ts';
+import { emptyBlock, type TakenApart, weightsOf } from './taken-apart.ts';
 
-export type FileType = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0';
+export type FileType =
+  | ('F32' | 'F16' | 'BF16')
+  | ('Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q8_0')
+  | ('Q2_K' | 'Q3_K' | 'Q4_K' | 'Q5_K' | 'Q6_K')
+  | ('IQ4_NL' | 'IQ4_XS');
 
 export interface FileTypeTraits {
   /** Weights per block; rows consist of whole blocks. */
   readonly blockLength: number;
   readonly blockBytes: number;
-  /** The device format that holds the weights best: exactly, for the types that exist today. */
+  /** The device format that holds the weights without loss. */
   readonly format: Format;
+  /** Takes the block at a byte apart; undefined for floats. */
+  readonly take?: (bytes: Uint8Array, at: number, block: TakenApart) => void;
   /** Writes the exact weights of whole blocks to `values`, which has room for just as many. */
   readonly decode: (bytes: Uint8Array, values: Float32Array) => void;
 }
@@ -31,9 +38,40 @@ export const FILE_TYPES: Readonly<Record<FileType, FileTypeTraits>> = {
     format: 'bf16',
     decode: (bytes, values) => decodeBf16(asUint16(bytes), values),
   },
-  Q8_0: { blockLength: BLOCK, blockBytes: 34, format: 'q8', decode: decodeQ8_0 },
-  Q4_0: { blockLength: BLOCK, blockBytes: 18, format: 'q4', decode: decodeQ4_0 },
+  Q4_0: quantised(32, 18, 'q4', takeQ4_0),
+  Q4_1: quantised(32, 20, 'q4m', takeQ4_1),
+  Q5_0: quantised(32, 22, 'q5', takeQ5_0),
+  Q5_1: quantised(32, 24, 'q5m', takeQ5_1),
+  Q8_0: quantised(32, 34, 'q8', takeQ8_0),
+  Q2_K: quantised(256, 84, 'q2k', takeQ2_K),
+  Q3_K: quantised(256, 110, 'q3k', takeQ3_K),
+  Q4_K: quantised(256, 144, 'q4k', takeQ4_K),
+  Q5_K: quantised(256, 176, 'q5k', takeQ5_K),
+  Q6_K: quantised(256, 210, 'q6k', takeQ6_K),
+  IQ4_NL: quantised(32, 18, 'iq4', takeQ4_0),
+  IQ4_XS: quantised(256, 136, 'iq4k', takeIQ4_XS),
 };
+
+function quantised(
+  blockLength: number,
+  blockBytes: number,
+  format: QuantisedFormat,
+  take: NonNullable<FileTypeTraits['take']>,
+): FileTypeTraits {
+  const block = emptyBlock();
+  return {
+    blockLength,
+    blockBytes,
+    format,
+    take,
+    decode(bytes, values) {
+      for (let at = 0, first = 0; at < bytes.length; at += blockBytes, first += blockLength) {
+        take(bytes, at, block);
+        weightsOf(block, QUANTISED[format], values, first, blockLength);
+      }
+    },
+  };
+}
 
 /** Whether a name, from a file for instance, is one of the types above. */
 export function isFileType(name: string): name is FileType {
@@ -53,15 +91,4 @@ export function decodeRows(type: FileType, bytes: Uint8Array, rows: number, cols
   const values = new Float32Array(rows * cols);
   FILE_TYPES[type].decode(bytes, values);
   return values;
-}
-
-/** A block: f16 scale, 32 int8 codes. */
-function decodeQ8_0(bytes: Uint8Array, values: Float32Array): void {
-  const codes = new Int8Array(bytes.buffer, bytes.byteOffset + 2, Math.max(0, bytes.length - 2));
-  dequantiseQ8(codes, 34, asUint16(bytes), 17, values);
-}
-
-/** A block: f16 scale, 16 bytes of codes. */
-function decodeQ4_0(bytes: Uint8Array, values: Float32Array): void {
-  dequantiseQ4(bytes.subarray(2), 18, asUint16(bytes), 9, values);
 }

@@ -29,7 +29,11 @@ interface Heads {
   readonly kvHeads: number;
   readonly window: number;
   readonly kv: 'f16' | 'f32';
+  /** Gemma 2's soft cap, with a scale that is not 1 / sqrt(headDim). */
+  readonly cap?: number;
 }
+
+const scaleOf = ({ headDim, cap }: Heads) => (cap === undefined ? 1 / Math.sqrt(headDim) : 0.07);
 
 /** kv heads of one workgroup so that their outputs are whole blocks of 32, as the plan chooses them. */
 function kvGroupOf({ headDim, group, kvHeads }: Heads): number {
@@ -71,7 +75,8 @@ function expectedAttention(
         let sum = 0;
         for (let d = 0; d < headDim; d++)
           sum += (q[column * padded + head * headDim + d] as number) * (cache.values[row(0, shared, at) + d] as number);
-        scores.push(sum / Math.sqrt(headDim));
+        const score = sum * scaleOf(heads);
+        scores.push(heads.cap === undefined ? score : heads.cap * Math.tanh(score / heads.cap));
       }
       const best = Math.max(...scores);
       const total = scores.reduce((sum, score) => sum + Math.exp(score - best), 0);
@@ -129,6 +134,8 @@ async function runAttention(
       KV: heads.kv,
       Q_ROWS: width,
       WINDOW: heads.window,
+      SCALE: scaleOf(heads),
+      ...(heads.cap === undefined ? { CAPPED: 'none' } : { CAPPED: 'tanh', CAP: heads.cap }),
       ...(splits === 1 ? { OUT: 'whole', STORE: 'f32', Y_BLOCKS } : { OUT: 'partial' }),
     },
     { state, q, kv, ...blocks, partials: partialBytes },
@@ -160,11 +167,12 @@ const CASES: readonly Heads[] = [
   { headDim: 80, group: 1, kvHeads: 3, window: 17, kv: 'f16' },
   { headDim: 96, group: 7, kvHeads: 1, window: 0, kv: 'f32' },
   { headDim: 128, group: 2, kvHeads: 2, window: 0, kv: 'f16' },
+  { headDim: 256, group: 2, kvHeads: 2, window: 9, kv: 'f16', cap: 1.5 },
 ];
 
 for (const heads of CASES) {
   check(
-    `heads of ${heads.headDim}, ${heads.group} to a kv head, window ${heads.window}, ${heads.kv} cache`,
+    `heads of ${heads.headDim}, ${heads.group} to a kv head, window ${heads.window}, ${heads.kv} cache${heads.cap ? ', capped' : ''}`,
     async (device) => {
       for (const [position, columns] of [
         [0, 1],
@@ -192,7 +200,7 @@ check('several keys at once', async (device) => {
   }
 });
 
-for (const heads of [CASES[1], CASES[5]] as Heads[]) {
+for (const heads of [CASES[1], CASES[5], CASES[8]] as Heads[]) {
   check(`heads of ${heads.headDim} split between workgroups, also where parts have no key`, async (device) => {
     for (const position of [0, 5, 45]) {
       const error = await runAttention(device, heads, position, 1, 8);
@@ -269,8 +277,10 @@ function compareProjection(
 for (const [projection, kv] of [
   [{ headDim: 16, heads: 3, kvHeads: 1, ropeDim: 16 }, 'f16'],
   [{ headDim: 20, heads: 4, kvHeads: 2, ropeDim: 12 }, 'f32'],
+  [{ headDim: 16, heads: 2, kvHeads: 2, ropeDim: 0 }, 'f32'],
 ] as const) {
-  check(`the q, k, v product turns heads of ${projection.headDim} and writes a ${kv} cache`, async (device) => {
+  const what = projection.ropeDim > 0 ? 'turns' : 'does not turn';
+  check(`the q, k, v product ${what} heads of ${projection.headDim} and writes a ${kv} cache`, async (device) => {
     const { headDim, heads, kvHeads, ropeDim } = projection;
     const random = createRandom(headDim);
     const cols = 70;
@@ -315,7 +325,7 @@ for (const [projection, kv] of [
         HEAD_DIM: headDim,
         Q_ROWS: lengths[0] as number,
         KV_ROWS: lengths[1] as number,
-        ROPE_DIM: ropeDim,
+        ...(ropeDim > 0 ? { ROPE: 'pairs', ROPE_DIM: ropeDim } : { ROPE: 'none' }),
       },
       {
         state: stateOf(start, columns),
@@ -349,55 +359,82 @@ for (const [projection, kv] of [
   });
 }
 
-check('head norms: RMS over each head of q and k, then RoPE; v as it is', async (device) => {
-  const projection = { headDim: 80, heads: 2, kvHeads: 1, ropeDim: 80 };
-  const { headDim, heads, kvHeads } = projection;
-  const random = createRandom(9);
-  const [columns, start] = [2, 7];
-  const padded = [roundUp(heads * headDim, 32), roundUp(kvHeads * headDim, 32)] as const;
-  const width = padded[0] + 2 * padded[1];
-  const raw = Float32Array.from({ length: columns * width }, () => 3 * random.normal());
-  const gainStride = roundUp(headDim, 32);
-  const gains = Float32Array.from({ length: 2 * gainStride }, () => random.normal());
-  const turns = randomTurns(random, headDim / 2);
-  const elements = 2 * kvHeads * CAPACITY * headDim;
-  const result = await runKernel(
-    device,
-    'head-norm',
-    {
-      HEAD_DIM: headDim,
-      Q_ROWS: heads * headDim,
-      KV_ROWS: kvHeads * headDim,
-      EPSILON: 1e-6,
-      KV: 'f32',
-      KV_HEADS: kvHeads,
-      HEAD_STRIDE: headDim,
-      ROPE_DIM: headDim,
-      OPAQUE: device.traits.software,
+for (const scope of ['head', 'all'] as const)
+  check(
+    `head norms: RMS over ${scope === 'head' ? 'each head' : 'all'} of q and k, then RoPE; v as it is`,
+    async (device) => {
+      const projection = { headDim: 80, heads: 3, kvHeads: 2, ropeDim: 80 };
+      const { headDim, heads, kvHeads } = projection;
+      const random = createRandom(9);
+      const [columns, start] = [2, 7];
+      const padded = [roundUp(heads * headDim, 32), roundUp(kvHeads * headDim, 32)] as const;
+      const width = padded[0] + 2 * padded[1];
+      const raw = Float32Array.from({ length: columns * width }, () => 3 * random.normal());
+      const gainStride = scope === 'head' ? roundUp(headDim, 32) : padded[0];
+      const gains = Float32Array.from({ length: gainStride + padded[0] }, () => random.normal());
+      const isPadding = (i: number) => {
+        const inner = i % width;
+        const [part, rows] = inner < padded[0] ? [inner, heads] : [(inner - padded[0]) % padded[1], kvHeads];
+        return part >= rows * headDim;
+      };
+      for (let i = 0; i < raw.length; i++) if (isPadding(i)) raw[i] = 0;
+      const squares = Float32Array.from({ length: raw.length / 32 }, (_, block) =>
+        raw.subarray(block * 32, block * 32 + 32).reduce((sum, value) => sum + value * value, 0),
+      );
+      const turns = randomTurns(random, headDim / 2);
+      const elements = 2 * kvHeads * CAPACITY * headDim;
+      const result = await runKernel(
+        device,
+        'head-norm',
+        {
+          HEAD_DIM: headDim,
+          Q_ROWS: heads * headDim,
+          KV_ROWS: kvHeads * headDim,
+          EPSILON: 1e-6,
+          KV: 'f32',
+          KV_HEADS: kvHeads,
+          HEAD_STRIDE: headDim,
+          ROPE: 'pairs',
+          ROPE_DIM: headDim,
+          SCOPE: scope,
+          OPAQUE: device.traits.software,
+        },
+        {
+          state: stateOf(start, columns),
+          raw,
+          squares,
+          gains,
+          rope: turns,
+          q: columns * padded[0] * 4,
+          kv: elements * 4,
+        },
+        [heads + 2 * kvHeads, columns],
+      );
+      const before = (column: number, head: number) => {
+        const isValue = head >= heads + kvHeads;
+        const part = head < heads ? 0 : isValue ? padded[0] + padded[1] : padded[0];
+        const inner = head < heads ? head : head - heads - (isValue ? kvHeads : 0);
+        const at = column * width + part + inner * headDim;
+        const values = Array.from(raw.subarray(at, at + headDim));
+        if (isValue) return values;
+        const rows = head < heads ? heads : kvHeads;
+        const first = column * width + part;
+        const normed = scope === 'head' ? values : Array.from(raw.subarray(first, first + rows * headDim));
+        const factor = 1 / Math.sqrt(normed.reduce((sum, value) => sum + value * value, 0) / normed.length + 1e-6);
+        const gain = (head < heads ? 0 : gainStride) + (scope === 'head' ? 0 : inner * headDim);
+        return values.map((value, d) => value * factor * (gains[gain + d] as number));
+      };
+      compareProjection(
+        projection,
+        before,
+        turns,
+        start,
+        columns,
+        floats(result.q as Uint32Array),
+        floats(result.kv as Uint32Array),
+        3e-6,
+      );
     },
-    { state: stateOf(start, columns), raw, gains, rope: turns, q: columns * padded[0] * 4, kv: elements * 4 },
-    [heads + 2 * kvHeads, columns],
   );
-  const before = (column: number, head: number) => {
-    const isValue = head >= heads + kvHeads;
-    const part = head < heads ? 0 : isValue ? padded[0] + padded[1] : padded[0];
-    const inner = head < heads ? head : head - heads - (isValue ? kvHeads : 0);
-    const at = column * width + part + inner * headDim;
-    const values = Array.from(raw.subarray(at, at + headDim));
-    if (isValue) return values;
-    const factor = 1 / Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / headDim + 1e-6);
-    return values.map((value, d) => value * factor * (gains[(head < heads ? 0 : gainStride) + d] as number));
-  };
-  compareProjection(
-    projection,
-    before,
-    turns,
-    start,
-    columns,
-    floats(result.q as Uint32Array),
-    floats(result.kv as Uint32Array),
-    3e-6,
-  );
-});
 
 test.run();

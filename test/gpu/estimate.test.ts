@@ -69,7 +69,7 @@ const LOADS: readonly (readonly [title: string, load: BlankLoad])[] = [
       config: {
         ...HEADS,
         architecture: 'qwen3',
-        qkNorm: true,
+        qkNorm: 'head',
         tiedEmbeddings: true,
         layers: 12,
         hidden: 768,

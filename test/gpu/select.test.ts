@@ -2,8 +2,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
-import { argmax, type CompleteSampling, sampleOnCpu, uniformAt } from '../../engine/sampler.ts';
+import { sampleOnCpu } from '../../engine/candidates.ts';
+import { argmax, type CompleteSampling, uniformAt } from '../../engine/sampler.ts';
 import { encodeSampler, encodeState, FROM_RING, RING, SAMPLER_BYTES } from '../../engine/state.ts';
+import { weightSpec } from '../../engine/variants.ts';
 import { blocksOf, type Format, roundUp } from '../../quant/layout.ts';
 import { packRows, unpackRows } from '../../quant/pack.ts';
 import { readBlocks } from '../blocks.ts';
@@ -13,7 +15,7 @@ import { createRandom, floats, relativeError, runKernel } from '../kernel.ts';
 const test = suite('select');
 const check = await deviceTests(test);
 
-const GREEDY: CompleteSampling = { temperature: 1, topK: 64, topP: 1, minP: 0, seed: 1 };
+const GREEDY: CompleteSampling = { temperature: 1, topK: 64, topP: 1, minP: 0, typicalP: 1, seed: 1 };
 
 /** Runs the kernel on logits; answers the chosen id after checking what else it leaves. */
 async function choose(
@@ -88,6 +90,7 @@ for (const vocab of [259, 4096, 33000]) {
         topK: [64, 40, 2, 1][i % 4] as number,
         topP: [1, 0.9, 0.4][i % 3] as number,
         minP: [0, 0.1][i % 2] as number,
+        typicalP: 1,
         seed: 1000 + i,
       };
       const wanted = sampleOnCpu(logits, sampling, 64 + i);
@@ -108,6 +111,24 @@ check('noise: the same ids as Gumbel noise on the CPU with the same numbers', as
       (logit, id) => logit / sampling.temperature - Math.log(-Math.log(uniformAt(sampling.seed, 40 + i, id))),
     );
     assert.is(await choose(device, 'noise', logits, sampling, 40 + i), argmax(noisy), `case ${i}`);
+  }
+});
+
+check('noise: of those that min-p leaves, and never a forbidden one', async (device) => {
+  const logits = randomLogits(700, 9);
+  const best = Math.max(...logits);
+  for (let i = 0; i < 20; i++) {
+    const sampling = { ...GREEDY, topK: 0, temperature: 2, minP: 0.2, seed: i };
+    const id = await choose(device, 'noise', logits, sampling, 50);
+    assert.ok((logits[id] as number) >= best + Math.log(0.2) * 2 - 1e-5, `logit ${logits[id]} below ${best}`);
+  }
+  const few = new Float32Array(700).fill(-1e30);
+  few[3] = -20;
+  few[680] = -21;
+  for (const choice of ['noise', 'top']) {
+    const got = new Set<number>();
+    for (let i = 0; i < 20; i++) got.add(await choose(device, choice, few, { ...GREEDY, temperature: 3, seed: i }, 9));
+    assert.equal([...got].sort(), [3, 680], choice);
   }
 });
 
@@ -136,8 +157,9 @@ for (const choice of ['noise', 'top']) {
 }
 
 for (const format of ['f32', 'f16', 'bf16', 'q8', 'q4'] as const satisfies readonly Format[]) {
-  check(`embed: rows of a ${format} matrix that lies in two parts`, async (device) => {
+  check(`embed: rows of a ${format} matrix that lies in two parts, scaled`, async (device) => {
     const [vocab, hidden, split] = [90, 70, 64];
+    const SCALE = format === 'bf16' ? 1 : Math.sqrt(hidden);
     const random = createRandom(format.length);
     const values = Float32Array.from({ length: vocab * hidden }, () => random.normal());
     const BLOCKS = blocksOf(hidden);
@@ -163,10 +185,12 @@ for (const format of ['f32', 'f16', 'bf16', 'q8', 'q4'] as const satisfies reado
         device,
         'embed',
         {
-          FORMAT: format,
+          ...weightSpec(format),
           BLOCKS,
           FIRST_ROW,
           PART_ROWS: roundUp(rows, 32),
+          SCALE,
+          GAIN: 'vector',
           STORE: 'f32',
           Y_BLOCKS: BLOCKS,
           OPAQUE: device.traits.software,
@@ -190,7 +214,7 @@ for (const format of ['f32', 'f16', 'bf16', 'q8', 'q4'] as const satisfies reado
     }
     const blocks = readBlocks('f32', codes, meta, columns, hidden);
     for (const [column, token] of tokens.entries()) {
-      const row = seen.subarray(token * hidden, (token + 1) * hidden);
+      const row = seen.subarray(token * hidden, (token + 1) * hidden).map((value) => SCALE * value);
       assert.ok(
         relativeError(residual.subarray(column * BLOCKS * 32, column * BLOCKS * 32 + hidden), row) < 1e-7,
         `token ${token}`,

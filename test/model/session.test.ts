@@ -2,9 +2,21 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
+import { sampleOnCpu } from '../../engine/candidates.ts';
+import { applyEdits } from '../../engine/edits.ts';
 import { type LoadOptions, loadModel, type Model } from '../../engine/model.ts';
+import type { TokenFacts } from '../../engine/penalties.ts';
 import { createReference } from '../../engine/reference.ts';
-import { createSession, type GenerateOptions, type Session, type SessionOptions } from '../../engine/session.ts';
+import { completeSampling } from '../../engine/sampler.ts';
+import {
+  createSession,
+  type GeneratedToken,
+  type GenerateOptions,
+  type Session,
+  type SessionOptions,
+  type TokenOptions,
+} from '../../engine/session.ts';
+import { createSteering } from '../../engine/steering.ts';
 import { openFolder } from '../../loaders/checkpoint.ts';
 import type { Checkpoint, LlamaConfig } from '../../loaders/types.ts';
 import { deviceTests } from '../device.ts';
@@ -249,7 +261,7 @@ check('what cannot be done is refused, and the session goes on', async (device) 
     for (const id of [-1, 100, 1.5, Number.NaN])
       await expectError(refused([1, id]), 'bad-argument', /outside the vocabulary.*0 to 99/);
     await expectError(refused([1], { temperature: -1 }), 'bad-argument', /temperature/);
-    await expectError(() => allLogits(session, randomIds(17, 1)), 'context-full', /17 ids.*16 positions/);
+    await expectError(() => allLogits(session, randomIds(17, 1)), 'context-full', /17 tokens.*16 positions/);
 
     const stream = session.generate([1], GREEDY);
     await stream.next();
@@ -293,6 +305,146 @@ check('a session that is closed under a generation ends it', async (device) => {
     await expectError(() => collect(inPrompt, ids, { onPrefill }), 'bad-argument', /closed/);
     await inPrompt.close();
     assert.equal(device.memory(), before);
+  });
+});
+
+/** Logits after each position, from the session's own passes: row i is what the choice of id i + 1 was made from. */
+async function rowsOf(session: Session, ids: readonly number[]): Promise<Float32Array[]> {
+  const rows: Float32Array[] = [];
+  for await (const row of session.logits(ids)) rows.push(row);
+  return rows;
+}
+
+async function collectTokens(session: Session, ids: readonly number[], options: TokenOptions) {
+  const got: GeneratedToken[] = [];
+  for await (const token of session.tokens(ids, options)) got.push(token);
+  return got;
+}
+
+/** Options that take each way of making tokens: ahead, with fixed edits, late, on the CPU. */
+const WAYS: Readonly<Record<string, TokenOptions>> = {
+  greedy: { temperature: 0 },
+  top: { temperature: 1.3, topK: 30 },
+  biased: {
+    temperature: 1,
+    topK: 20,
+    logitBias: new Map([
+      [5, 4],
+      [9, Number.NEGATIVE_INFINITY],
+    ]),
+  },
+  'greedy with penalties': { temperature: 0, repetitionPenalty: 1.4, frequencyPenalty: 1 },
+  'DRY and a window': {
+    temperature: 1.2,
+    topK: 64,
+    dryMultiplier: 2,
+    dryAllowedLength: 1,
+    presencePenalty: 1,
+    penaltyTokens: 7,
+  },
+  typical: { temperature: 1.5, topK: 0, topP: 1, typicalP: 0.6 },
+  'top-p with penalties': { temperature: 2, topK: 0, topP: 0.99, frequencyPenalty: 0.7, logitBias: new Map([[3, 2]]) },
+};
+
+for (const [name, options] of Object.entries(WAYS)) {
+  check(`${name}: what is chosen and reported is what the CPU makes of the logits`, async (device) => {
+    await withModel(device, {}, async (model) => {
+      const ids = randomIds(9, 12);
+      await withSession(model, {}, async (session) => {
+        const sampling = { ...options, seed: 5, maxTokens: 20 };
+        const plain = await collectTokens(session, ids, sampling);
+        session.rewind(0);
+        const got = await collectTokens(session, ids, { ...sampling, logprobs: 3 });
+        assert.equal(
+          got.map(({ id }) => id),
+          plain.map(({ id }) => id),
+          'asking for log probabilities changes nothing',
+        );
+        assert.is(plain[0]?.logprobs, undefined);
+        const text = got.map(({ id }) => id);
+        const rows = await rowsOf(session, [...ids, ...text.slice(0, -1)]);
+        const complete = completeSampling(sampling);
+        const steering = createSteering(sampling, undefined, ids, FACTS);
+        for (const [i, { id, logprobs }] of got.entries()) {
+          const raw = rows[ids.length - 1 + i]!;
+          const edited = raw.slice();
+          applyEdits(edited, steering.edits());
+          assert.is(id, sampleOnCpu(edited, complete, ids.length + i), `token ${i}`);
+          const logSum = Math.log(raw.reduce((sum, logit) => sum + Math.exp(logit), 0));
+          const best = [...raw.keys()].sort((a, b) => raw[b]! - raw[a]!).slice(0, 3);
+          assert.equal(
+            logprobs?.top.map((one) => one.id),
+            best,
+          );
+          for (const one of [logprobs!, ...logprobs!.top])
+            assert.ok(
+              Math.abs(one.logprob - (raw[one.id]! - logSum)) < 1e-4,
+              `${one.logprob}, ${raw[one.id]! - logSum}`,
+            );
+          steering.accept(id);
+        }
+      });
+    });
+  });
+}
+
+const FACTS: TokenFacts = { vocab: SMALL_LLAMA.vocab, isControl: () => false, text: () => '' };
+
+check(
+  'a constraint allows what it allows, each token decides about the next, and its end is the end',
+  async (device) => {
+    await withModel(device, {}, async (model) => {
+      // after id n come n + 1 and n + 7 only, until 60 is reached
+      const create = () => {
+        let last = 2;
+        return {
+          mask() {
+            const mask = new Uint32Array(Math.ceil(SMALL_LLAMA.vocab / 32));
+            for (const id of [last + 1, last + 7]) mask[id >> 5]! |= 1 << (id & 31);
+            return mask;
+          },
+          accept(id: number) {
+            assert.ok(id === last + 1 || id === last + 7, `${id} after ${last}`);
+            last = id;
+          },
+          get done() {
+            return last >= 60;
+          },
+        };
+      };
+      const ways: TokenOptions[] = [
+        { temperature: 0 },
+        { temperature: 5, topK: 64 },
+        { temperature: 1, topK: 0, topP: 1 },
+        { temperature: 1, typicalP: 0.9 },
+      ];
+      for (const options of ways) {
+        const got = await withSession(model, {}, (session) =>
+          collectTokens(session, [4], { ...options, seed: 1, constraint: create() }),
+        );
+        assert.ok(got.at(-1)!.id >= 60 && got.length >= 9);
+        assert.equal(got.map(({ finish }) => finish).filter(Boolean), ['stop']);
+      }
+    });
+  },
+);
+
+check('the last token says why it is the last', async (device) => {
+  await withModel(device, {}, async (model) => {
+    await withSession(model, { context: 16 }, async (session) => {
+      const ids = randomIds(5, 8);
+      const reasons = async (options: TokenOptions) =>
+        (await collectTokens(session, ids, { ...GREEDY, ...options })).map(({ finish }) => finish);
+      const full = await reasons({});
+      assert.equal(full, [...new Array(10).fill(undefined), 'context']);
+      assert.equal(await reasons({ maxTokens: 3 }), [undefined, undefined, 'length']);
+      assert.equal(await reasons({ maxTokens: 50 }), full);
+      const first = (await collect(session, ids, { maxTokens: 1 }))[0]!;
+      assert.equal(await reasons({ stopIds: new Set([first]) }), ['stop']);
+      await expectError(() => reasons({ logprobs: 65 }), 'bad-argument', /^logprobs is 65: .* from 0 to 64/);
+      await expectError(() => reasons({ presencePenalty: 1000 }), 'bad-argument', /^presencePenalty/);
+      assert.equal(await reasons({ maxTokens: 1 }), ['length'], 'goes on');
+    });
   });
 });
 

@@ -6,10 +6,11 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
 import { compileSteps, recordPass } from '../../engine/encode.ts';
+import { ropeNames } from '../../engine/layers.ts';
 import { loadModel } from '../../engine/model.ts';
 import { type PlanOptions, planDecode, type Step, sessionBuffers } from '../../engine/plan.ts';
 import { createReference } from '../../engine/reference.ts';
-import { ropeTable } from '../../engine/rope.ts';
+import { ropeConfig, ropeTable } from '../../engine/rope.ts';
 import { encodeState } from '../../engine/state.ts';
 import { halfSplitRow } from '../../engine/upload.ts';
 import type { Arithmetic } from '../../engine/variants.ts';
@@ -37,6 +38,10 @@ interface Case {
   readonly runs: readonly (readonly [Format, Arithmetic])[];
 }
 
+const GEMMA: LlamaConfig = {
+  ...{ ...SMALL_LLAMA, norms: 'both', normOffset: 1, activation: 'gelu', embeddingScale: 8, tiedEmbeddings: true },
+  ...{ slidingWindow: 2, slidingLayers: [true, false] },
+};
 const QUANTISED: Case['runs'] = [
   ['f32', 'f32'],
   ['q4', 'i8'],
@@ -59,7 +64,7 @@ const CASES: readonly Case[] = [
   },
   {
     name: 'Qwen 3: norms of q and k',
-    config: { ...SMALL_LLAMA, architecture: 'qwen3', qkNorm: true, heads: 6 },
+    config: { ...SMALL_LLAMA, architecture: 'qwen3', qkNorm: 'head', heads: 6 },
     runs: QUANTISED,
   },
   {
@@ -71,6 +76,44 @@ const CASES: readonly Case[] = [
     name: 'Mistral: a window of 2',
     config: { ...SMALL_LLAMA, architecture: 'mistral', slidingWindow: 2 },
     runs: QUANTISED,
+  },
+  {
+    name: 'Phi 3: only a part of each head turns',
+    config: { ...SMALL_LLAMA, architecture: 'phi3', ropeDim: 12, headDim: 24 },
+    runs: [['q4', 'i8']],
+  },
+  {
+    name: 'Gemma 2: caps, GELU, windows in turn, norms of outputs',
+    config: { ...GEMMA, architecture: 'gemma2', attentionCap: 1.5, logitCap: 2, attentionScale: 0.4, hidden: 60 },
+    runs: QUANTISED,
+  },
+  {
+    name: 'Gemma 3: heads of 256, local RoPE, norms of heads',
+    config: {
+      ...{ ...GEMMA, architecture: 'gemma3', qkNorm: 'head', localRopeTheta: 10 },
+      ...{ headDim: 256, ropeDim: 256, heads: 2, kvHeads: 1 },
+      ropeScaling: { kind: 'linear', factor: 4 },
+    },
+    runs: QUANTISED,
+  },
+  {
+    name: 'OLMo 2: norms of outputs only, and of all of q and k',
+    config: {
+      ...SMALL_LLAMA,
+      architecture: 'olmo2',
+      norms: 'after',
+      qkNorm: 'all',
+      heads: 3,
+      kvHeads: 3,
+      headDim: 12,
+      ropeDim: 12,
+    },
+    runs: QUANTISED,
+  },
+  {
+    name: 'SmolLM 3: a layer without RoPE',
+    config: { ...SMALL_LLAMA, architecture: 'smollm3', ropeLayers: [true, false] },
+    runs: [['q4', 'i8']],
   },
 ];
 
@@ -118,7 +161,8 @@ async function compareSteps(device: Device, config: LlamaConfig, format: Format,
   };
   try {
     for (const { name, bytes, purpose } of sessionBuffers(plan)) buffers.set(name, device.buffer(name, bytes, purpose));
-    await device.upload(find('rope')!, 0, ropeTable(model.config, CONTEXT));
+    for (const name of ropeNames(model.config))
+      await device.upload(find(name)!, 0, ropeTable(ropeConfig(model.config, name), CONTEXT));
     const steps = planDecode(plan, 'none');
     const program = await compileSteps(device, steps, find);
     for (const [position, id] of IDS.entries()) {
@@ -155,12 +199,13 @@ async function compareSteps(device: Device, config: LlamaConfig, format: Format,
       const wanted = truth.map((_, i) => truth[i - (i % headDim) + halfSplitRow(i % headDim, ropeDim)] as number);
       compare('q', floats(await read(q ?? out)), wanted, tolerance);
     }
+    if (out && /\.(o|down)$/.test(step.name)) compare('output', floats(await read(out)), truth, tolerance);
     if (residual) compare('residual', floats(await read(residual)), truth, tolerance);
     if (logits) compare('logits', floats(await read(logits)), truth, tolerance);
     if (y_codes) {
       const form = String(step.spec.STORE).replace('-lanes', '') as BlockForm;
       const got = readBlocks(form, await read(y_codes), floats(await read(y_meta)), 1, truth.length);
-      const gain = gains ? floats(await read(gains)) : undefined;
+      const gain = gains && step.spec.GAIN !== 'none' ? floats(await read(gains)) : undefined;
       const wanted = truth.map((value, i) => value * (gain?.[i] ?? 1));
       compare(`${form} blocks`, got, wanted, Math.max(tolerance, BLOCK_TOLERANCE[form]));
     }

@@ -13,6 +13,7 @@ const COMMAND = defineCommand({
     adapter: { kind: 'text', placeholder: 'NAME', about: 'where' },
     weights: { kind: 'choice', choices: ['f16', 'q4'], about: 'how small' },
     json: { kind: 'switch', about: 'for programs' },
+    stop: { kind: 'texts', placeholder: 'TEXT', about: 'where to end' },
   },
   async run() {},
 });
@@ -29,6 +30,7 @@ test('are read by the table', () => {
   assert.is(readArguments(COMMAND, ['a', '-n', '1', '-n', '2']).values.tokens, 2, 'the last one counts');
   assert.equal(readArguments(COMMAND, ['--', '-n']).operands, ['-n']);
   assert.equal(readArguments(COMMAND, ['-']).operands, ['-']);
+  assert.equal(readArguments(COMMAND, ['a', '--stop', 'x', '--stop=y']).values.stop, ['x', 'y']);
   assert.ok(readArguments(COMMAND, ['-h']).help && readArguments(COMMAND, ['a', 'b', 'c', '--help']).help);
 });
 
@@ -42,6 +44,7 @@ const WRONG: readonly (readonly [args: readonly string[], message: RegExp])[] = 
   [['a', '--temp', 'Infinity'], /number of at least 0/],
   [['a', '--temp'], /^--temp needs a value/],
   [['a', '--adapter', '--json'], /^--adapter needs a value: NAME/],
+  [['a', '--stop'], /^--stop needs a value: TEXT$/],
   [['a', '--json=1'], /^--json takes no value$/],
   [['a', '--weights', 'q5'], /one of f16, q4$/],
   [['a', '--wieghts', 'q4'], /^unknown option --wieghts: did you mean --weights\?$/],

@@ -166,7 +166,7 @@ for (const [title, file, message] of BROKEN) {
 
 test('a file that ends before its tensors do is refused, at the last byte too', async () => {
   const file = writeGguf([], [tensor('a'), tensor('b')]);
-  const open = async (bytes: Uint8Array) => openGguf(memorySource('test.gguf', bytes), await parse(bytes));
+  const open = async (bytes: Uint8Array) => openGguf(memorySource('test.gguf', bytes), await parse(bytes), 'before');
   assert.is((await open(file)).size, 2);
   await expectError(() => open(file.slice(0, -1)), 'bad-file', /its tensor b at/);
 });
@@ -210,7 +210,14 @@ test('names become Hugging Face names', () => {
     'blk.3.ffn_gate_inp.weight': 'blk.3.ffn_gate_inp.weight',
     'blk.x.attn_q.weight': 'blk.x.attn_q.weight',
   };
-  for (const [name, expected] of Object.entries(names)) assert.is(huggingFaceName(name), expected);
+  for (const [name, expected] of Object.entries(names)) assert.is(huggingFaceName(name, 'before'), expected);
+  const between = 'model.layers.3.pre_feedforward_layernorm.weight';
+  assert.is(huggingFaceName('blk.3.ffn_norm.weight', 'both'), between);
+  assert.is(
+    huggingFaceName('blk.3.post_attention_norm.weight', 'both'),
+    'model.layers.3.post_attention_layernorm.weight',
+  );
+  assert.is(huggingFaceName('blk.3.post_ffw_norm.weight', 'after'), 'model.layers.3.post_feedforward_layernorm.weight');
 });
 
 shared('the handcrafted files load or are refused as llama.cpp does', async () => {

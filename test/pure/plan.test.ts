@@ -39,9 +39,16 @@ const MODELS: Readonly<Record<string, LlamaConfig>> = {
   'Llama 3.1 8B': LLAMA_31_8B,
   small: SMALL_LLAMA,
   'odd heads': { ...SMALL_LLAMA, hidden: 60, heads: 9, kvHeads: 3, headDim: 20, ropeDim: 12, tiedEmbeddings: true },
-  'Qwen 3': { ...SMALL_LLAMA, architecture: 'qwen3', qkNorm: true },
+  'Qwen 3': { ...SMALL_LLAMA, architecture: 'qwen3', qkNorm: 'head' },
   'Qwen 2': { ...SMALL_LLAMA, architecture: 'qwen2', attentionBias: true },
   Mistral: { ...SMALL_LLAMA, architecture: 'mistral', slidingWindow: 8 },
+  'Gemma 3': {
+    ...{ ...SMALL_LLAMA, architecture: 'gemma3', norms: 'both', normOffset: 1, qkNorm: 'head', activation: 'gelu' },
+    ...{ embeddingScale: 8, attentionCap: 50, logitCap: 30, tiedEmbeddings: true, headDim: 256, ropeDim: 256 },
+    ...{ slidingWindow: 8, slidingLayers: [true, false], localRopeTheta: 1e4, ropeTheta: 1e6 },
+  },
+  'OLMo 2': { ...SMALL_LLAMA, architecture: 'olmo2', norms: 'after', qkNorm: 'all' },
+  'SmolLM 3': { ...SMALL_LLAMA, architecture: 'smollm3', ropeLayers: [true, false] },
 };
 
 interface Wishes {
@@ -96,6 +103,30 @@ test('norms of q and k are a sixth step, joining a split attention one more', ()
   const plan = planOf({ config: MODELS['Qwen 3'] });
   assert.equal(shortNames(planDecode(plan, 'top'), 1), ['qkv', 'headNorm', 'attention', 'o', 'gateUp', 'down']);
   assert.equal(shortNames(planDecode(planOf({}), 'top', 4), 0), ['qkv', 'attention', 'combine', 'o', 'gateUp', 'down']);
+});
+
+test('norms of outputs are a step each, and no more', () => {
+  const steps = (name: string) => shortNames(planDecode(planOf({ config: MODELS[name] }), 'greedy'), 1);
+  assert.equal(steps('Gemma 3'), ['qkv', 'headNorm', 'attention', 'o', 'oNorm', 'gateUp', 'down', 'downNorm']);
+  assert.equal(steps('OLMo 2'), ['qkv', 'headNorm', 'attention', 'o', 'oNorm', 'gateUp', 'down', 'downNorm']);
+  assert.equal(steps('SmolLM 3'), ['qkv', 'attention', 'o', 'gateUp', 'down']);
+});
+
+test('layers have the window and the turns that are theirs', () => {
+  const attention = (name: string, step: string, layer: number) =>
+    planDecode(planOf({ config: MODELS[name] }), 'none').find((one) => one.name === `layers.${layer}.${step}`)!;
+  assert.equal(
+    [0, 1].map((layer) => attention('Gemma 3', 'attention', layer).spec.WINDOW),
+    [8, 0],
+  );
+  assert.equal(
+    [0, 1].map((layer) => attention('Gemma 3', 'headNorm', layer).buffers.rope),
+    ['localRope', 'rope'],
+  );
+  assert.equal(
+    [0, 1].map((layer) => attention('SmolLM 3', 'qkv', layer).spec.ROPE),
+    ['pairs', 'none'],
+  );
 });
 
 test('a pass without a choice ends with the logits, a prompt pass that is not the last with its body', () => {

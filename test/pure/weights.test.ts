@@ -134,7 +134,7 @@ test('vectors: gains, biases, gains of heads', () => {
   const plain = ['layers.0.attentionGain', 'layers.0.feedForwardGain', 'finalGain'];
   assert.equal(names({}), plain);
   assert.ok(names({ architecture: 'qwen2', attentionBias: true }).includes('layers.0.qkvBias'));
-  assert.ok(names({ architecture: 'qwen3', qkNorm: true }).includes('layers.0.headGain'));
+  assert.ok(names({ architecture: 'qwen3', qkNorm: 'head' }).includes('layers.0.headGain'));
   const biased = blankCheckpoint({ ...ODD, architecture: 'qwen2', attentionBias: true }, 'F32');
   const bias = describeWeights(biased, 'native', PLENTY).vectors.get('layers.0.qkvBias')!;
   assert.is(vectorLength(bias), 128, 'laid out as the rows of the matrix');

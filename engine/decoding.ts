@@ -1,0 +1,143 @@
+/**
+ * The three loops that make one sequence's tokens behind its prompt. Which one is needed depends on what must be known before
+ * a token can be chosen.
+ */
+import { chooseFrom, sampleOnCpu } from './candidates.ts';
+import { type Logprobs, logprobsOf } from './logprobs.ts';
+import type { Pace } from './pace.ts';
+import { type Choice, type ChoiceExtras, IN_FLIGHT } from './plan.ts';
+import type { Pass, Runner } from './runner.ts';
+import { type CompleteSampling, chooseChoice } from './sampler.ts';
+import type { Steering } from './steering.ts';
+
+export interface Made {
+  readonly id: number;
+  readonly logprobs: Logprobs | undefined;
+}
+
+export interface Decoding {
+  readonly runner: Runner;
+  readonly sampling: CompleteSampling;
+  readonly steering: Steering;
+  /** Alternatives to report for each token; undefined: no log probabilities at all. */
+  readonly logprobs: number | undefined;
+  readonly pace: Pace;
+}
+
+/** How a prompt ends so that the loop can take over. */
+export interface Method {
+  /** Of the prompt's last pass. */
+  readonly ending: Pass & { readonly kind: 'ending' };
+  /** Compiles all that is needed. */
+  prepare(): Promise<void>;
+  /** Makes tokens from `position` on, at most `maxTokens`, each by one turn of the generator. */
+  tokens(position: number, maxTokens: number): AsyncGenerator<Made, void, void>;
+}
+
+const ONE_TOKEN = { columns: 1, outputs: 1 };
+
+/** Chooses the loop. */
+export function chooseMethod(decoding: Decoding): Method {
+  const { runner, sampling, steering, logprobs } = decoding;
+  const choice = chooseChoice(sampling);
+  const onCpu = choice === 'list';
+  const edited = steering.changes !== 'never';
+  // without edits the list that the CPU chooses from has the probabilities as well
+  const extras: ChoiceExtras = { edited, reported: logprobs !== undefined && (edited || !onCpu) };
+  const late = onCpu || steering.changes === 'always';
+  const loop = onCpu ? decodeOnCpu : late ? decodeLate : decodeAhead;
+  return {
+    ending: { kind: 'ending', ...(late ? { choice: 'none' } : { choice, ...extras }) },
+    async prepare() {
+      await runner.prepare(choice, extras, late);
+      runner.setSampler(0, sampling);
+      if (steering.changes === 'once') runner.setEdits(0, steering.edits());
+    },
+    tokens: (position, maxTokens) => loop(decoding, choice, extras, position, maxTokens),
+  };
+}
+
+/**
+ * Nothing has to be known: tokens are chosen and fed back on the GPU, and submits run ahead of what has been read. The
+ * prompt's last pass has made the first token, for ticket 0.
+ */
+async function* decodeAhead(
+  { runner, steering, logprobs, pace }: Decoding,
+  choice: Choice,
+  extras: ChoiceExtras,
+  first: number,
+  maxTokens: number,
+): AsyncGenerator<Made, void, void> {
+  const edits = steering.changes === 'once' ? steering.edits() : undefined;
+  let ahead = 0; // passes submitted after the prompt
+  for (let read = 0; ; read++) {
+    while (ahead < read + IN_FLIGHT - 1 && ahead + 1 < maxTokens) {
+      ahead++;
+      const position = first + ahead; // of the token that the pass chooses
+      const wanted = { ticket: ahead % IN_FLIGHT, slot: 0, position, report: extras.reported };
+      await runner.submit({ kind: 'decode', choice, ...extras, position: position - 1 }, ONE_TOKEN, wanted);
+    }
+    const dueMs = pace.dueMs(performance.now());
+    if (logprobs === undefined) yield { id: await runner.chosen(read % IN_FLIGHT, dueMs), logprobs: undefined };
+    else {
+      const { id, report } = await runner.outcome(read % IN_FLIGHT, dueMs);
+      yield { id, logprobs: report && logprobsOf(id, report, edits, logprobs) };
+    }
+  }
+}
+
+/**
+ * The edits of a choice depend on the token before it. The pass that computes the logits does not, so it is submitted before
+ * that token is read: the CPU works out the edits while the GPU is busy with it, and the choice follows.
+ */
+async function* decodeLate(
+  { runner, steering, logprobs, pace }: Decoding,
+  choice: Choice,
+  extras: ChoiceExtras,
+  first: number,
+  maxTokens: number,
+): AsyncGenerator<Made, void, void> {
+  for (let position = first; ; position++) {
+    const edits = steering.edits();
+    runner.setEdits(0, edits);
+    const wanted = { ticket: position % IN_FLIGHT, slot: 0, position, report: extras.reported };
+    await runner.submit({ kind: 'choice', choice, ...extras }, ONE_TOKEN, wanted);
+    if (position - first + 1 < maxTokens) await runner.submit({ kind: 'decode', choice: 'none', position }, ONE_TOKEN);
+    const { id, report } = await runner.outcome(wanted.ticket, pace.dueMs(performance.now()));
+    const found = report && logprobsOf(id, report, edits, logprobs ?? 0);
+    steering.accept(id);
+    yield { id, logprobs: found };
+  }
+}
+
+/** The CPU chooses, from the best candidates if they tell enough, else from all logits. */
+async function* decodeOnCpu(
+  { runner, sampling, steering, logprobs, pace }: Decoding,
+  choice: Choice,
+  extras: ChoiceExtras,
+  first: number,
+): AsyncGenerator<Made, void, void> {
+  const { vocab } = runner.model.config;
+  for (let position = first; ; position++) {
+    const edits = extras.edited ? steering.edits() : undefined;
+    if (edits) runner.setEdits(0, edits);
+    const wanted = { ticket: 0, slot: 0, position, candidates: true, report: extras.reported };
+    await runner.submit({ kind: 'choice', choice, ...extras }, ONE_TOKEN, wanted);
+    const { candidates, report = candidates } = await runner.outcome(0, pace.dueMs(performance.now()));
+    let id = candidates && chooseFrom(candidates, vocab, sampling, position);
+    let chosen = candidates?.logits[candidates.ids.indexOf(id ?? -1)];
+    if (id === undefined) {
+      const logits = await runner.logits(0);
+      id = sampleOnCpu(logits, sampling, position);
+      chosen = logits[id];
+    }
+    const found =
+      logprobs !== undefined && report && chosen !== undefined
+        ? logprobsOf(id, { ...report, chosen }, edits, logprobs)
+        : undefined;
+    steering.accept(id);
+    yield { id, logprobs: found };
+    runner.place([{ token: id, position, slot: 0 }], [0], false);
+    await runner.submit({ kind: 'decode', choice: 'none', position }, ONE_TOKEN);
+  }
+}

@@ -1,0 +1,57 @@
+/** Generation as text: stop strings, the end of an answer, log probabilities by token. */
+import { FirstlightError } from '../quant/errors.ts';
+import type { Logprobs } from './logprobs.ts';
+import type { GeneratedToken, Session, TokenOptions } from './session.ts';
+import { createTextStream } from './text-stream.ts';
+import type { Tokenizer } from './tokenizer.ts';
+
+export interface TextOptions extends TokenOptions {
+  /** Texts at which to stop; they are not shown themselves. Default none. */
+  readonly stop?: readonly string[] | undefined;
+  /** The tokens that end an answer are never chosen: the text goes on to maxTokens. Default false. */
+  readonly ignoreEos?: boolean | undefined;
+  /** The text goes on in the prompt's last line, so a space at its start belongs to it. Default false. */
+  readonly continued?: boolean | undefined;
+}
+
+/** A session, or a batch. */
+export type TokenSource = Pick<Session, 'model' | 'tokens'>;
+
+/** What came with one token. */
+export interface TextPart {
+  /** '' while a character, or what may be a stop string, is incomplete. */
+  readonly text: string;
+  readonly id: number;
+  readonly logprobs: Logprobs | undefined;
+  /** Set with the last part: `stop` at an end token, a stop string, a stop id or the end of a constraint. */
+  readonly finish: GeneratedToken['finish'];
+}
+
+/**
+ * Continues `ids`, yields a part for each token. Without `stopIds` the tokenizer's own ends of an answer are those.
+ * Throws as the source's `tokens`, and `bad-tokenizer` for a model that came without one.
+ */
+export async function* generateText(
+  source: TokenSource,
+  ids: readonly number[],
+  options: TextOptions = {},
+): AsyncGenerator<TextPart, void, void> {
+  const { tokenizer, path } = source.model;
+  if (!tokenizer)
+    throw new FirstlightError('bad-tokenizer', `${path} has no tokenizer: put the model's tokenizer.json beside it`);
+  const stream = createTextStream(tokenizer, options);
+  for await (const { id, logprobs, finish } of source.tokens(ids, endingOptions(tokenizer, options))) {
+    const text = stream.push(id);
+    const end = stream.stopped === undefined ? finish : 'stop';
+    yield { text: end ? text + stream.end() : text, id, logprobs, finish: end };
+    if (end) return;
+  }
+}
+
+/** The same options with what they say about end tokens put in terms of ids. */
+export function endingOptions(tokenizer: Tokenizer, options: TextOptions): TokenOptions {
+  const { stopIds = new Set(tokenizer.eos), logitBias, ignoreEos = false } = options;
+  if (!ignoreEos) return { ...options, stopIds };
+  const forbidden = tokenizer.eos.map((id) => [id, Number.NEGATIVE_INFINITY] as const);
+  return { ...options, stopIds: options.stopIds, logitBias: new Map([...(logitBias ?? []), ...forbidden]) };
+}
