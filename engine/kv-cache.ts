@@ -1,6 +1,6 @@
 /**
  * How keys and values lie on the device: for each layer one buffer, or two with q8, of rows
- * [slot][k, v][kvHead][position][rowBytes]. On the GPU kv-place.wgsl alone knows this.
+ * [slot][k, v][kvHead][position][rowBytes]. On the GPU kv-row.wgsl alone knows this.
  */
 import type { LlamaConfig } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
@@ -22,7 +22,7 @@ export interface KvPlane {
   readonly rowBytes: number;
 }
 
-/** Positions are allocated in multiples of this, so that rows of any width can be copied in whole words. */
+/** Positions are allocated in multiples of this, so that each head's rows of any width begin at whole vectors of 16 bytes. */
 const POSITIONS_STEP = 32;
 
 /** Element stride of a head: whole loads of eight. */

@@ -181,6 +181,10 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
       position++;
       const output = config.tiedEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
       const [last, factor] = normed(x, 'model.norm.weight');
+      trace(
+        'pool',
+        last.map((value) => value * factor),
+      );
       const logits = product(output, last, factor).map((logit) => softCap(logit, config.logitCap));
       trace('logits', logits);
       return logits;

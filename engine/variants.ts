@@ -205,6 +205,12 @@ export function chooseColumns(traits: Pick<Traits, 'software'>): 1 | 4 {
   return traits.software ? 1 : 4;
 }
 
+/** Columns that one workgroup handles in a pass of so many sequences, as far as that pays. */
+export function columnsFor(traits: Pick<Traits, 'software'>, columns: number): 1 | 2 | 4 {
+  if (traits.software || columns === 1) return 1;
+  return columns === 2 ? 2 : 4;
+}
+
 /** Columns at once that weights of a format leave registers for: f32 weights with four columns of f32 activations spill. */
 export function mostColumns(format: Format): 2 | 4 {
   return format === 'f32' ? 2 : 4;
