@@ -12,9 +12,10 @@ import {
   sessionBuffers,
   weightBuffers,
 } from '../../engine/plan.ts';
-import type { Arithmetic, Preferences } from '../../engine/variants.ts';
+import { type Arithmetic, chooseAttention, type Preferences } from '../../engine/variants.ts';
 import { describeWeights, type WeightsOption } from '../../engine/weights.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
+import { roundUp } from '../../quant/layout.ts';
 import { specialise } from '../../shaders/specialise.ts';
 import { blankCheckpoint, LLAMA_2_7B, LLAMA_31_8B } from '../blank-model.ts';
 import { DECK } from '../deck.ts';
@@ -217,6 +218,21 @@ test('matrices that exceed a binding get a step for each part, each writing rows
   }
   assert.is(row, 2 * SMALL_LLAMA.feedForward);
   assert.ok(steps.filter(({ kernel }) => kernel === 'embed').length > 1);
+});
+
+test("what attention's teams leave fits workgroup memory, with any heads on any device", () => {
+  for (const [device, traits] of Object.entries(DEVICES)) {
+    for (const maxWorkgroupBytes of [32768, 65536]) {
+      const limited = { ...traits, limits: { ...traits.limits, maxWorkgroupBytes } };
+      for (const headDim of [16, 80, 128, 256]) {
+        const { LANES, MERGED, THREADS } = chooseAttention(limited, headDim);
+        const bytes = (THREADS / LANES / MERGED) * (roundUp(headDim, 8) + 2) * 4;
+        const where = `heads of ${headDim} on ${device}: ${bytes} of ${maxWorkgroupBytes} bytes`;
+        // 32 threads are the fewest that can write a block
+        assert.ok(bytes <= maxWorkgroupBytes / 2 || THREADS === 32, where);
+      }
+    }
+  }
 });
 
 test('a plan can be printed', () => {
