@@ -167,18 +167,22 @@ export function chooseAttention(
 } {
   const subgroup = chooseSubgroup(traits);
   const chunks = roundUp(headDim, 8) / 8;
-  const most = Math.min(subgroup?.size ?? traits.subgroups?.min ?? 1, 16);
+  // no lane holds more of a head than one chunk: heads of 256 (Gemma) would take 256 registers with two
+  const most = Math.min(subgroup?.size ?? traits.subgroups?.min ?? 1, chunks > 16 ? 32 : 16);
   let lanes = 1;
   while (lanes * 2 <= most && lanes < chunks) lanes *= 2;
-  const threads = traits.software ? Math.max(32, lanes * 4) : 256;
   // all teams of a subgroup join by shuffles before workgroup memory
-  const merged = lanes === 1 ? 1 : Math.max(1, (subgroup?.size ?? lanes) / lanes);
+  const merged = lanes === 1 ? 1 : Math.min(Math.max(1, (subgroup?.size ?? lanes) / lanes), 32 / lanes);
+  let threads = Math.min(traits.software ? Math.max(32, lanes * 4) : 256, traits.limits.maxWorkgroupThreads);
+  // every team that is left leaves a head in workgroup memory, which holds the outputs too
+  const teamBytes = (chunks * 8 + 2) * 4;
+  while (threads > 32 && (threads / lanes / merged) * teamBytes > traits.limits.maxWorkgroupBytes / 2) threads /= 2;
   return {
     LANES: lanes,
     SHARE: lanes === 1 ? 'none' : 'lanes',
-    MERGED: Math.min(merged, 32 / lanes),
+    MERGED: merged,
     KEYS: traits.software ? 1 : 4, // loads in flight; CPU drivers only compile longer
-    THREADS: Math.min(threads, traits.limits.maxWorkgroupThreads),
+    THREADS: threads,
   };
 }
 
