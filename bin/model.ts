@@ -40,6 +40,11 @@ export const MODEL_FLAGS = {
     choices: ['native', 'f32', 'f16', 'q8', 'q4'],
     about: "weights on the GPU (default native, the file's own; q4 for float models above 100 M parameters)",
   },
+  kv: {
+    kind: 'choice',
+    choices: ['f16', 'q8', 'f32'],
+    about: 'form of the KV cache (default f16, f32 with --exact; q8 takes about half of f16)',
+  },
   exact: { kind: 'switch', about: 'f32 arithmetic and KV cache: slower, results to the last digits' },
   ctx: {
     kind: 'number',
@@ -117,9 +122,9 @@ export function openAdapter(flags: Values<typeof ADAPTER_FLAG>): Promise<Device>
   return openDevice({ adapter: wantedAdapter(flags), onNotice: (line) => note(`firstlight: ${line}`) });
 }
 
-export function loadOptions({ weights, exact, ctx, margin, overcommit }: ModelFlags): LoadOptions {
+export function loadOptions({ weights, kv, exact, ctx, margin, overcommit }: ModelFlags): LoadOptions {
   const marginBytes = margin === undefined ? undefined : margin * 2 ** 20;
-  return { weights, arithmetic: exact ? 'f32' : undefined, context: ctx, marginBytes, overcommit };
+  return { weights, kv, arithmetic: exact ? 'f32' : undefined, context: ctx, marginBytes, overcommit };
 }
 
 /** Opens a model for `work` and closes all behind it. Unless `quiet`, stderr is told what runs where. */

@@ -11,6 +11,7 @@ import { BLOCK, blocksOf } from '../quant/layout.ts';
 import type { Edits } from './edits.ts';
 import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
 import { checkSizes, fitContext } from './estimate.ts';
+import { kvCapacity } from './kv-cache.ts';
 import { ropeNames } from './layers.ts';
 import type { Model } from './model.ts';
 import {
@@ -176,6 +177,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   const context = options.context ?? model.plan.context;
   const chunk = Math.min(options.chunk ?? model.plan.chunk, context);
   const slots = options.slots ?? 1;
+  const capacity = kvCapacity(context);
   checkSizes(context, chunk, config, model.path);
   if (!Number.isInteger(slots) || slots < 1)
     throw new FirstlightError('bad-argument', `slots is ${slots}: it must be a whole number of at least 1`);
@@ -247,7 +249,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
 
   const { queue } = device.gpu;
   const place: Runner['place'] = (columns, outputs, advance) => {
-    queue.writeBuffer(own('state'), 0, encodeState(columns, outputs, context, advance));
+    queue.writeBuffer(own('state'), 0, encodeState(columns, outputs, capacity, advance));
     queue.writeBuffer(
       own('tokens'),
       0,
@@ -350,7 +352,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         { position: positions, slot: to },
         { position: 0, slot: from },
       ];
-      queue.writeBuffer(own('state'), 0, encodeState(places, [], context, false));
+      queue.writeBuffer(own('state'), 0, encodeState(places, [], capacity, false));
       const encoder = device.gpu.createCommandEncoder();
       recordPass(encoder, compiled, { columns: positions, outputs: 0 });
       queue.submit([encoder.finish()]);

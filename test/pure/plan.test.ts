@@ -2,6 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Traits } from '../../devices/types.ts';
+import type { KvFormat } from '../../engine/kv-cache.ts';
 import {
   type Choice,
   type PlanOptions,
@@ -59,6 +60,7 @@ interface Wishes {
   /** `mixed`: some matrices in 4 bits, some in f16, as quantisers leave them. */
   readonly weights?: WeightsOption | 'mixed';
   readonly maxBindingBytes?: number;
+  readonly kv?: KvFormat;
 }
 
 function planOf({
@@ -67,6 +69,7 @@ function planOf({
   preferences = {},
   weights = 'native',
   maxBindingBytes,
+  kv = preferences.arithmetic === 'f32' ? 'f32' : 'f16',
 }: Wishes): PlanOptions {
   const checkpoint = blankCheckpoint(config, 'Q4_0');
   const tensors = new Map(checkpoint.tensors);
@@ -79,7 +82,7 @@ function planOf({
     weights: describeWeights({ config, tensors }, option, maxBindingBytes ?? traits.limits.maxBindingBytes),
     traits,
     preferences,
-    kv: preferences.arithmetic === 'f32' ? 'f32' : 'f16',
+    kv,
     context: 256,
     chunk: 32,
     slots: 1,
@@ -189,6 +192,9 @@ for (const [device, traits] of Object.entries(DEVICES)) {
             checkSteps(plan, steps, `${name}, ${arithmetic ?? 'default'} arithmetic, ${weights} weights`);
         }
       }
+      if (config.headDim % 8 > 0) continue;
+      const plan = planOf({ config: small, traits, kv: 'q8', preferences: { splits: 8 } });
+      for (const steps of allPlans(plan)) checkSteps(plan, steps, `${name}, q8 cache`);
     }
   });
 }
