@@ -8,7 +8,7 @@ import type { Matrix, Weights } from '../../engine/weights.ts';
 import { openGgufSource } from '../../loaders/checkpoint.ts';
 import { memorySource } from '../../loaders/source.ts';
 import type { Checkpoint, LlamaConfig } from '../../loaders/types.ts';
-import { type FileType, rowBytes } from '../../quant/file-types.ts';
+import { FILE_TYPES, type FileType, rowBytes } from '../../quant/file-types.ts';
 import { type Format, roundUp } from '../../quant/layout.ts';
 import { packRows, unpackRows } from '../../quant/pack.ts';
 import { deviceTests } from '../device.ts';
@@ -30,6 +30,9 @@ const ODD: LlamaConfig = {
   ropeDim: 48,
   vocab: 101,
 };
+
+/** The same for rows of whole super-blocks. */
+const SUPER: LlamaConfig = { ...ODD, layers: 1, hidden: 256, feedForward: 512, heads: 16, kvHeads: 8 };
 
 function openRandom(config: LlamaConfig, type: FileType): Promise<Checkpoint> {
   return openGgufSource(memorySource('random.gguf', ggufFile(config, randomWeights(config), type)));
@@ -85,9 +88,20 @@ for (const [type, option] of [
   ['F16', 'native'],
   ['F32', 'q4'],
   ['Q8_0', 'q4'],
+  ['Q4_1', 'native'],
+  ['Q5_0', 'native'],
+  ['Q5_1', 'native'],
+  ['IQ4_NL', 'native'],
+  ['Q2_K', 'native'],
+  ['Q3_K', 'native'],
+  ['Q4_K', 'native'],
+  ['Q5_K', 'native'],
+  ['Q6_K', 'native'],
+  ['IQ4_XS', 'native'],
+  ['Q4_K', 'q8'],
 ] as const) {
   check(`${type} as ${option}: every row is where the kernels look for it`, async (device) => {
-    const checkpoint = await openRandom(ODD, type);
+    const checkpoint = await openRandom(FILE_TYPES[type].blockLength === 256 ? SUPER : ODD, type);
     const model = await loadModel(device, checkpoint, { weights: option });
     for (const matrix of model.weights.matrices.values()) {
       const format = matrix.parts[0]?.format as Format;

@@ -1,8 +1,10 @@
 /** Every kernel in every weight format and arithmetic compiles for RDNA 2 and RDNA 3, and none spills registers. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { repackSpec } from '../../engine/upload.ts';
 import { type Arithmetic, chooseAttention, dotSpec, mostColumns, weightSpec } from '../../engine/variants.ts';
-import { type Format, QUANTISED, type QuantisedFormat } from '../../quant/layout.ts';
+import { FILE_TYPES, type FileType } from '../../quant/file-types.ts';
+import { type Format, isQuantised, QUANTISED, type QuantisedFormat } from '../../quant/layout.ts';
 import { type ShaderName, type Spec, specialise } from '../../shaders/specialise.ts';
 import { compileKernels, DECK, hasDeckCompiler } from '../deck.ts';
 
@@ -105,7 +107,8 @@ function allKernels(): { label: string; code: string }[] {
   add('edit', '', { ...choosing, MOST_EDITS: 5120 });
   add('rank', '', choosing);
   add('report', '', { VOCAB: 128256 });
-  for (const BLOCK_BYTES of [18, 34]) add('repack', `${BLOCK_BYTES}`, { BLOCK_BYTES });
+  for (const [type, { format }] of Object.entries(FILE_TYPES) as [FileType, { format: Format }][])
+    if (isQuantised(format)) add('repack', type, repackSpec(type, format));
   return list;
 }
 

@@ -61,7 +61,12 @@ test('bindings are read back from the shader', () => {
   assert.is(byName.get('residual'), '5 read_write');
   assert.is(byName.get('y_meta'), '8 read_write');
   assert.not(specialise('embed', FLOATS).bindings.some(({ name }) => name === 'scales'));
-  assert.is(specialise('repack', { BLOCK_BYTES: 18 }).bindings.find(({ binding }) => binding === 0)?.access, 'uniform');
+  assert.is(
+    specialise('repack', { RAW: 'q4_0', CODE_BITS: 4, SCALE_BLOCKS: 1, MINIMA: false }).bindings.find(
+      ({ binding }) => binding === 0,
+    )?.access,
+    'uniform',
+  );
 });
 
 const { BLOCKS: _, ...WITHOUT_BLOCKS } = EMBED;
