@@ -1,4 +1,5 @@
-// For models that normalise q and k: RMSNorm, then rotary embedding, then q to its buffer and k, v into the cache. A workgroup has one head of q, k or v of one column.
+// For models that normalise q and k: RMSNorm, then rotary embedding, then q to its buffer and k, v into the cache. A
+// workgroup has one head of q, k or v of one column.
 //! include state-read scope-$SCOPE rope-$ROPE kv-write-$KV
 //! param HEAD_DIM u32
 //! param Q_ROWS u32
