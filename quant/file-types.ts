@@ -24,6 +24,8 @@ export interface FileTypeTraits {
   /** Weights per block; rows consist of whole blocks. */
   readonly blockLength: number;
   readonly blockBytes: number;
+  /** A row is planes that a loader has put together: no file has the type under this name. */
+  readonly planes?: true;
   /** The device format that holds the weights without loss. */
   readonly format: Format;
   /** Takes the `nth` block of the row of `cols` weights that starts at a byte apart; undefined for floats. */
@@ -53,12 +55,11 @@ export const FILE_TYPES: Readonly<Record<FileType, FileTypeTraits>> = {
   Q6_K: blocks(256, 210, 'q6k', takeQ6_K),
   IQ4_NL: blocks(32, 18, 'iq4', takeQ4_0),
   IQ4_XS: blocks(256, 136, 'iq4k', takeIQ4_XS),
-  // not of any file as it stands: loaders put the planes of a row behind one another
-  MLC4: quantised(32, 18, 'q4', takeMlc4),
-  MLC4_WIDE: quantised(32, 20, 'q4w', takeMlc4Wide),
-  GROUP4_32: quantised(32, 20, 'q4z32', takeGroup4(32)),
-  GROUP4_64: quantised(64, 36, 'q4z64', takeGroup4(64)),
-  GROUP4_128: quantised(128, 68, 'q4z128', takeGroup4(128)),
+  MLC4: planes(32, 18, 'q4', takeMlc4),
+  MLC4_WIDE: planes(32, 20, 'q4w', takeMlc4Wide),
+  GROUP4_32: planes(32, 20, 'q4z32', takeGroup4(32)),
+  GROUP4_64: planes(64, 36, 'q4z64', takeGroup4(64)),
+  GROUP4_128: planes(128, 68, 'q4z128', takeGroup4(128)),
 };
 
 /** A type of blocks that stand by themselves. */
@@ -71,6 +72,10 @@ function blocks(
   return quantised(blockLength, blockBytes, format, (bytes, row, _cols, nth, block) =>
     take(bytes, row + nth * blockBytes, block),
   );
+}
+
+function planes(...traits: Parameters<typeof quantised>): FileTypeTraits {
+  return { ...quantised(...traits), planes: true };
 }
 
 function quantised(
@@ -96,6 +101,9 @@ function quantised(
     },
   };
 }
+
+/** The types that files name. */
+export const NAMED_TYPES = (Object.keys(FILE_TYPES) as FileType[]).filter((type) => !FILE_TYPES[type].planes);
 
 /** Whether a name, from a file for instance, is one of the types above. */
 export function isFileType(name: string): name is FileType {

@@ -107,7 +107,7 @@ for (const [type, option] of [
 ] as const) {
   check(`${type} as ${option}: every row is where the kernels look for it`, async (device) => {
     const config = FILE_TYPES[type].blockLength > 32 ? SUPER : ODD;
-    const checkpoint = /^(MLC|GROUP)/.test(type) ? plainCheckpoint(config, type) : await openRandom(config, type);
+    const checkpoint = FILE_TYPES[type].planes ? plainCheckpoint(config, type) : await openRandom(config, type);
     const model = await loadModel(device, checkpoint, { weights: option });
     for (const matrix of model.weights.matrices.values()) {
       const format = matrix.parts[0]?.format as Format;

@@ -53,7 +53,7 @@ async function compare(device: Device, checkpoint: Checkpoint, arithmetic: 'f32'
 
 for (const type of QUANTISED)
   check(`a model of ${type}`, async (device) => {
-    const checkpoint = /^(MLC|GROUP)/.test(type) ? plainCheckpoint(CONFIG, type) : await openGguf(() => type);
+    const checkpoint = FILE_TYPES[type].planes ? plainCheckpoint(CONFIG, type) : await openGguf(() => type);
     await compare(device, checkpoint, device.traits.packedDot ? 'i8' : 'f32');
   });
 
