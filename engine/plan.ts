@@ -67,8 +67,10 @@ export interface SizeOptions {
   readonly traits: AdapterInfo;
   readonly preferences: Preferences;
   readonly kv: KvFormat;
-  /** Positions of the KV cache. */
+  /** Positions that a sequence may have. */
   readonly context: number;
+  /** Positions that the KV cache has room for, which grows; default `context`. */
+  readonly capacity?: number | undefined;
   /** Most tokens in one pass. */
   readonly chunk: number;
   /** Sequences that the KV cache has room for, `context` positions each. */
@@ -541,7 +543,7 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   const list: BufferSpec[] = [];
   const add = (name: string, bytes: number, purpose: Purpose) => list.push({ name, bytes, purpose });
 
-  const capacity = kvCapacity(context);
+  const capacity = options.capacity ?? kvCapacity(context);
   const planes = kvPlanes(config, kv);
   for (let layer = 0; layer < config.layers; layer++)
     for (const plane of planes)
@@ -575,7 +577,7 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   const vocabBlocks = paddedRows(outputMatrix(config, weights)) / BLOCK;
   add('logits', slots * vocabBlocks * BLOCK * 4, 'activations');
   add('peaks', slots * vocabBlocks * 8, 'activations');
-  for (const name of ropeNames(config)) add(name, context * config.ropeDim * 4, 'state');
+  for (const name of ropeNames(config)) add(name, capacity * config.ropeDim * 4, 'state');
   add('pooled', slots * blocksOf(config.hidden) * BLOCK * 4, 'activations');
   add('state', stateBytes(columns), 'state');
   add('samplers', slots * SAMPLER_BYTES, 'state');

@@ -184,6 +184,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
       while (reused < ids.length - 1 && history[reused] === ids[reused]) reused++;
       history = history.slice(0, reused);
       const startMs = performance.now();
+      await runner.reserve(ids.length + 1); // at once, not by chunks
       await prefill(ids, reused, method.ending, options);
 
       let firstMs = 0;
@@ -209,6 +210,10 @@ export async function createSession(model: Model, options: SessionOptions = {}):
         if (finish) return;
         signal?.throwIfAborted();
       }
+    } catch (error) {
+      // a cache that could not grow is empty
+      if (error instanceof FirstlightError && error.code === 'not-enough-memory') history = [];
+      throw error;
     } finally {
       busy = false;
     }
@@ -224,6 +229,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     busy = true;
     try {
       history = [];
+      await runner.reserve(ids.length);
       for (let position = 0; position < ids.length; ) {
         signal?.throwIfAborted();
         const columns = columnsOf(ids.slice(position, position + chunk), position);
