@@ -5,6 +5,7 @@ import { openDevice } from '../devices/open.ts';
 import type { AdapterInfo, Device, DeviceOptions } from '../devices/types.ts';
 import { type LoadOptions, loadModel } from '../engine/model.ts';
 import { createSession, type Session } from '../engine/session.ts';
+import { SHAPE_NAMES } from '../engine/shapes.ts';
 import { createTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
 import { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
 import type { Checkpoint } from '../loaders/types.ts';
@@ -24,6 +25,15 @@ export const ABOUT_MODEL =
 export const ABOUT_TEXT =
   'A lone argument is MODEL if there is such a file or folder or it looks like one (a path, or a name ending in .gguf, ' +
   '.safetensors or .zip), else it is the text. The text - is read from standard input.';
+
+/** Of commands that measure speed. */
+export const SHAPE_FLAG = {
+  shape: {
+    kind: 'text',
+    placeholder: 'SHAPE',
+    about: `random weights of a known shape instead of a file: ${SHAPE_NAMES.join(', ')}`,
+  },
+} as const satisfies Flags;
 
 export const ADAPTER_FLAG = {
   adapter: {

@@ -160,6 +160,8 @@ function readRopeScaling(metadata: Metadata, { ggufName }: Architecture, file: s
   if (kind !== 'yarn') throw refusedRopeScaling(kind, file);
   if (number('scaling.yarn_log_multiplier', 0) !== 0)
     throw unsupported(file, 'YaRN with a log multiplier of its own is not run');
+  const blend = number('scaling.yarn_ext_factor', 1); // negative: not set
+  if (blend >= 0 && blend !== 1) throw unsupported(file, `YaRN with an extrapolation factor of ${blend} is not run`);
   // llama.cpp multiplies YaRN's own factor by attn_factor, but OLMo's converter writes all of it there
   const own = ggufName === 'olmo2' && metadata.has('olmo2.rope.scaling.attn_factor') ? 1 : yarnAttention(factor);
   return {

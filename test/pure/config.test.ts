@@ -506,6 +506,12 @@ test('GGUF YaRN: attn_factor multiplies its own factor, except in OLMo, where it
     assert.ok(ropeScaling.kind === 'yarn' && ropeScaling.originalContext === 32 && ropeScaling.betaFast === 32);
     return ropeScaling.attentionFactor;
   };
+  for (const key of ['yarn_log_multiplier', 'yarn_ext_factor'])
+    await expectError(
+      () => factor('qwen2', [[`qwen2.rope.scaling.${key}`, 'f32', 0.5]]),
+      'unsupported-model',
+      /YaRN with .* is not run/,
+    );
   const own = 0.1 * Math.log(4) + 1;
   assert.is(await factor('qwen2', []), own);
   assert.is(await factor('qwen2', [['qwen2.rope.scaling.attn_factor', 'f32', 1.5]]), 1.5 * own);
