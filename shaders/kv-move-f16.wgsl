@@ -8,7 +8,7 @@ fn move_unit(from_place: u32, to_place: u32, unit: u32) {
 
 fn load_unit(place: u32, unit: u32) -> array<f32, UNIT> {
   let words = kv[place / UNIT + unit];
-  var values: array<f32, UNIT>;
+  var values = array<f32, UNIT>();
   for (var i = 0u; i < 4u; i++) {
     let pair = unpack2x16float(words[i]);
     values[2u * i] = pair.x;

@@ -21,7 +21,7 @@ fn move_unit(from_place: u32, to_place: u32, unit: u32) {
 fn load_unit(place: u32, unit: u32) -> array<f32, UNIT> {
   let block = place / UNIT + unit;
   let scale = unpack2x16float(load_scale_bits(block)).x;
-  var values: array<f32, UNIT>;
+  var values = array<f32, UNIT>();
   for (var i = 0u; i < UNIT_WORDS; i++) {
     let four = scale * vec4<f32>(unpack4xI8(kv[block * UNIT_WORDS + i]));
     values[4u * i] = four.x;
