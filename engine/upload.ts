@@ -155,12 +155,16 @@ function wholeHeads({ section, row, count }: Slice): {
 /** The variant of repack.wgsl that takes a file type apart. */
 export function repackSpec(type: FileType, format: QuantisedFormat): Spec {
   const { codes, scales } = QUANTISED[format];
-  const { blocks, minima } = SCALES[scales];
+  const { blocks, offset } = SCALES[scales];
+  const sameBlocks: Partial<Record<FileType, FileType>> = { IQ4_NL: 'Q4_0' };
+  const raw = (sameBlocks[type] ?? type).toLowerCase();
   return {
-    RAW: type === 'IQ4_NL' ? 'q4_0' : type.toLowerCase(), // the same blocks, of other codes
+    RAW: raw.startsWith('group4_') ? 'group4' : raw,
     CODE_BITS: codes === 'table' ? 4 : Number(codes),
     SCALE_BLOCKS: blocks,
-    MINIMA: minima,
+    OWN: /^(super|halves)/.test(scales),
+    PAIRED: offset !== 'centre',
+    WIDE: scales === 'wide',
   };
 }
 

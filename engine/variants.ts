@@ -1,6 +1,6 @@
 /** Which variant of a kernel suits a device and a shape, before anything has been measured. */
 import type { Traits } from '../devices/types.ts';
-import { type Format, isQuantised, QUANTISED, roundUp } from '../quant/layout.ts';
+import { type Format, isQuantised, QUANTISED, roundUp, SCALES, type ScaleForm } from '../quant/layout.ts';
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
 
 /**
@@ -53,14 +53,18 @@ export function dotSpec(arithmetic: Arithmetic, format: Format): Spec {
   const { codes, scales } = QUANTISED[format];
   // its nibbles become f16 without a conversion
   if (arithmetic === 'mix' && format === 'q4') return { DOT: 'mix-q4' };
-  return { DOT: arithmetic, CODES: codes, SCALES: scales };
+  return { DOT: arithmetic, CODES: codes, ...scaleSpec(scales) };
 }
 
 /** The shader files that answer single weights of a format. */
 export function weightSpec(format: Format): Spec {
   if (!isQuantised(format)) return { WEIGHT: format };
   const { codes, scales } = QUANTISED[format];
-  return { WEIGHT: 'codes', CODES: codes, SCALES: scales };
+  return { WEIGHT: 'codes', CODES: codes, ...scaleSpec(scales) };
+}
+
+function scaleSpec(form: ScaleForm): Spec {
+  return form.startsWith('zero-') ? { SCALES: 'zero', GROUP_BLOCKS: SCALES[form].blocks } : { SCALES: form };
 }
 
 /** The subgroup size that kernels are compiled for, or undefined when it cannot be known beforehand. */

@@ -4,8 +4,8 @@
 
 struct Taken {
   codes: array<u32, 8>,
-  d: u32,      // f16
-  m: u32,      // f16, where there are minima
+  d: u32,      // f16, or f32 where it is WIDE
+  m: u32,      // f16, where there are minima or zeros
   first: u32,  // the two bytes that scales-*.wgsl reads for a block, where it reads any
   second: u32,
 }

@@ -2,8 +2,10 @@
 // thread has 32 weights of four rows. Rows beyond the last stay zero, as the buffers were made.
 //! include raw-$RAW
 //! param CODE_BITS u32 2 3 4 5 6 8
-//! param SCALE_BLOCKS u32 1 8
-//! param MINIMA bool
+//! param SCALE_BLOCKS u32 1 2 4 8
+//! param OWN bool
+//! param PAIRED bool
+//! param WIDE bool
 
 // Planes that a code is kept in: four bits, then two, then one. Blocks whose planes would leave loads in pieces lie together.
 const NIBBLES = CODE_BITS >= 4u && CODE_BITS < 8u;
@@ -115,20 +117,24 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     }
   }
   let target_quad = device_row(quad * 4u) / 4u;
-  if (SCALE_BLOCKS == 1u) {
-    let at = (target_quad * slice.blocks + block) * select(1u, 2u, MINIMA);
-    scales[at] = pack_halves(d);
-    if (MINIMA) {
-      scales[at + 1u] = pack_halves(m);
-    }
+  // OWN: two bytes of each block; then what a unit shares: scales, PAIRED with minima or zeros; or WIDE, f32 scales
+  const UNIT = select(0u, SCALE_BLOCKS, OWN) + select(1u, 2u, PAIRED || WIDE);
+  let units = (slice.blocks + SCALE_BLOCKS - 1u) / SCALE_BLOCKS;
+  var at = (target_quad * units + block / SCALE_BLOCKS) * UNIT;
+  if (OWN) {
+    scales[at + block % SCALE_BLOCKS] = vec2<u32>(pack_bytes(first), pack_bytes(second));
+    at += SCALE_BLOCKS;
+  }
+  if (block % SCALE_BLOCKS != 0u) {
     return;
   }
-  let at = (target_quad * (slice.blocks / SCALE_BLOCKS) + block / SCALE_BLOCKS) * (SCALE_BLOCKS + select(1u, 2u, MINIMA));
-  scales[at + block % SCALE_BLOCKS] = vec2<u32>(pack_bytes(first), pack_bytes(second));
-  if (block % SCALE_BLOCKS == 0u) {
-    scales[at + SCALE_BLOCKS] = pack_halves(d);
-    if (MINIMA) {
-      scales[at + SCALE_BLOCKS + 1u] = pack_halves(m);
-    }
+  if (WIDE) {
+    scales[at] = d.xy;
+    scales[at + 1u] = d.zw;
+    return;
+  }
+  scales[at] = pack_halves(d);
+  if (PAIRED) {
+    scales[at + 1u] = pack_halves(m);
   }
 }

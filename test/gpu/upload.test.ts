@@ -12,7 +12,7 @@ import { FILE_TYPES, type FileType, rowBytes } from '../../quant/file-types.ts';
 import { type Format, roundUp } from '../../quant/layout.ts';
 import { packRows, unpackRows } from '../../quant/pack.ts';
 import { deviceTests } from '../device.ts';
-import { ggufFile, randomWeights, SMALL_LLAMA } from '../random-model.ts';
+import { ggufFile, plainCheckpoint, randomWeights, SMALL_LLAMA } from '../random-model.ts';
 
 const test = suite('upload');
 const check = await deviceTests(test);
@@ -99,9 +99,15 @@ for (const [type, option] of [
   ['Q6_K', 'native'],
   ['IQ4_XS', 'native'],
   ['Q4_K', 'q8'],
+  ['MLC4', 'native'],
+  ['MLC4_WIDE', 'native'],
+  ['GROUP4_32', 'native'],
+  ['GROUP4_64', 'native'],
+  ['GROUP4_128', 'native'],
 ] as const) {
   check(`${type} as ${option}: every row is where the kernels look for it`, async (device) => {
-    const checkpoint = await openRandom(FILE_TYPES[type].blockLength === 256 ? SUPER : ODD, type);
+    const config = FILE_TYPES[type].blockLength > 32 ? SUPER : ODD;
+    const checkpoint = FILE_TYPES[type].planes ? plainCheckpoint(config, type) : await openRandom(config, type);
     const model = await loadModel(device, checkpoint, { weights: option });
     for (const matrix of model.weights.matrices.values()) {
       const format = matrix.parts[0]?.format as Format;
