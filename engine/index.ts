@@ -9,6 +9,7 @@ export { type ErrorCode, FirstlightError } from '../quant/errors.ts';
 export { CHAT_FAMILIES, type ChatFamily } from './chat-families.ts';
 export { type ChatMessage, type ChatOptions, encodeChat, renderChat } from './chat-template.ts';
 export { type ContextEnd, type Dropped, type WhenFull, withContextEnd } from './context-end.ts';
+export { createDurableSession, type DurableOptions } from './durable-session.ts';
 export { type ContextOption, type Estimate, type EstimateOptions, estimate } from './estimate.ts';
 export { generateText, type TextOptions, type TextPart, type TokenSource } from './generate-text.ts';
 export type { Logprob, Logprobs } from './logprobs.ts';
