@@ -67,7 +67,7 @@ export const run = defineCommand({
     const { model, text } = splitOperands(operands);
     const prompt = text === undefined ? undefined : await readText(text);
     const isStory = prompt === undefined && isBuiltin(model) && !values.raw;
-    const sampling = samplingOptions(values);
+    const sampling = await samplingOptions(values);
     const { samples = 1, seed: firstSeed = Math.floor(Math.random() * (MOST_SEED + 1)) } = values;
     await withSession(model, values, signal, async (session) => {
       const opening = isStory ? OPENING : '';
