@@ -405,6 +405,7 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
       } catch (error) {
         flights.length = 0;
         for (const sequence of [...running, ...queue.clear()]) end(sequence, error);
+        for (const slot of slots) slot.history = []; // nobody knows what is left in the cache
       }
     }
   }
