@@ -5,8 +5,10 @@ import { openDevice } from '../devices/open.ts';
 import type { AdapterInfo, Device, DeviceOptions } from '../devices/types.ts';
 import { type LoadOptions, loadModel } from '../engine/model.ts';
 import { createSession, type Session } from '../engine/session.ts';
+import { SHAPE_NAMES } from '../engine/shapes.ts';
 import { createTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
 import { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
+import { findModel, isStored, storeFolder } from '../loaders/hub/store.ts';
 import type { Checkpoint } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { type Flags, UsageError, type Values } from './arguments.ts';
@@ -18,12 +20,21 @@ import { tuningFor, tuningMode } from './tuning.ts';
 export const BUILTIN = 'builtin';
 
 export const ABOUT_MODEL =
-  "MODEL is a folder in Hugging Face's layout, a GGUF, safetensors or zip file, or builtin for the small model that comes " +
+  'MODEL is a folder in Hugging Face\'s layout, a GGUF, safetensors or zip file, a name from "firstlight list", or builtin for the small model that comes ' +
   'with firstlight, which is also the default.';
 
 export const ABOUT_TEXT =
   'A lone argument is MODEL if there is such a file or folder or it looks like one (a path, or a name ending in .gguf, ' +
   '.safetensors or .zip), else it is the text. The text - is read from standard input.';
+
+/** Of commands that measure speed. */
+export const SHAPE_FLAG = {
+  shape: {
+    kind: 'text',
+    placeholder: 'SHAPE',
+    about: `random weights of a known shape instead of a file: ${SHAPE_NAMES.join(', ')}`,
+  },
+} as const satisfies Flags;
 
 export const ADAPTER_FLAG = {
   adapter: {
@@ -39,6 +50,11 @@ export const MODEL_FLAGS = {
     kind: 'choice',
     choices: ['native', 'f32', 'f16', 'q8', 'q4'],
     about: "weights on the GPU (default native, the file's own; q4 for float models above 100 M parameters)",
+  },
+  kv: {
+    kind: 'choice',
+    choices: ['f16', 'q8', 'f32'],
+    about: 'form of the KV cache (default f16, f32 with --exact; q8 takes about half of f16)',
   },
   exact: { kind: 'switch', about: 'f32 arithmetic and KV cache: slower, results to the last digits' },
   ctx: {
@@ -75,7 +91,10 @@ function isModel(operand: string): boolean {
   if (operand === BUILTIN) return true;
   if (operand === '' || operand === '-') return false;
   return (
-    /^(\.{1,2}|~)?\/\S|\.(gguf|safetensors|zip)$/i.test(operand) || /^\S+\/\S*$/.test(operand) || existsSync(operand)
+    /^(\.{1,2}|~)?\/\S|\.(gguf|safetensors|zip)$/i.test(operand) ||
+    /^\S+\/\S*$/.test(operand) ||
+    existsSync(operand) ||
+    isStored(storeFolder(), operand)
   );
 }
 
@@ -83,8 +102,18 @@ export function isBuiltin(model: string): boolean {
   return model === BUILTIN;
 }
 
-export function openModelFile(model: string): Promise<Checkpoint> {
-  return openCheckpoint(isBuiltin(model) ? builtinPath() : model);
+/** Opens what MODEL stands for: the built-in model, a path, or the short name of a model that was pulled. */
+export async function openModelFile(model: string): Promise<Checkpoint> {
+  if (isBuiltin(model)) return openCheckpoint(builtinPath());
+  if (existsSync(model)) return openCheckpoint(model);
+  const pulled = await findModel(storeFolder(), model);
+  if (pulled !== undefined) return openCheckpoint(pulled);
+  const looksLikeName = /^[\w][\w.-]*\/[\w.-]+(:[\w.-]+)?$/.test(model) && !/\.(gguf|safetensors|zip)$/i.test(model);
+  if (!looksLikeName) return openCheckpoint(model); // says what is wrong with the path
+  throw new FirstlightError(
+    'bad-argument',
+    `${model} does not exist, neither as a path nor as a model that was pulled: check it, or "firstlight pull ${model}"`,
+  );
 }
 
 const MOST_INPUT_BYTES = 16 << 20;
@@ -117,9 +146,9 @@ export function openAdapter(flags: Values<typeof ADAPTER_FLAG>): Promise<Device>
   return openDevice({ adapter: wantedAdapter(flags), onNotice: (line) => note(`firstlight: ${line}`) });
 }
 
-export function loadOptions({ weights, exact, ctx, margin, overcommit }: ModelFlags): LoadOptions {
+export function loadOptions({ weights, kv, exact, ctx, margin, overcommit }: ModelFlags): LoadOptions {
   const marginBytes = margin === undefined ? undefined : margin * 2 ** 20;
-  return { weights, arithmetic: exact ? 'f32' : undefined, context: ctx, marginBytes, overcommit };
+  return { weights, kv, arithmetic: exact ? 'f32' : undefined, context: ctx, marginBytes, overcommit };
 }
 
 /** Opens a model for `work` and closes all behind it. Unless `quiet`, stderr is told what runs where. */

@@ -231,7 +231,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const { place, name, adapter, info } = await chooseAdapter(togglesFor(validate), options.adapter);
   const gpu = await requestDevice(adapter, info.name);
   const packedDot = dawnOf(place, name).wgslLanguageFeatures.has('packed_4x8_integer_dot_product');
-  const traits = readTraits(gpu, info, packedDot);
+  const traits = readTraits(gpu, adapter, info, packedDot);
   if (traits.software) {
     const why = place.manifest !== undefined && !isSwiftShader(options.adapter) ? 'no usable Vulkan driver: ' : '';
     options.onNotice?.(`${why}running on ${traits.name}, which plays GPU on the CPU: right, but slow`);
@@ -270,32 +270,32 @@ async function requestDevice(adapter: GPUAdapter, name: string): Promise<GPUDevi
   }
 }
 
-/** What Dawn's info has beyond the standard. */
+/** What Dawn's info has beyond the standard, as long as the adapter has the feature. */
 interface ExperimentalInfo {
   readonly subgroupMatrixConfigs?: readonly {
     readonly M: number;
     readonly N: number;
     readonly K: number;
     readonly componentType: string;
-    readonly resultType: string;
+    readonly resultComponentType: string;
   }[];
 }
 
-function readTraits(gpu: GPUDevice, info: AdapterInfo, packedDot: boolean): Traits {
+function readTraits(gpu: GPUDevice, adapter: GPUAdapter, info: AdapterInfo, packedDot: boolean): Traits {
   const { features, limits } = gpu;
-  const { subgroupMinSize: min = 4, subgroupMaxSize: max = 128 } = gpu.adapterInfo; // WebGPU's bounds
-  const { subgroupMatrixConfigs = [] } = gpu.adapterInfo as ExperimentalInfo;
+  const { subgroupMinSize: min = 4, subgroupMaxSize: max = 128 } = adapter.info; // WebGPU's bounds
+  const { subgroupMatrixConfigs = [] } = adapter.info as ExperimentalInfo; // the device's own info lacks them
   return {
     ...info,
     f16: features.has('shader-f16'),
     subgroups: features.has('subgroups') ? { min, max } : undefined,
     subgroupSizeControl: features.has('subgroup-size-control'),
-    subgroupMatrix: subgroupMatrixConfigs.map(({ M, N, K, componentType, resultType }) => ({
+    subgroupMatrix: [...subgroupMatrixConfigs].map(({ M, N, K, componentType, resultComponentType }) => ({
       m: M,
       n: N,
       k: K,
       component: componentType,
-      result: resultType,
+      result: resultComponentType,
     })),
     packedDot,
     timestamps: features.has('timestamp-query'),

@@ -9,15 +9,10 @@ import type { AdapterInfo, Purpose } from '../devices/types.ts';
 import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { packedBytes, roundUp } from '../quant/layout.ts';
-import {
-  type BufferSpec,
-  IN_FLIGHT,
-  type KvFormat,
-  READBACK_BYTES,
-  type SizeOptions,
-  sessionBuffers,
-  weightBuffers,
-} from './plan.ts';
+import { checkKv, type KvFormat } from './kv-cache.ts';
+import { layerWindow } from './layers.ts';
+import { type BufferSpec, IN_FLIGHT, READBACK_BYTES, type SizeOptions, sessionBuffers, weightBuffers } from './plan.ts';
+import { plainContext } from './rope.ts';
 import { loadingBytes } from './upload.ts';
 import type { Preferences } from './variants.ts';
 import { defaultWeights, describeWeights, vectorLength, type Weights, type WeightsOption } from './weights.ts';
@@ -101,6 +96,7 @@ export function estimate(
   const { context = 'auto', chunk = DEFAULT_CHUNK } = options;
   checkSizes(context, chunk, config, path);
   const kv = options.kv ?? (options.arithmetic === 'f32' ? 'f32' : 'f16');
+  checkKv(kv, config, path);
   const size = { config, weights, traits: adapter, preferences: options, kv, chunk, slots: 1 };
   const budget = budgetBytes(topology, adapter, options.marginBytes);
   const fit = fitContext(size, budget, context, true);
@@ -126,7 +122,7 @@ export function fitContext(
 
   const bindableContext = largestWhere(config.context, bindable);
   const largestContext = largestWhere(bindableContext, affordable);
-  const context = chooseContext(wanted, config.context, largestContext);
+  const context = chooseContext(wanted, config.context, largestContext, plainContext(config));
   const needed = need(context);
   const fits = context > bindableContext ? false : isWithin(budget, needed.totalBytes);
   return { ...needed, context, kv: size.kv, budget, fits, largestContext, bindableContext };
@@ -152,9 +148,14 @@ function largestWhere(most: number, holds: (value: number) => boolean): number {
  * The context to load with. A number stays what it is; the others give way to memory, but not below 256 positions (or the
  * model's own context, when that is smaller), even if that does not fit.
  */
-export function chooseContext(wanted: ContextOption, modelContext: number, largestContext: number): number {
+export function chooseContext(
+  wanted: ContextOption,
+  modelContext: number,
+  largestContext: number,
+  plainContext = modelContext,
+): number {
   if (typeof wanted === 'number') return wanted;
-  const most = wanted === 'largest' ? modelContext : Math.min(modelContext, DEFAULT_CONTEXT);
+  const most = wanted === 'largest' ? modelContext : Math.min(modelContext, plainContext, DEFAULT_CONTEXT);
   if (largestContext >= most) return most;
   return Math.max(largestContext - (largestContext % CONTEXT_STEP), Math.min(most, SMALLEST_CONTEXT));
 }
@@ -213,7 +214,9 @@ function predictSpeed(
     }
   }
   for (const vector of weights.vectors.values()) bytesPerToken += vectorLength(vector) * 4;
-  const seen = Math.min(config.slidingWindow ?? context, context) / context;
+  let seen = 0; // part of the cache that is read at its end: all of it, or a window's worth
+  for (let layer = 0; layer < config.layers; layer++)
+    seen += Math.min(layerWindow(config, layer) ?? context, context) / context / config.layers;
   const rate = (read: number) => (bandwidth * BANDWIDTH_SHARE) / read;
   return {
     bytesPerToken,

@@ -7,6 +7,8 @@ import type { LlamaConfig } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf, packedBytes, roundUp } from '../quant/layout.ts';
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
+import { headStride, type KvFormat, kvBuffers, kvCapacity, kvPlaneBytes, kvPlanes, kvSpec } from './kv-cache.ts';
+import { attentionScale, layerRope, layerWindow, ropeNames } from './layers.ts';
 import { CANDIDATES_BYTES, editsBytes, RING, SAMPLER_BYTES, stateBytes } from './state.ts';
 import {
   type Arithmetic,
@@ -15,10 +17,14 @@ import {
   chooseColumns,
   chooseGemv,
   chooseSubgroup,
+  columnsFor,
+  dotSpec,
   mostColumns,
   type Preferences,
   type ProductShape,
+  SPLIT_FROM_KEYS,
   splitsFor,
+  weightSpec,
 } from './variants.ts';
 import { type Matrix, outputMatrix, paddedRows, vectorLength, type Weights } from './weights.ts';
 
@@ -61,8 +67,10 @@ export interface SizeOptions {
   readonly traits: AdapterInfo;
   readonly preferences: Preferences;
   readonly kv: KvFormat;
-  /** Positions of the KV cache. */
+  /** Positions that a sequence may have. */
   readonly context: number;
+  /** Positions that the KV cache has room for, which grows; default `context`. */
+  readonly capacity?: number | undefined;
   /** Most tokens in one pass. */
   readonly chunk: number;
   /** Sequences that the KV cache has room for, `context` positions each. */
@@ -73,10 +81,10 @@ export interface PlanOptions extends SizeOptions {
   readonly traits: Traits;
 }
 
-export type KvFormat = 'f16' | 'f32';
-
 /** How the next token is chosen on the GPU; `list` names the best for the CPU to choose from, `none` leaves the logits. */
 export type Choice = 'greedy' | 'noise' | 'top' | 'list' | 'none';
+/** Of a pass; `each`: every output's as its slot's sampler says. */
+export type PassChoice = Choice | 'each';
 
 /** What happens around a choice. */
 export interface ChoiceExtras {
@@ -84,7 +92,14 @@ export interface ChoiceExtras {
   readonly edited?: boolean | undefined;
   /** The best candidates before any edits, and what was chosen, are reported for log probabilities. */
   readonly reported?: boolean | undefined;
+  /** With `each`: the best candidates are named for those outputs that the CPU chooses. */
+  readonly listed?: boolean | undefined;
 }
+
+/** Positions that a workgroup copies. */
+const COPIED_POSITIONS = 64;
+/** Rows that a workgroup of kv-shift begins with. */
+const SHIFTED_ROWS = 16;
 
 /** Ids that a sequence's logit bias may name. */
 export const MOST_BIASES = 1024;
@@ -122,9 +137,59 @@ export function planPrefill(
   return choice === undefined ? body : [...body, ...planOutput(options), ...planChoice(options, choice, extras)];
 }
 
-/** Element stride of a head in the KV cache: whole 16-byte loads of f16. */
-export function headStride(config: LlamaConfig): number {
-  return roundUp(config.headDim, 8);
+/**
+ * The steps of one token for up to `columns` sequences, to their logits: each weight is read once for several of them. Every
+ * column's arithmetic is that of a column alone, whatever stands beside it, so that a text does not depend on who else asks.
+ */
+export function planBatch(options: PlanOptions, columns: number): readonly Step[] {
+  const atOnce = columnsFor(options.traits, columns);
+  return [...planBody(options, atOnce, chooseSplits(options), SPLIT_FROM_KEYS), ...planOutput(options, atOnce)];
+}
+
+/** The steps of a pass over prompt tokens of which the mean state is wanted; leaves its sum in the slot's part of `pooled`. */
+export function planPooled(options: PlanOptions): readonly Step[] {
+  const { config, traits } = options;
+  const pool: Step = {
+    name: 'pool',
+    kernel: 'pool',
+    spec: { BLOCKS: blocksOf(config.hidden), HIDDEN: config.hidden, EPSILON: config.normEpsilon },
+    buffers: { state: 'state', x_meta: 'x.meta', gains: 'finalGain', residual: 'residual', pooled: 'pooled' },
+    grid: { x: blocksOf(config.hidden), over: 'outputs', each: 1, z: 1 },
+  };
+  return [...planBody(options, chooseColumns(traits), 1), compiledFor(traits, pool)];
+}
+
+/** Copies what a slot of the KV cache has, up to the position of the first place, to that place's slot from the second's. */
+export function planCopy({ config, kv, traits }: PlanOptions): readonly Step[] {
+  const planes = kvPlanes(config, kv);
+  return Array.from({ length: config.layers }, (_, layer) =>
+    planes.map(({ name, rowBytes }) =>
+      compiledFor(traits, {
+        name: `layers.${layer}.copy.${name}`,
+        kernel: 'kv-copy',
+        spec: { KV_HEADS: config.kvHeads, ROW_BYTES: rowBytes },
+        buffers: { state: 'state', rows: `layers.${layer}.${name}` },
+        grid: { x: 2 * config.kvHeads, over: 'columns', each: COPIED_POSITIONS, z: 1 },
+      }),
+    ),
+  ).flat();
+}
+
+/**
+ * Drops positions of a sequence from the cache: from the first place's position on as many as the second's says, of the third's
+ * in all.
+ */
+export function planShift({ config, kv, traits }: PlanOptions): readonly Step[] {
+  return Array.from({ length: config.layers }, (_, layer) => {
+    const rope = layerRope(config, layer);
+    return compiledFor(traits, {
+      name: `layers.${layer}.shift`,
+      kernel: 'kv-shift',
+      spec: { ...kvSpec(config, kv), ...(rope ? { ROPE: 'pairs', ROPE_DIM: config.ropeDim } : { ROPE: 'none' }) },
+      buffers: { state: 'state', ...kvBuffers(`layers.${layer}`, config, kv), ...(rope && { rope }) },
+      grid: { x: 2 * config.kvHeads, over: 'columns', each: SHIFTED_ROWS, z: 1 },
+    });
+  });
 }
 
 /** kv heads that one attention workgroup takes so that its outputs fill whole blocks of 32. */
@@ -134,15 +199,19 @@ function kvGroup(config: LlamaConfig): number {
   return config.kvHeads;
 }
 
-function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): readonly Step[] {
+/** `splitFrom`: keys from which on attention is split; fewer are one split's. */
+function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, splitFrom = 0): readonly Step[] {
   const { config, weights, kv } = options;
-  const { headDim, heads, kvHeads, normEpsilon } = config;
+  const { headDim, heads, kvHeads, hidden, normEpsilon, norms, qkNorm } = config;
   const queryRows = heads * headDim;
   const kvRows = kvHeads * headDim;
-  const kvSpec = { KV: kv, KV_HEADS: kvHeads, HEAD_STRIDE: headStride(config) };
-  const headSpec = { HEAD_DIM: headDim, Q_ROWS: queryRows, KV_ROWS: kvRows, ROPE_DIM: config.ropeDim, ...kvSpec };
-  const norm = { NORM: 'rms', HIDDEN: config.hidden, EPSILON: normEpsilon };
+  const headSpec = { HEAD_DIM: headDim, Q_ROWS: queryRows, KV_ROWS: kvRows, ...kvSpec(config, kv) };
+  const rms = { NORM: 'rms', HIDDEN: hidden, EPSILON: normEpsilon };
+  const plain = { NORM: 'none' };
+  /** The norm that is folded into the products behind the residual stream. */
+  const norm = norms === 'after' ? plain : rms;
   const store = (matrix: Matrix) => ({ STORE: storeFor(options, matrix), Y_BLOCKS: blocksOf(matrix.cols) });
+  const gain = (vector: string) => ({ GAIN: weights.vectors.has(vector) ? 'vector' : 'none' });
   const matrix = (name: string) => {
     const found = weights.matrices.get(name);
     assert(found, `no matrix ${name}`);
@@ -156,22 +225,66 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
     buffers: Record<string, string>,
   ): Step[] =>
     productSteps(options, matrix(name), name, input, columnsAtOnce, { EPILOGUE: epilogue, ...spec }, buffers);
+  /** The product whose output goes to the residual stream, through a norm of its own where the model has one. */
+  const addition = (name: string, input: string, postGain: string, next: string, follower: Matrix): Step[] => {
+    const streams = { residual: 'residual', gains: next, y_codes: 'x.codes', y_meta: 'x.meta' };
+    if (norms === 'before') return product(name, input, 'residual', { ...plain, ...store(follower) }, streams);
+    const measured = { ...plain, BIAS: 'none', OUT_ROWS: paddedRows(matrix(name)) };
+    return [
+      ...product(name, input, 'measured', measured, { out: 'raw', squares: 'raw.squares' }),
+      {
+        name: `${name}Norm`,
+        kernel: 'post-norm',
+        spec: { HIDDEN: hidden, EPSILON: normEpsilon, ...gain(next), ...store(follower) },
+        buffers: { state: 'state', raw: 'raw', squares: 'raw.squares', post_gains: postGain, ...streams },
+        grid: { x: blocksOf(hidden), over: 'columns', each: 1, z: 1 },
+      },
+    ];
+  };
+
+  /** Gate, up and what joins them. Of different formats they are two products, and the gate waits in `raw`. */
+  const feedForward = (name: string, follower: Matrix): Step[] => {
+    const joined = { ...norm, ACTIVATION: config.activation, ...store(follower) };
+    const blocks = { y_codes: 'h.codes', y_meta: 'h.meta' };
+    const both = matrix(name);
+    if (both.alternate) return product(name, 'x', 'gate', joined, blocks);
+    const gateRows = roundUp(config.feedForward, BLOCK);
+    const half = (isGate: boolean) => ({
+      ...both,
+      parts: both.parts.filter(({ firstRow }) => firstRow < gateRows === isGate),
+    });
+    const gate = { ...norm, EPILOGUE: 'plain', BIAS: 'none', OUT_ROWS: gateRows };
+    const up = { ...joined, EPILOGUE: 'up', GATE_ROWS: gateRows };
+    return [
+      ...productSteps(options, half(true), name, 'x', columnsAtOnce, gate, { out: 'raw' }),
+      ...productSteps(options, half(false), name, 'x', columnsAtOnce, up, { gate: 'raw', ...blocks }),
+    ];
+  };
 
   const steps: Step[] = [];
   const first = matrix('layers.0.qkv');
   for (const part of matrix('embed').parts) {
-    const blocks = blocksOf(config.hidden);
+    const gains = 'layers.0.attentionGain';
+    const rows = { FIRST_ROW: part.firstRow, PART_ROWS: part.rows };
+    const blocks = blocksOf(hidden);
     steps.push({
       name: part.name,
       kernel: 'embed',
-      spec: { FORMAT: part.format, BLOCKS: blocks, FIRST_ROW: part.firstRow, PART_ROWS: part.rows, ...store(first) },
+      spec: {
+        ...weightSpec(part.format),
+        BLOCKS: blocks,
+        ...rows,
+        SCALE: config.embeddingScale,
+        ...gain(gains),
+        ...store(first),
+      },
       buffers: {
         ...partBuffers(part.name),
         state: 'state',
         tokens: 'tokens',
         picked: 'picked',
         residual: 'residual',
-        gains: 'layers.0.attentionGain',
+        gains,
         y_codes: 'x.codes',
         y_meta: 'x.meta',
       },
@@ -181,50 +294,36 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
 
   for (let layer = 0; layer < config.layers; layer++) {
     const at = `layers.${layer}`;
-    const cache = `${at}.kv`;
+    const next = layer + 1 < config.layers ? `layers.${layer + 1}` : undefined;
     const bias = config.attentionBias ? { BIAS: 'add' } : { BIAS: 'none' };
-    const biases = `${at}.qkvBias`;
-    if (config.qkNorm) {
-      const rows = roundUp(queryRows, BLOCK) + 2 * roundUp(kvRows, BLOCK);
-      steps.push(...product(`${at}.qkv`, 'x', 'plain', { ...norm, ...bias, OUT_ROWS: rows }, { out: 'raw', biases }), {
+    const rope = layerRope(config, layer);
+    const ropeSpec: Spec = rope ? { ROPE: 'pairs', ROPE_DIM: config.ropeDim } : { ROPE: 'none' };
+    const target: Record<string, string> = { q: 'q', ...kvBuffers(at, config, kv), ...(rope && { rope }) };
+    if (qkNorm === 'none') {
+      const spec = { ...norm, ...bias, ...headSpec, ...ropeSpec };
+      steps.push(...product(`${at}.qkv`, 'x', 'qkv', spec, { ...target, biases: `${at}.qkvBias` }));
+    } else {
+      const epilogue = qkNorm === 'head' ? 'plain' : 'measured';
+      const spec = { ...norm, ...bias, OUT_ROWS: paddedRows(matrix(`${at}.qkv`)) };
+      const squares: Record<string, string> = qkNorm === 'all' ? { squares: 'raw.squares' } : {};
+      steps.push(...product(`${at}.qkv`, 'x', epilogue, spec, { out: 'raw', ...squares, biases: `${at}.qkvBias` }), {
         name: `${at}.headNorm`,
         kernel: 'head-norm',
-        spec: { ...headSpec, EPSILON: normEpsilon },
-        buffers: { state: 'state', raw: 'raw', gains: `${at}.headGain`, q: 'q', kv: cache, rope: 'rope' },
+        spec: { ...headSpec, ...ropeSpec, SCOPE: qkNorm, EPSILON: normEpsilon },
+        buffers: { state: 'state', raw: 'raw', ...squares, gains: `${at}.headGain`, ...target },
         grid: { x: heads + 2 * kvHeads, over: 'columns', each: 1, z: 1 },
       });
-    } else {
-      const buffers = { q: 'q', kv: cache, rope: 'rope', biases };
-      steps.push(...product(`${at}.qkv`, 'x', 'qkv', { ...norm, ...bias, ...headSpec }, buffers));
     }
-
-    steps.push(...attentionSteps(options, at, splits));
-
-    const residual = { residual: 'residual', y_codes: 'x.codes', y_meta: 'x.meta' };
-    const plain = { NORM: 'none' };
-    const next = layer + 1 < config.layers ? `layers.${layer + 1}` : undefined;
-    const follower = next ? matrix(`${next}.qkv`) : outputMatrix(config, weights);
     steps.push(
-      ...product(
-        `${at}.o`,
-        'attention',
-        'residual',
-        { ...plain, ...store(matrix(`${at}.gateUp`)) },
-        { ...residual, gains: `${at}.feedForwardGain` },
-      ),
-      ...product(
-        `${at}.gateUp`,
-        'x',
-        'gate',
-        { ...norm, ...store(matrix(`${at}.down`)) },
-        { y_codes: 'h.codes', y_meta: 'h.meta' },
-      ),
-      ...product(
+      ...attentionSteps(options, layer, splits, splitFrom),
+      ...addition(`${at}.o`, 'attention', `${at}.attentionPostGain`, `${at}.feedForwardGain`, matrix(`${at}.gateUp`)),
+      ...feedForward(`${at}.gateUp`, matrix(`${at}.down`)),
+      ...addition(
         `${at}.down`,
         'h',
-        'residual',
-        { ...plain, ...store(follower) },
-        { ...residual, gains: next ? `${next}.attentionGain` : 'finalGain' },
+        `${at}.feedForwardPostGain`,
+        next ? `${next}.attentionGain` : 'finalGain',
+        next ? matrix(`${next}.qkv`) : outputMatrix(config, weights),
       ),
     );
   }
@@ -236,18 +335,22 @@ function compiledFor(traits: Traits, step: Step): Step {
   return { ...step, spec: { ...step.spec, OPAQUE: traits.software } };
 }
 
-function attentionSteps(options: PlanOptions, layer: string, splits: number): Step[] {
+/** Spec of a soft cap, where there is one. */
+function capSpec(cap: number | undefined): Spec {
+  return cap === undefined ? { CAPPED: 'none' } : { CAPPED: 'tanh', CAP: cap };
+}
+
+function attentionSteps(options: PlanOptions, layer: number, splits: number, splitFrom: number): Step[] {
   const { config, weights, traits, kv } = options;
-  const follower = weights.matrices.get(`${layer}.o`);
-  assert(follower, `no matrix ${layer}.o`);
+  const at = `layers.${layer}`;
+  const follower = weights.matrices.get(`${at}.o`);
+  assert(follower, `no matrix ${at}.o`);
   const group = kvGroup(config);
   const { THREADS, ...team } = chooseAttention(traits, config.headDim);
   const heads = {
     HEAD_DIM: config.headDim,
     GROUP: config.heads / config.kvHeads,
     KV_GROUP: group,
-    KV_HEADS: config.kvHeads,
-    HEAD_STRIDE: headStride(config),
     SPLITS: splits,
     THREADS,
   };
@@ -255,26 +358,34 @@ function attentionSteps(options: PlanOptions, layer: string, splits: number): St
   const blocks = { y_codes: 'attention.codes', y_meta: 'attention.meta' };
   const workgroups = Math.ceil(config.kvHeads / group);
   const attention: Step = {
-    name: `${layer}.attention`,
+    name: `${at}.attention`,
     kernel: 'attention',
     spec: {
       ...heads,
       ...team,
-      KV: kv,
+      ...kvSpec(config, kv),
       Q_ROWS: config.heads * config.headDim,
-      WINDOW: config.slidingWindow ?? 0,
+      WINDOW: layerWindow(config, layer) ?? 0,
+      SPLIT_FROM: splitFrom,
+      SCALE: attentionScale(config),
+      ...capSpec(config.attentionCap),
       ...(splits === 1 ? { OUT: 'whole', ...store } : { OUT: 'partial' }),
     },
-    buffers: { state: 'state', q: 'q', kv: `${layer}.kv`, ...(splits === 1 ? blocks : { partials: 'partials' }) },
+    buffers: {
+      state: 'state',
+      q: 'q',
+      ...kvBuffers(at, config, kv),
+      ...(splits === 1 ? blocks : { partials: 'partials' }),
+    },
     grid: { x: workgroups, over: 'columns', each: 1, z: splits },
   };
   if (splits === 1) return [attention];
   return [
     attention,
     {
-      name: `${layer}.combine`,
+      name: `${at}.combine`,
       kernel: 'combine',
-      spec: { ...heads, ...store },
+      spec: { ...heads, KV_HEADS: config.kvHeads, HEAD_STRIDE: headStride(config), ...store },
       buffers: { state: 'state', partials: 'partials', ...blocks },
       grid: { x: workgroups, over: 'columns', each: 1, z: 1 },
     },
@@ -287,7 +398,7 @@ export function chooseSplits({ config, traits, preferences }: SizeOptions): numb
 }
 
 /** The steps from the residual stream of the outputs' columns to their logits. */
-export function planOutput(options: PlanOptions): readonly Step[] {
+export function planOutput(options: PlanOptions, columnsAtOnce = 1): readonly Step[] {
   const { config, weights } = options;
   const matrix = outputMatrix(config, weights);
   return productSteps(
@@ -295,14 +406,21 @@ export function planOutput(options: PlanOptions): readonly Step[] {
     matrix,
     'logits',
     'x',
-    1,
-    { EPILOGUE: 'logits', NORM: 'rms', HIDDEN: config.hidden, EPSILON: config.normEpsilon, VOCAB: config.vocab },
+    columnsAtOnce,
+    {
+      EPILOGUE: 'logits',
+      NORM: 'rms',
+      HIDDEN: config.hidden,
+      EPSILON: config.normEpsilon,
+      VOCAB: config.vocab,
+      ...capSpec(config.logitCap),
+    },
     { logits: 'logits', peaks: 'peaks' },
   ).map((step) => compiledFor(options.traits, step));
 }
 
 /** The steps from the logits of the outputs to their next tokens. */
-export function planChoice(options: PlanOptions, choice: Choice, extras: ChoiceExtras = {}): readonly Step[] {
+export function planChoice(options: PlanOptions, choice: PassChoice, extras: ChoiceExtras = {}): readonly Step[] {
   const { config, traits, context } = options;
   const output = { state: 'state', logits: 'logits', peaks: 'peaks' };
   const samplers = 'samplers';
@@ -325,26 +443,33 @@ export function planChoice(options: PlanOptions, choice: Choice, extras: ChoiceE
       buffers: { ...output, edits: 'edits', masks: 'masks' },
       grid: { ...grid, x: Math.ceil(blocksOf(config.vocab) / threads.THREADS) },
     });
-  if (choice === 'list') steps.push(rank('rank', 'candidates'));
-  else if (choice !== 'none') {
-    const { logits, peaks } = output;
-    const inputs = { greedy: { peaks }, noise: { samplers, logits, peaks }, top: { samplers, logits, peaks } };
+  if (choice === 'list' || extras.listed) steps.push(rank('rank', 'candidates'));
+  if (choice === 'list' || choice === 'none') return steps;
+  const { logits, peaks } = output;
+  const inputs = { greedy: { peaks }, noise: { samplers, logits, peaks }, top: { samplers, logits, peaks } };
+  const mixed = choice === 'each';
+  for (const one of mixed ? (['greedy', 'noise', 'top'] as const) : [choice])
     steps.push({
-      name: `choose.${choice}`,
+      name: `choose.${one}`,
       kernel: 'select',
-      spec: { CHOICE: choice, ...threads },
-      buffers: { state: 'state', tokens: 'tokens', picked: 'picked', ...inputs[choice] },
+      spec: { CHOICE: one, ...threads, ...(mixed && { TAKES: 'mixed' }) },
+      buffers: {
+        state: 'state',
+        tokens: 'tokens',
+        picked: 'picked',
+        ...inputs[one],
+        ...(mixed && { samplers }),
+      },
       grid,
     });
-    if (extras.reported)
-      steps.push({
-        name: 'report',
-        kernel: 'report',
-        spec: { VOCAB: config.vocab },
-        buffers: { state: 'state', picked: 'picked', logits, candidates: 'reports' },
-        grid,
-      });
-  }
+  if (extras.reported)
+    steps.push({
+      name: 'report',
+      kernel: 'report',
+      spec: { VOCAB: config.vocab },
+      buffers: { state: 'state', picked: 'picked', logits, candidates: 'reports' },
+      grid,
+    });
   return steps;
 }
 
@@ -352,12 +477,14 @@ function partBuffers(part: string): Record<string, string> {
   return { codes: `${part}.codes`, scales: `${part}.scales` };
 }
 
-function matrixArithmetic({ traits, preferences }: PlanOptions, matrix: Matrix): Arithmetic {
-  return chooseArithmetic(
+function matrixArithmetic({ traits, preferences, config }: PlanOptions, matrix: Matrix): Arithmetic {
+  const arithmetic = chooseArithmetic(
     traits,
     matrix.parts.map((part) => part.format),
     preferences.arithmetic,
   );
+  // Gemma's residual stream exceeds what f16 holds
+  return arithmetic === 'mix' && config.embeddingScale !== 1 ? 'f32' : arithmetic;
 }
 
 /** The form in which a matrix wants its input blocks written. */
@@ -382,17 +509,17 @@ function productSteps(
   const blocks = blocksOf(matrix.cols);
   const arithmetic = matrixArithmetic(options, matrix);
   const outputs = spec.EPILOGUE === 'logits';
-  return matrix.parts.map((part, index) => {
+  return matrix.parts.map((part) => {
     const shape: ProductShape = { rows: part.rows, blocks, tile, dot: `${arithmetic}-${part.format}` };
     const columns = Math.min(columnsAtOnce, mostColumns(part.format));
     const variant = chooseGemv(options.traits, shape, columns, options.preferences);
     return {
-      name: matrix.parts.length === 1 ? name : `${name}/${index}`,
+      name: name + part.name.slice(matrix.name.length), // `layers.0.qkv/1`, `logits` for `output`
       kernel: variant.kernel,
       spec: {
         ...spec,
         ...variant.spec,
-        DOT: shape.dot,
+        ...dotSpec(arithmetic, part.format),
         BLOCKS: blocks,
         OUTPUTS: outputs,
         FIRST_ROW: part.firstRow,
@@ -428,12 +555,18 @@ export function weightBuffers(weights: Weights): readonly BufferSpec[] {
 /** The buffers of one session: KV cache, activations, state. */
 export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   const { config, weights, context, chunk, slots, kv } = options;
-  const columns = roundUp(Math.max(chunk, slots), chooseColumns(options.traits));
+  const columns = roundUp(
+    Math.max(chunk, slots),
+    Math.max(chooseColumns(options.traits), columnsFor(options.traits, slots)),
+  );
   const list: BufferSpec[] = [];
   const add = (name: string, bytes: number, purpose: Purpose) => list.push({ name, bytes, purpose });
 
-  const cacheBytes = slots * 2 * config.kvHeads * context * headStride(config) * (kv === 'f16' ? 2 : 4);
-  for (let layer = 0; layer < config.layers; layer++) add(`layers.${layer}.kv`, cacheBytes, 'kv');
+  const capacity = options.capacity ?? kvCapacity(context);
+  const planes = kvPlanes(config, kv);
+  for (let layer = 0; layer < config.layers; layer++)
+    for (const plane of planes)
+      add(`layers.${layer}.${plane.name}`, kvPlaneBytes(plane, config, slots, capacity), 'kv');
 
   const queryRows = roundUp(config.heads * config.headDim, BLOCK);
   const kvRows = roundUp(config.kvHeads * config.headDim, BLOCK);
@@ -441,7 +574,16 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   if (splits > 1) add('partials', slots * config.heads * splits * (headStride(config) + 2) * 4, 'activations');
   add('residual', columns * roundUp(config.hidden, BLOCK) * 4, 'activations');
   add('q', columns * queryRows * 4, 'activations');
-  if (config.qkNorm) add('raw', columns * (queryRows + 2 * kvRows) * 4, 'activations');
+  const raw = Math.max(
+    config.qkNorm === 'none' ? 0 : queryRows + 2 * kvRows,
+    config.norms === 'before' ? 0 : roundUp(config.hidden, BLOCK),
+    [...weights.matrices.values()].some(({ name, alternate }) => name.endsWith('.gateUp') && !alternate)
+      ? roundUp(config.feedForward, BLOCK)
+      : 0,
+  );
+  if (raw > 0) add('raw', columns * raw * 4, 'activations');
+  if (config.norms !== 'before' || config.qkNorm === 'all')
+    add('raw.squares', (columns * raw * 4) / BLOCK, 'activations');
   // blocks are sized for f32, the widest form
   for (const [name, width] of [
     ['x', config.hidden],
@@ -454,7 +596,8 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   const vocabBlocks = paddedRows(outputMatrix(config, weights)) / BLOCK;
   add('logits', slots * vocabBlocks * BLOCK * 4, 'activations');
   add('peaks', slots * vocabBlocks * 8, 'activations');
-  add('rope', context * config.ropeDim * 4, 'state');
+  for (const name of ropeNames(config)) add(name, capacity * config.ropeDim * 4, 'state');
+  add('pooled', slots * blocksOf(config.hidden) * BLOCK * 4, 'activations');
   add('state', stateBytes(columns), 'state');
   add('samplers', slots * SAMPLER_BYTES, 'state');
   add('tokens', columns * 4, 'state');

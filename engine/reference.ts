@@ -3,13 +3,16 @@
  * tested against. In its `i8` mode it rounds activations as the kernels do, so that what is left is only the order of sums.
  */
 import { mat2, vec2 } from 'gl-matrix';
+import { normNames } from '../loaders/model-tensors.ts';
 import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { f16ToF32, f32ToF16 } from '../quant/f16.ts';
 import { decodeRows } from '../quant/file-types.ts';
 import { BLOCK, isQuantised } from '../quant/layout.ts';
 import { nativeFormat, packRows, unpackRows } from '../quant/pack.ts';
-import { ropeFrequencies } from './rope.ts';
+import { attentionScale, layerRope, layerWindow } from './layers.ts';
+import { type RopeConfig, ropeConfig, ropeFrequencies, ropeMagnitude } from './rope.ts';
+import { halfSplitRow } from './upload.ts';
 import type { WeightsOption } from './weights.ts';
 
 export interface ReferenceOptions {
@@ -18,7 +21,9 @@ export interface ReferenceOptions {
   /** `f64`: no rounding. `i8`: inputs of products with quantised weights are rounded to int8 blocks. Default f64. */
   readonly activations?: 'f64' | 'i8' | undefined;
   /** Rounding of keys and values. Default none. */
-  readonly kv?: 'f64' | 'f16' | undefined;
+  readonly kv?: 'f64' | 'f16' | 'q8' | undefined;
+  /** Positions of the session that it stands for: some models' RoPE goes by it. Default 1. */
+  readonly context?: number | undefined;
   /** Hears the result of every step of the plan, by its name; of `qkv` the queries, of steps that add to it the residual. */
   readonly trace?: ((step: string, values: Float64Array) => void) | undefined;
 }
@@ -45,7 +50,9 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
     const format = !isMatrix || !options.weights || options.weights === 'native' ? nativeFormat(type) : options.weights;
     const values = isMatrix
       ? unpackRows(packRows(type, bytes, rows, cols, format))
-      : decodeRows(type, bytes, rows, cols);
+      : decodeRows(type, bytes, rows, cols).map(
+          (value) => value + (/norm\.weight$/.test(name) ? config.normOffset : 0),
+        );
     matrices.set(name, { rows, cols, values, quantised: isMatrix && isQuantised(format) });
   }
   const weight = (name: string): RealMatrix => {
@@ -54,8 +61,14 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
     return matrix;
   };
 
-  const { layers, hidden, heads, kvHeads, headDim, normEpsilon, slidingWindow } = config;
-  const rounded = (value: number) => (options.kv === 'f16' ? f16ToF32(f32ToF16(value)) : value);
+  const { layers, hidden, heads, kvHeads, headDim, normEpsilon, qkNorm } = config;
+  const norms = normNames(config);
+  const inOrder = Array.from({ length: headDim }, (_, i) => i);
+  const keyOrder = config.ropePairs === 'half' ? inOrder.map((i) => halfSplitRow(i, config.ropeDim)) : inOrder;
+  const rounded = (vector: Float64Array, order: readonly number[]) => {
+    if (options.kv === 'f16') return vector.map((value) => f16ToF32(f32ToF16(value)));
+    return options.kv === 'q8' ? roundToKvBlocks(vector, order) : vector;
+  };
   const keys: Float64Array[][] = Array.from({ length: layers }, () => []); // [layer][position] -> [kvHeads * headDim]
   const values: Float64Array[][] = Array.from({ length: layers }, () => []);
   const trace = options.trace ?? (() => undefined);
@@ -85,9 +98,22 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
   const normFactor = (x: Float64Array, size: number) =>
     1 / Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / size + normEpsilon);
 
+  /** The input of products behind the residual stream: g x, and the factor that makes a norm of it; x itself without one. */
+  const normed = (x: Float64Array, name: string | undefined): readonly [Float64Array, number] =>
+    name === undefined ? [x, 1] : [gained(x, name), normFactor(x, hidden)];
+  /** x + y, through a norm of its own where the model has one. */
+  const addTo = (x: Float64Array, step: string, y: Float64Array, name: string | undefined): Float64Array => {
+    if (name !== undefined) trace(step, y);
+    const factor = normFactor(y, hidden);
+    const sum = added(x, name === undefined ? y : gained(y, name).map((value) => value * factor));
+    trace(name === undefined ? step : `${step}Norm`, sum);
+    return sum;
+  };
+
   const attend = (layer: number, queries: Float64Array): Float64Array => {
     const out = new Float64Array(heads * headDim);
-    const first = slidingWindow === undefined ? 0 : Math.max(0, position + 1 - slidingWindow);
+    const window = layerWindow(config, layer);
+    const first = window === undefined ? 0 : Math.max(0, position + 1 - window);
     for (let head = 0; head < heads; head++) {
       const shared = Math.floor(head / (heads / kvHeads)) * headDim;
       const scores: number[] = [];
@@ -96,7 +122,7 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
         for (let i = 0; i < headDim; i++)
           sum +=
             (queries[head * headDim + i] as number) * ((keys[layer] as Float64Array[])[at]?.[shared + i] as number);
-        scores.push(sum / Math.sqrt(headDim));
+        scores.push(softCap(sum * attentionScale(config), config.attentionCap));
       }
       const best = Math.max(...scores);
       const shares = scores.map((score) => Math.exp(score - best));
@@ -113,76 +139,98 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
   const embedding = weight('model.embed_tokens.weight');
   return {
     next(id) {
-      let x: Float64Array = Float64Array.from(embedding.values.subarray(id * hidden, (id + 1) * hidden));
+      const row = embedding.values.subarray(id * hidden, (id + 1) * hidden);
+      let x: Float64Array = Float64Array.from(row, (value) => value * config.embeddingScale);
       trace('embed', x);
       for (let layer = 0; layer < layers; layer++) {
         const at = `model.layers.${layer}`;
-        const attentionIn = gained(x, `${at}.input_layernorm.weight`);
-        const factor = normFactor(x, hidden);
+        const inLayer = (norm: string | undefined) => norm && `${at}.${norm}`;
+        const [attentionIn, factor] = normed(x, inLayer(norms.beforeAttention));
         const [q, k, v] = ['q', 'k', 'v'].map((letter) =>
           addBias(
             product(`${at}.self_attn.${letter}_proj.weight`, attentionIn, factor),
             `${at}.self_attn.${letter}_proj.bias`,
           ),
         ) as [Float64Array, Float64Array, Float64Array];
-        if (config.qkNorm) trace(`layers.${layer}.qkv`, q.slice());
+        if (qkNorm !== 'none') trace(`layers.${layer}.qkv`, q.slice());
+        const rope = layerRope(config, layer);
         for (const [letter, vector] of [
           ['q', q],
           ['k', k],
         ] as const) {
-          if (config.qkNorm)
+          if (qkNorm !== 'none')
             normaliseHeads(vector, weight(`${at}.self_attn.${letter}_norm.weight`).values, normEpsilon);
-          rotateHeads(vector, config, position);
+          if (rope) rotateHeads(vector, config, ropeConfig(config, rope), options.context ?? 1, position);
         }
-        trace(`layers.${layer}.${config.qkNorm ? 'headNorm' : 'qkv'}`, q);
-        (keys[layer] as Float64Array[]).push(k.map(rounded));
-        (values[layer] as Float64Array[]).push(v.map(rounded));
+        trace(`layers.${layer}.${qkNorm === 'none' ? 'qkv' : 'headNorm'}`, q);
+        (keys[layer] as Float64Array[]).push(rounded(k, keyOrder));
+        (values[layer] as Float64Array[]).push(rounded(v, inOrder));
         const attended = attend(layer, q);
         trace(`layers.${layer}.attention`, attended);
-        x = added(x, product(`${at}.self_attn.o_proj.weight`, attended));
-        trace(`layers.${layer}.o`, x);
+        const attention = product(`${at}.self_attn.o_proj.weight`, attended);
+        x = addTo(x, `layers.${layer}.o`, attention, inLayer(norms.afterAttention));
 
-        const feedIn = gained(x, `${at}.post_attention_layernorm.weight`);
-        const feedFactor = normFactor(x, hidden);
+        const [feedIn, feedFactor] = normed(x, inLayer(norms.beforeFeedForward));
         const gate = product(`${at}.mlp.gate_proj.weight`, feedIn, feedFactor);
         const up = product(`${at}.mlp.up_proj.weight`, feedIn, feedFactor);
-        const h = gate.map((g, i) => (g / (1 + Math.exp(-g))) * (up[i] as number));
+        const h = gate.map((g, i) => activate(g, config.activation) * (up[i] as number));
         trace(`layers.${layer}.gateUp`, h);
-        x = added(x, product(`${at}.mlp.down_proj.weight`, h));
-        trace(`layers.${layer}.down`, x);
+        const feedForward = product(`${at}.mlp.down_proj.weight`, h);
+        x = addTo(x, `layers.${layer}.down`, feedForward, inLayer(norms.afterFeedForward));
       }
       position++;
       const output = config.tiedEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
-      const logits = product(output, gained(x, 'model.norm.weight'), normFactor(x, hidden));
+      const [last, factor] = normed(x, 'model.norm.weight');
+      trace(
+        'pool',
+        last.map((value) => value * factor),
+      );
+      const logits = product(output, last, factor).map((logit) => softCap(logit, config.logitCap));
       trace('logits', logits);
       return logits;
     },
   };
 }
 
+function activate(x: number, activation: LlamaConfig['activation']): number {
+  if (activation === 'silu') return x / (1 + Math.exp(-x));
+  return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+}
+
+function softCap(value: number, cap: number | undefined): number {
+  return cap === undefined ? value : cap * Math.tanh(value / cap);
+}
+
 function added(x: Float64Array, y: Float64Array): Float64Array {
   return x.map((value, i) => value + (y[i] as number));
 }
 
-/** RMSNorm over each head by itself (Qwen 3). */
+/** RMSNorm over stretches as long as the gains: each head by itself (Qwen 3), or all of them together (OLMo 2). */
 function normaliseHeads(vector: Float64Array, gains: Float32Array, epsilon: number): void {
-  const headDim = gains.length;
-  for (let start = 0; start < vector.length; start += headDim) {
-    const head = vector.subarray(start, start + headDim);
-    const factor = 1 / Math.sqrt(head.reduce((sum, value) => sum + value * value, 0) / headDim + epsilon);
-    for (let i = 0; i < headDim; i++) head[i] = (head[i] as number) * factor * (gains[i] as number);
+  const size = gains.length;
+  for (let start = 0; start < vector.length; start += size) {
+    const part = vector.subarray(start, start + size);
+    const factor = 1 / Math.sqrt(part.reduce((sum, value) => sum + value * value, 0) / size + epsilon);
+    for (let i = 0; i < size; i++) part[i] = (part[i] as number) * factor * (gains[i] as number);
   }
 }
 
 /** Turns the pairs of every head by their angles, in the checkpoint's own pairing. */
-function rotateHeads(vector: Float64Array, config: LlamaConfig, position: number): void {
-  const { headDim, ropeDim, ropePairs } = config;
+function rotateHeads(
+  vector: Float64Array,
+  { headDim, ropePairs }: LlamaConfig,
+  rope: RopeConfig,
+  context: number,
+  position: number,
+): void {
   const pair: vec2 = [0, 0]; // plain arrays: gl-matrix then computes in doubles
   const turn: mat2 = [1, 0, 0, 1];
-  for (const [i, frequency] of ropeFrequencies(config).entries()) {
+  const magnitude = ropeMagnitude(rope);
+  for (const [i, frequency] of ropeFrequencies(rope, context).entries()) {
     mat2.fromRotation(turn, position * frequency);
+    mat2.multiplyScalar(turn, turn, magnitude);
     const first = ropePairs === 'half' ? i : 2 * i;
-    const second = ropePairs === 'half' ? i + ropeDim / 2 : 2 * i + 1;
+    const second = ropePairs === 'half' ? i + rope.ropeDim / 2 : 2 * i + 1;
     for (let start = 0; start < vector.length; start += headDim) {
       vec2.set(pair, vector[start + first] as number, vector[start + second] as number);
       vec2.transformMat2(pair, pair, turn);
@@ -201,6 +249,28 @@ export function roundToInt8(x: Float64Array): Float64Array {
     const inverse = largest > 0 ? Math.fround(127 / largest) : 0;
     const d = Math.fround(largest * Math.fround(1 / 127));
     for (const [i, value] of block.entries()) out[start + i] = roundHalfEven(Math.fround(value * inverse)) * d;
+  }
+  return out;
+}
+
+/**
+ * The twin of kv-write-q8.wgsl: blocks of up to 32 within each head, the scale rounded to f16 before it is used. `order` has
+ * the elements of a head as the device puts them side by side.
+ */
+function roundToKvBlocks(x: Float64Array, order: readonly number[]): Float64Array {
+  const headDim = order.length;
+  let block = BLOCK;
+  while (headDim % block !== 0) block /= 2;
+  const out = new Float64Array(x.length);
+  for (let start = 0; start < x.length; start += block) {
+    const head = start - (start % headDim);
+    const places = order.slice(start - head, start - head + block).map((i) => head + i);
+    const largest = Math.max(...places.map((at) => Math.abs(x[at] as number)));
+    const scale = f16ToF32(f32ToF16(largest / 127));
+    for (const at of places) {
+      const code = scale > 0 ? roundHalfEven((x[at] as number) / scale) : 0;
+      out[at] = Math.min(127, Math.max(-127, code)) * scale;
+    }
   }
   return out;
 }

@@ -70,6 +70,11 @@ export interface Session {
   logits(ids: readonly number[], options?: { readonly signal?: AbortSignal | undefined }): AsyncGenerator<Float32Array>;
   /** Forgets everything after `position`. */
   rewind(position: number): void;
+  /**
+   * Drops `count` ids of the history, from `first` on, without computing anything anew: what follows moves up. It was computed
+   * with what is dropped before it, so the text goes on as if it remembered a little, not as if the ids had never been.
+   */
+  shift(first: number, count: number): Promise<void>;
   /** Runs one decode pass behind the history with every step timed; the history stays as it is. */
   timedPass(timer: Timer): Promise<StepTime[]>;
   /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
@@ -78,10 +83,41 @@ export interface Session {
   close(): Promise<void>;
 }
 
+/** Throws `bad-argument` for no ids or ids outside the vocabulary, `context-full` for more than `most`. */
+export function checkPrompt(
+  { config, path }: Pick<Model, 'config' | 'path'>,
+  ids: readonly number[],
+  context: number,
+  most: number,
+): void {
+  if (ids.length === 0)
+    throw new FirstlightError('bad-argument', 'the prompt is empty: give at least one token, such as the begin token');
+  const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocab);
+  if (wrong !== undefined)
+    throw new FirstlightError(
+      'bad-argument',
+      `token id ${wrong} is outside the vocabulary of ${path}: ids go from 0 to ${config.vocab - 1}`,
+    );
+  if (ids.length > most)
+    throw new FirstlightError(
+      'context-full',
+      `the prompt has ${ids.length} tokens and the context ${context} positions: shorten the prompt` +
+        (context < config.context ? ` or ask for a larger context (up to ${config.context})` : ''),
+    );
+}
+
+/** Throws `bad-argument` for a number of alternatives that cannot be reported. */
+export function checkLogprobs(logprobs: number | undefined): void {
+  if (logprobs === undefined || (Number.isInteger(logprobs) && logprobs >= 0 && logprobs <= MOST_CANDIDATES)) return;
+  throw new FirstlightError(
+    'bad-argument',
+    `logprobs is ${logprobs}: it must be a whole number from 0 to ${MOST_CANDIDATES}`,
+  );
+}
+
 /** A session with a KV cache of its own. Throws `not-enough-memory`, `bad-argument`. */
 export async function createSession(model: Model, options: SessionOptions = {}): Promise<Session> {
   const runner = await createRunner(model, options);
-  const { config } = model;
   const { context, chunk } = runner;
   const turns = new Set<Promise<unknown>>(); // of generators, on their way to the next yield
   let closed = false;
@@ -105,19 +141,6 @@ export async function createSession(model: Model, options: SessionOptions = {}):
       throw new FirstlightError(
         'bad-argument',
         'the session is already generating: wait, abort it, or use another session',
-      );
-  };
-  const checkIds = (ids: readonly number[]) => {
-    if (ids.length === 0)
-      throw new FirstlightError(
-        'bad-argument',
-        'the prompt is empty: give at least one token, such as the begin token',
-      );
-    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocab);
-    if (wrong !== undefined)
-      throw new FirstlightError(
-        'bad-argument',
-        `token id ${wrong} is outside the vocabulary of ${model.path}: ids go from 0 to ${config.vocab - 1}`,
       );
   };
   const columnsOf = (ids: readonly number[], first: number) =>
@@ -148,19 +171,9 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     options: TokenOptions = {},
   ): AsyncGenerator<GeneratedToken, void, void> {
     checkIdle();
-    checkIds(ids);
-    if (ids.length >= context)
-      throw new FirstlightError(
-        'context-full',
-        `the prompt has ${ids.length} tokens and the context ${context} positions: shorten the prompt` +
-          (context < config.context ? ` or ask for a larger context (up to ${config.context})` : ''),
-      );
+    checkPrompt(model, ids, context, context - 1);
     const { logprobs, signal, stopIds, constraint } = options;
-    if (logprobs !== undefined && !(Number.isInteger(logprobs) && logprobs >= 0 && logprobs <= MOST_CANDIDATES))
-      throw new FirstlightError(
-        'bad-argument',
-        `logprobs is ${logprobs}: it must be a whole number from 0 to ${MOST_CANDIDATES}`,
-      );
+    checkLogprobs(logprobs);
     const sampling = completeSampling(options);
     const steering = createSteering(options, constraint, ids, tokenFacts(model));
     const room = context - ids.length;
@@ -176,6 +189,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
       while (reused < ids.length - 1 && history[reused] === ids[reused]) reused++;
       history = history.slice(0, reused);
       const startMs = performance.now();
+      await runner.reserve(ids.length + 1); // at once, not by chunks
       await prefill(ids, reused, method.ending, options);
 
       let firstMs = 0;
@@ -201,6 +215,10 @@ export async function createSession(model: Model, options: SessionOptions = {}):
         if (finish) return;
         signal?.throwIfAborted();
       }
+    } catch (error) {
+      // a cache that could not grow is empty
+      if (error instanceof FirstlightError && error.code === 'not-enough-memory') history = [];
+      throw error;
     } finally {
       busy = false;
     }
@@ -212,15 +230,11 @@ export async function createSession(model: Model, options: SessionOptions = {}):
 
   async function* logits(ids: readonly number[], { signal }: { readonly signal?: AbortSignal | undefined } = {}) {
     checkIdle();
-    checkIds(ids);
-    if (ids.length > context)
-      throw new FirstlightError(
-        'context-full',
-        `${ids.length} ids do not fit the context of ${context} positions: give fewer or ask for a larger context`,
-      );
+    checkPrompt(model, ids, context, context);
     busy = true;
     try {
       history = [];
+      await runner.reserve(ids.length);
       for (let position = 0; position < ids.length; ) {
         signal?.throwIfAborted();
         const columns = columnsOf(ids.slice(position, position + chunk), position);
@@ -270,6 +284,23 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     rewind(position) {
       history = history.slice(0, position);
     },
+    async shift(first, count) {
+      checkIdle();
+      const inside = [first, count].every((value) => Number.isInteger(value) && value >= 0);
+      if (!inside || first + count > history.length)
+        throw new FirstlightError(
+          'bad-argument',
+          `${count} ids cannot be dropped from ${first} on: the history has ${history.length}`,
+        );
+      if (count === 0) return;
+      busy = true;
+      try {
+        await runner.shift(0, first, count, history.length);
+        history = [...history.slice(0, first), ...history.slice(first + count)];
+      } finally {
+        busy = false;
+      }
+    },
     timedPass(timer) {
       checkIdle();
       return runner.timedPass(Math.min(history.length, context - 1), timer);
@@ -279,7 +310,8 @@ export async function createSession(model: Model, options: SessionOptions = {}):
   };
 }
 
-function tokenFacts({ config, tokenizer }: Model): TokenFacts {
+/** What penalties want to know of a model's tokens. */
+export function tokenFacts({ config, tokenizer }: Model): TokenFacts {
   return {
     vocab: config.vocab,
     isControl: (id) => tokenizer?.isSpecial(id) ?? false,

@@ -4,7 +4,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Traits } from '../devices/types.ts';
 import { specialise } from '../shaders/specialise.ts';
-import type { GemvCut, Tuning } from './variants.ts';
+import { dotSpec, type GemvCut, type Tuning } from './variants.ts';
 
 const VERSION = 1;
 
@@ -14,7 +14,16 @@ export function deviceKey(traits: Traits, dawnVersion: string): string {
 }
 
 function kernelHash(): string {
-  const spec = { TILE: 32, COLS: 1, SG: 32, THREADS: 256, K_SPLIT: 1, SIZE: 'given', DOT: 'i8-q4', BLOCKS: 1 };
+  const spec = {
+    TILE: 32,
+    COLS: 1,
+    SG: 32,
+    THREADS: 256,
+    K_SPLIT: 1,
+    SIZE: 'given',
+    ...dotSpec('i8', 'q4'),
+    BLOCKS: 1,
+  };
   const rest = { FIRST_ROW: 0, OUTPUTS: false, NORM: 'none', EPILOGUE: 'residual', STORE: 'i8', Y_BLOCKS: 1 };
   const { code } = specialise('gemv-lanes', { ...spec, ...rest });
   return createHash('sha256').update(code).digest('hex').slice(0, 12);

@@ -1,6 +1,6 @@
 /**
- * Weights from the checkpoint to the device, slice by slice. Blocks that the device keeps as they are (Q4_0 as q4, Q8_0 as q8)
- * are read straight into mapped memory and taken apart by the GPU; everything else is packed on the CPU. Several slices are
+ * Weights from the checkpoint to the device, slice by slice. Blocks of quantised types are read straight into mapped memory and
+ * taken apart by the GPU; everything else is packed on the CPU. Several slices are
  * on their way at once, so that reading, packing and copying overlap.
  */
 import { IDLE_STAGING_BYTES, uploadStagingBytes } from '../devices/allocation.ts';
@@ -8,9 +8,20 @@ import { createStaging, type Staging } from '../devices/staging.ts';
 import type { Device } from '../devices/types.ts';
 import type { Checkpoint } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
-import { decodeRows, FILE_TYPES, rowBytes } from '../quant/file-types.ts';
-import { blocksOf, type Format, isQuantised, ROW_BLOCK, roundUp, WORDS_PER_BLOCK } from '../quant/layout.ts';
+import { decodeRows, type FileType, rowBytes } from '../quant/file-types.ts';
+import {
+  blocksOf,
+  type Format,
+  isQuantised,
+  QUANTISED,
+  type QuantisedFormat,
+  ROW_BLOCK,
+  roundUp,
+  rowWords,
+  SCALES,
+} from '../quant/layout.ts';
 import { nativeFormat, packRows } from '../quant/pack.ts';
+import type { Spec } from '../shaders/specialise.ts';
 import { type Matrix, type Part, type Section, type Vector, vectorLength, type Weights } from './weights.ts';
 
 /** Bytes of one slice, as they lie in the file or, decoded, as f32: what is in host memory for it. */
@@ -27,7 +38,7 @@ export function loadingBytes(weights: Weights): number {
   const repacked = slices.filter(isRepacked).length;
   const packed = slices.filter((slice) => !isRepacked(slice));
   const packedBytes = packed.reduce((sum, { part, matrix, count }) => {
-    return sum + count * blocksOf(matrix.cols) * WORDS_PER_BLOCK[part.format] * 4;
+    return sum + count * rowWords(part.format, matrix.cols).codes * 4;
   }, 0);
   // a repacked slice lies in mapped memory and again as raw blocks; vectors and small things take a ring
   return Math.min(repacked, SLICES) * 2 * SLICE_BYTES + Math.max(uploadStagingBytes(packedBytes), IDLE_STAGING_BYTES);
@@ -141,6 +152,22 @@ function wholeHeads({ section, row, count }: Slice): {
   return { first, rows: roundUp(row + count, section.interleaveHead) - first, lead: row - first };
 }
 
+/** The variant of repack.wgsl that takes a file type apart. */
+export function repackSpec(type: FileType, format: QuantisedFormat): Spec {
+  const { codes, scales } = QUANTISED[format];
+  const { blocks, offset } = SCALES[scales];
+  const sameBlocks: Partial<Record<FileType, FileType>> = { IQ4_NL: 'Q4_0' };
+  const raw = (sameBlocks[type] ?? type).toLowerCase();
+  return {
+    RAW: raw.startsWith('group4_') ? 'group4' : raw,
+    CODE_BITS: codes === 'table' ? 4 : Number(codes),
+    SCALE_BLOCKS: blocks,
+    OWN: /^(super|halves)/.test(scales),
+    PAIRED: offset !== 'centre',
+    WIDE: scales === 'wide',
+  };
+}
+
 interface RawSlot {
   readonly raw: GPUBuffer;
   readonly params: GPUBuffer;
@@ -156,13 +183,14 @@ async function repackSlice(
 ): Promise<void> {
   const { matrix, part, section, count } = slice;
   const { tensor } = section;
-  const { blockBytes } = FILE_TYPES[tensor.type];
-  const { pipeline, layout } = await device.pipeline('repack', { BLOCK_BYTES: blockBytes });
+  assert(isQuantised(part.format), 'only quantised types have blocks to take apart');
+  const { pipeline, layout } = await device.pipeline('repack', repackSpec(tensor.type, part.format));
   const codes = find(`${part.name}.codes`);
   const scales = find(`${part.name}.scales`);
   assert(codes && scales, `the plan lists ${part.name}`);
   const { first, rows, lead } = wholeHeads(slice);
-  const bytes = rows * rowBytes(tensor.type, matrix.cols);
+  const fileRowBytes = rowBytes(tensor.type, matrix.cols);
+  const bytes = rows * fileRowBytes;
   const slot = await staging.take();
   await checkpoint.readRows(tensor.name, first, rows, slot.bytes);
   slot.send((encoder, buffer) => {
@@ -179,7 +207,7 @@ async function repackSlice(
     device.gpu.queue.writeBuffer(
       own.params,
       0,
-      Uint32Array.of(count, blocks, slice.target, lead, section.interleaveHead, section.ropeDim, side, 0),
+      Uint32Array.of(count, blocks, slice.target, lead, section.interleaveHead, section.ropeDim, side, fileRowBytes),
     );
     encoder.copyBufferToBuffer(buffer, 0, own.raw, 0, roundUp(bytes, 4));
     const pass = encoder.beginComputePass();
@@ -197,7 +225,8 @@ async function repackSlice(
     pass.dispatchWorkgroups(x, Math.ceil(groups / x));
     pass.end();
   });
-  onBytes(count * blocksOf(matrix.cols) * (WORDS_PER_BLOCK[part.format] * 4 + 2));
+  const words = rowWords(part.format, matrix.cols);
+  onBytes(count * (4 * words.codes + words.scales));
 }
 
 async function packSlice(
@@ -208,25 +237,25 @@ async function packSlice(
 ): Promise<void> {
   const { matrix, part, section, count, target } = slice;
   const packed = await readPacked(checkpoint, slice, part.format);
-  const blocks = blocksOf(matrix.cols);
-  const write = async (name: string, words: Uint32Array, rowWords: number) => {
+  const words = rowWords(part.format, matrix.cols);
+  const write = async (name: string, data: Uint32Array, wordsEach: number) => {
     const buffer = find(name);
     assert(buffer, `the plan lists ${name}`);
     if (!matrix.alternate) {
-      await device.upload(buffer, target * rowWords * 4, words);
+      await device.upload(buffer, target * wordsEach * 4, data);
     } else {
       const side = matrix.sections.indexOf(section) * ROW_BLOCK;
       for (let row = 0; row < roundUp(count, ROW_BLOCK); row += ROW_BLOCK)
         await device.upload(
           buffer,
-          (2 * (target + row) + side) * rowWords * 4,
-          words.subarray(row * rowWords, (row + ROW_BLOCK) * rowWords),
+          (2 * (target + row) + side) * wordsEach * 4,
+          data.subarray(row * wordsEach, (row + ROW_BLOCK) * wordsEach),
         );
     }
-    onBytes(words.byteLength);
+    onBytes(data.byteLength);
   };
-  await write(`${part.name}.codes`, packed.codes, blocks * WORDS_PER_BLOCK[part.format]);
-  if (packed.scales.length > 0) await write(`${part.name}.scales`, packed.scales, blocks / 2);
+  await write(`${part.name}.codes`, packed.codes, words.codes);
+  if (packed.scales.length > 0) await write(`${part.name}.scales`, packed.scales, words.scales / 4);
 }
 
 /** Reads a slice in the device format, reordering RoPE pairs where the section asks for it. */
@@ -258,7 +287,8 @@ async function readVector(checkpoint: Checkpoint, vector: Vector): Promise<Float
     const raw = decodeRows(tensor.type, await checkpoint.readRows(tensor.name, 0, 1), 1, tensor.cols);
     for (let i = 0; i < tensor.cols; i++) {
       const head = interleaveHead > 0 ? i - (i % interleaveHead) : i;
-      values[firstRow + i] = raw[head + (interleaveHead > 0 ? halfSplitRow(i - head, ropeDim) : 0)] as number;
+      const value = raw[head + (interleaveHead > 0 ? halfSplitRow(i - head, ropeDim) : 0)] as number;
+      values[firstRow + i] = value + vector.offset;
     }
   }
   return values;

@@ -2,6 +2,7 @@
  * Which matrices a model has on the device, and from which tensors of the checkpoint each comes. Pure data: plan, memory
  * estimate and loader all read it.
  */
+import { normNames } from '../loaders/model-tensors.ts';
 import type { Checkpoint, LlamaConfig, TensorInfo } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { type Format, packedBytes, ROW_BLOCK, roundUp } from '../quant/layout.ts';
@@ -31,7 +32,7 @@ export interface Part {
 export interface Matrix {
   readonly name: string;
   readonly cols: number;
-  /** All sections one after another, or, for gate and up, two sections alternating every 32 rows. */
+  /** All sections one after another, or, for gate and up of one format, two sections alternating every 32 rows. */
   readonly sections: readonly Section[];
   readonly alternate: boolean;
   readonly parts: readonly Part[];
@@ -41,6 +42,8 @@ export interface Matrix {
 export interface Vector {
   readonly name: string;
   readonly sections: readonly Section[];
+  /** Added to every value: some files store gains of norms less one. */
+  readonly offset: number;
 }
 
 export interface Weights {
@@ -86,7 +89,7 @@ export function describeWeights(
   };
   const formatOf = (info: TensorInfo) => (option === 'native' ? nativeFormat(info.type) : option);
 
-  const add = (name: string, names: readonly string[], alternate: boolean, interleaveHead = 0) => {
+  const add = (name: string, names: readonly string[], mayAlternate: boolean, interleaveHead = 0) => {
     const sections: Section[] = [];
     let firstRow = 0;
     for (const [i, tensorName] of names.entries()) {
@@ -103,8 +106,10 @@ export function describeWeights(
     }
     const first = sections[0];
     assert(first, 'a matrix has sections');
+    const format = formatOf(first.tensor);
+    const alternate = mayAlternate && sections.every((section) => formatOf(section.tensor) === format);
     const parts = alternate
-      ? splitRows(name, firstRow, 2 * ROW_BLOCK, first.tensor.cols, widest(sections.map((s) => formatOf(s.tensor))), 0)
+      ? splitRows(name, firstRow, 2 * ROW_BLOCK, first.tensor.cols, format, 0)
       : joinSections(sections).flatMap(({ format, start, rows }) =>
           splitRows(name, rows, ROW_BLOCK, first.tensor.cols, format, start),
         );
@@ -135,7 +140,7 @@ export function describeWeights(
       parts.push({ name, format, firstRow: start + first, rows: Math.min(most, rows - first) });
     return parts;
   };
-  const addVector = (name: string, names: readonly string[], interleaveHead = 0) => {
+  const addVector = (name: string, names: readonly string[], offset: number, interleaveHead = 0) => {
     let firstRow = 0;
     const sections = names.map((tensorName, i) => {
       const info = tensor(tensorName);
@@ -149,16 +154,21 @@ export function describeWeights(
       firstRow += roundUp(info.cols, ROW_BLOCK);
       return section;
     });
-    vectors.set(name, { name, sections });
+    vectors.set(name, { name, sections, offset });
   };
 
   const interleave = config.ropePairs === 'half' ? config.headDim : 0;
+  const { normOffset } = config;
+  const norms = normNames(config);
   add('embed', ['model.embed_tokens.weight'], false);
   for (let layer = 0; layer < config.layers; layer++) {
     const from = `model.layers.${layer}`;
     const to = `layers.${layer}`;
     const qkv = ['q', 'k', 'v'].map((letter) => `${from}.self_attn.${letter}_proj`);
-    addVector(`${to}.attentionGain`, [`${from}.input_layernorm.weight`]);
+    const addNorm = (name: string, norm: string | undefined) => {
+      if (norm !== undefined) addVector(`${to}.${name}`, [`${from}.${norm}`], normOffset);
+    };
+    addNorm('attentionGain', norms.beforeAttention);
     add(
       `${to}.qkv`,
       qkv.map((name) => `${name}.weight`),
@@ -169,20 +179,24 @@ export function describeWeights(
       addVector(
         `${to}.qkvBias`,
         qkv.map((name) => `${name}.bias`),
+        0,
         interleave,
       );
-    if (config.qkNorm)
+    if (config.qkNorm !== 'none')
       addVector(
         `${to}.headGain`,
         ['q', 'k'].map((letter) => `${from}.self_attn.${letter}_norm.weight`),
+        normOffset,
         interleave,
       );
     add(`${to}.o`, [`${from}.self_attn.o_proj.weight`], false);
-    addVector(`${to}.feedForwardGain`, [`${from}.post_attention_layernorm.weight`]);
+    addNorm('attentionPostGain', norms.afterAttention);
+    addNorm('feedForwardGain', norms.beforeFeedForward);
     add(`${to}.gateUp`, [`${from}.mlp.gate_proj.weight`, `${from}.mlp.up_proj.weight`], true);
     add(`${to}.down`, [`${from}.mlp.down_proj.weight`], false);
+    addNorm('feedForwardPostGain', norms.afterFeedForward);
   }
-  addVector('finalGain', ['model.norm.weight']);
+  addVector('finalGain', ['model.norm.weight'], normOffset);
   if (!config.tiedEmbeddings) add('output', ['lm_head.weight'], false);
   return { matrices, vectors };
 }
@@ -202,13 +216,4 @@ export function paddedRows(matrix: Matrix): number {
 /** Elements of a vector after padding. */
 export function vectorLength(vector: Vector): number {
   return vector.sections.reduce((sum, section) => sum + roundUp(section.rows, ROW_BLOCK), 0);
-}
-
-/**
- * A format that holds all without loss, for matrices whose rows alternate: a quantised weight is an f16 scale times a small
- * whole number, which only f32 holds exactly, as it does f16 and bf16.
- */
-function widest(formats: readonly Format[]): Format {
-  const [first = 'f32', ...others] = formats;
-  return others.every((format) => format === first) ? first : 'f32';
 }

@@ -1,61 +1,33 @@
 /** Hugging Face's config.json to LlamaConfig, with the defaults of transformers. */
 import { FirstlightError } from '../quant/errors.ts';
+import { ARCHITECTURES, type Architecture, MAX_LAYERS, slidingLayers, unknownArchitecture } from './architectures.ts';
+import { checkRopeScaling, readRope } from './config-rope.ts';
+import { readFlag, readNumber, readOptionalNumber, senseless, unsupported } from './config-values.ts';
+import { readQuantisation } from './group-quants.ts';
 import { isJsonObject, type JsonObject } from './json.ts';
 import type { LlamaConfig, RopeScaling } from './types.ts';
 
-interface Family {
-  readonly architecture: LlamaConfig['architecture'];
-  /** Where config.json says nothing. */
-  readonly context: number;
-  readonly headDim: number | undefined; // undefined: hidden / heads
-  readonly slidingWindow: 'never' | 'unless switched off' | 'if switched on';
-  readonly attentionBias: boolean;
-}
+/** Keys that change the arithmetic where an architecture has them (its defaults say so) and mean nothing elsewhere. */
+const OF_SOME = [
+  'query_pre_attn_scalar',
+  'attn_logit_softcapping',
+  'final_logit_softcapping',
+  'sliding_window',
+  'no_rope_layers',
+  'original_max_position_embeddings',
+];
+/** Keys in which null means "none" and not "not said". */
+const NULL_IS_NONE = new Set(['sliding_window', 'attn_logit_softcapping', 'final_logit_softcapping']);
 
-const FAMILIES: ReadonlyMap<string, Family> = new Map<string, Family>([
-  [
-    'LlamaForCausalLM',
-    { architecture: 'llama', context: 2048, headDim: undefined, slidingWindow: 'never', attentionBias: false },
-  ],
-  [
-    'MistralForCausalLM',
-    {
-      architecture: 'mistral',
-      context: 131072,
-      headDim: undefined,
-      slidingWindow: 'unless switched off',
-      attentionBias: false,
-    },
-  ],
-  [
-    'Qwen2ForCausalLM',
-    { architecture: 'qwen2', context: 32768, headDim: undefined, slidingWindow: 'if switched on', attentionBias: true },
-  ],
-  [
-    'Qwen3ForCausalLM',
-    { architecture: 'qwen3', context: 32768, headDim: 128, slidingWindow: 'if switched on', attentionBias: false },
-  ],
-]);
-
-/** What transformers takes for Mistral and Qwen when `sliding_window` is not mentioned; null means none. */
-const DEFAULT_SLIDING_WINDOW = 4096;
-
-export const NO_ROPE_SCALING: RopeScaling = {
-  kind: 'none',
-  factor: 1,
-  lowFrequencyFactor: 1,
-  highFrequencyFactor: 1,
-  originalContext: 0,
+const ACTIVATIONS: Readonly<Record<string, LlamaConfig['activation']>> = {
+  silu: 'silu',
+  swish: 'silu',
+  gelu_pytorch_tanh: 'gelu',
+  gelu_new: 'gelu',
 };
 
-/** Ways of stretching RoPE that we refuse, and why. */
-const REFUSED_ROPE_SCALING: Readonly<Record<string, string>> = {
-  dynamic: 'its frequencies change with the length of the text',
-  yarn: 'it scales the attention too',
-  longrope: 'it has two sets of factors, for short and long texts',
-  su: 'it is an old name of longrope',
-  mrope: 'it is made for pictures',
-};
+type Window = Pick<LlamaConfig, 'slidingWindow' | 'slidingLayers'>;
+export const NO_WINDOW: Window = { slidingWindow: undefined, slidingLayers: undefined };
 
 /**
  * @param json the parsed config.json
@@ -64,34 +36,40 @@ const REFUSED_ROPE_SCALING: Readonly<Record<string, string>> = {
  */
 export function configFromJson(json: unknown, file: string): LlamaConfig {
   if (!isJsonObject(json)) throw new FirstlightError('bad-file', `${file} is no JSON object: get the file again`);
-  const family = familyOf(json, file);
-  refuseVariants(json, file);
-  const rope = ropeParameters(json, file);
+  const architecture = architectureOf(json, file);
+  const all = withDefaults(languageConfig(json, file), architecture);
+  refuseVariants(all, file);
 
-  const hidden = readNumber(json, 'hidden_size', file);
-  const heads = readNumber(json, 'num_attention_heads', file);
-  const context = readNumber(json, 'max_position_embeddings', file, family.context);
-  const headDim = readNumber(json, 'head_dim', file, family.headDim ?? hidden / heads);
-  const layers = readNumber(json, 'num_hidden_layers', file);
+  const hidden = readNumber(all, 'hidden_size', file);
+  const heads = readNumber(all, 'num_attention_heads', file);
+  const headDim = readNumber(all, 'head_dim', file, hidden / heads);
+  const layers = readNumber(all, 'num_hidden_layers', file);
+  const ropeLayers = readRopeLayers(all, layers, file);
+  const queryScalar = readOptionalNumber(all, 'query_pre_attn_scalar', file);
+  const rope = readRope(all, architecture, headDim, file);
   const config: LlamaConfig = {
-    architecture: family.architecture,
+    ...architecture.design,
+    architecture: architecture.name,
+    activation: readActivation(all, architecture, file),
     layers,
     hidden,
-    feedForward: readNumber(json, 'intermediate_size', file),
+    feedForward: readNumber(all, 'intermediate_size', file),
     heads,
-    kvHeads: readNumber(json, 'num_key_value_heads', file, heads),
+    kvHeads: readNumber(all, 'num_key_value_heads', file, heads),
     headDim,
-    vocab: readNumber(json, 'vocab_size', file),
-    context,
-    normEpsilon: readNumber(json, 'rms_norm_eps', file, 1e-6),
-    ropeTheta: readNumber(rope, 'rope_theta', file, readNumber(json, 'rope_theta', file, 10000)),
-    ropeScaling: readRopeScaling(rope, file),
-    ropeDim: headDim,
+    vocab: readNumber(all, 'vocab_size', file),
+    context: readContext(all, rope.ropeScaling, file),
+    normEpsilon: readNumber(all, 'rms_norm_eps', file),
+    embeddingScale: architecture.scaledEmbedding ? Math.sqrt(hidden) : 1,
+    attentionScale: queryScalar === undefined ? undefined : 1 / Math.sqrt(queryScalar),
+    attentionCap: readOptionalNumber(all, 'attn_logit_softcapping', file),
+    logitCap: readOptionalNumber(all, 'final_logit_softcapping', file),
+    ...rope,
     ropePairs: 'half',
-    slidingWindow: readSlidingWindow(json, family, layers, context, file),
-    attentionBias: family.attentionBias || readFlag(json, 'attention_bias', false, file),
-    qkNorm: family.architecture === 'qwen3',
-    tiedEmbeddings: readFlag(json, 'tie_word_embeddings', false, file),
+    ropeLayers,
+    ...readWindow(all, architecture, layers, ropeLayers, file),
+    attentionBias: architecture.attentionBias === true || readFlag(all, 'attention_bias', false, file),
+    tiedEmbeddings: readFlag(all, 'tie_word_embeddings', false, file),
   };
   checkConfig(config, file);
   return config;
@@ -104,7 +82,7 @@ export function configFromJson(json: unknown, file: string): LlamaConfig {
  */
 export function checkConfig(config: LlamaConfig, file: string): void {
   const limits: [keyof LlamaConfig, number][] = [
-    ['layers', 1024],
+    ['layers', MAX_LAYERS],
     ['hidden', 2 ** 17],
     ['feedForward', 2 ** 20],
     ['heads', 2 ** 10],
@@ -119,132 +97,124 @@ export function checkConfig(config: LlamaConfig, file: string): void {
       throw senseless(file, `${name} ${value} is no whole number from 1 to ${limit}`);
     }
   }
-  const { heads, kvHeads, headDim, ropeDim, normEpsilon, ropeTheta, slidingWindow } = config;
+  const { heads, kvHeads, headDim, ropeDim, normEpsilon, slidingWindow } = config;
   if (heads % kvHeads !== 0) throw senseless(file, `${heads} heads cannot share ${kvHeads} kvHeads`);
   if (headDim % 2 !== 0) throw senseless(file, `headDim ${headDim} is odd`);
   if (ropeDim % 2 !== 0 || ropeDim < 2 || ropeDim > headDim) {
     throw senseless(file, `ropeDim ${ropeDim} is no even number up to headDim ${headDim}`);
   }
   if (!(normEpsilon > 0 && normEpsilon < 1)) throw senseless(file, `normEpsilon ${normEpsilon} is not between 0 and 1`);
-  if (!(ropeTheta > 0 && ropeTheta < 1e12)) throw senseless(file, `ropeTheta ${ropeTheta} is not between 0 and 1e12`);
+  for (const name of ['ropeTheta', 'localRopeTheta'] as const) {
+    const theta = config[name];
+    if (theta !== undefined && !(theta > 0 && theta < 1e12))
+      throw senseless(file, `${name} ${theta} is not between 0 and 1e12`);
+  }
+  for (const name of ['attentionScale', 'attentionCap', 'logitCap'] as const) {
+    const value = config[name];
+    if (value !== undefined && !(value > 0 && value < 1e6))
+      throw senseless(file, `${name} ${value} is not between 0 and 1e6`);
+  }
   if (slidingWindow !== undefined && !(Number.isInteger(slidingWindow) && slidingWindow > 0)) {
     throw senseless(file, `slidingWindow ${slidingWindow} is no positive whole number`);
   }
   checkRopeScaling(config.ropeScaling, file);
 }
 
-function checkRopeScaling(scaling: RopeScaling, file: string): void {
-  const { kind, factor, lowFrequencyFactor: low, highFrequencyFactor: high, originalContext } = scaling;
-  if (!(factor > 0 && factor < 1e6)) throw senseless(file, `RoPE scaling factor ${factor} is not between 0 and 1e6`);
-  if (kind !== 'llama3') return;
-  if (!(low > 0 && high > low)) throw senseless(file, `RoPE frequency factors ${low} and ${high} are in no order`);
-  if (!(originalContext > 0)) throw senseless(file, `original context ${originalContext} is not positive`);
-}
-
-export function unknownArchitecture(name: unknown, known: Iterable<string>, file: string): FirstlightError {
-  const text = `architecture ${JSON.stringify(name) ?? 'missing'}`;
-  return new FirstlightError(
-    'unsupported-model',
-    `${file}: ${text} is not run; firstlight runs ${[...known].join(', ')}`,
-  );
-}
-
-function familyOf(json: JsonObject, file: string): Family {
+function architectureOf(json: JsonObject, file: string): Architecture {
   const { architectures, model_type: modelType } = json;
   const name = Array.isArray(architectures) ? architectures[0] : undefined;
-  for (const [key, family] of FAMILIES) {
-    if (key === name || (name === undefined && family.architecture === modelType)) return family;
+  for (const row of ARCHITECTURES) {
+    if (name === undefined ? row.modelType === modelType : row.classNames.includes(String(name))) return row;
   }
-  throw unknownArchitecture(name ?? modelType, FAMILIES.keys(), file);
+  const known = ARCHITECTURES.flatMap(({ classNames }) => classNames);
+  throw unknownArchitecture(name ?? modelType, known, file);
+}
+
+/** Models that see pictures have the part that matters here in an object of its own. */
+function languageConfig(json: JsonObject, file: string): JsonObject {
+  if (json.text_config === undefined) return json;
+  if (!isJsonObject(json.text_config)) throw senseless(file, 'text_config is no JSON object');
+  return { ...json, ...json.text_config };
+}
+
+function withDefaults(json: JsonObject, { defaults }: Architecture): JsonObject {
+  const all: Record<string, unknown> = { ...json };
+  for (const key of OF_SOME) if (!(key in defaults)) delete all[key];
+  for (const [key, value] of Object.entries(defaults)) {
+    const given = all[key];
+    if (given === undefined || (given === null && !NULL_IS_NONE.has(key))) all[key] = value;
+  }
+  return all;
 }
 
 /** Switches that change the arithmetic. */
 function refuseVariants(json: JsonObject, file: string): void {
-  const quantisation = json.quantization_config;
-  if (quantisation != null) {
-    const method = isJsonObject(quantisation) ? quantisation.quant_method : undefined;
-    const advice = 'get the model in F16 or BF16, or as GGUF in Q4_0 or Q8_0';
-    throw unsupported(
-      file,
-      `weights quantised by ${JSON.stringify(method) ?? 'an unnamed method'} are not read: ${advice}`,
-    );
+  readQuantisation(json, file);
+  if (readFlag(json, 'mlp_bias', false, file)) throw unsupported(file, 'mlp_bias is not run');
+  if (readFlag(json, 'use_bidirectional_attention', false, file))
+    throw unsupported(file, 'use_bidirectional_attention is not run');
+}
+
+/** Gemma's first files say gelu and mean its tanh formula. */
+function readActivation(json: JsonObject, { name }: Architecture, file: string): LlamaConfig['activation'] {
+  const key = json.hidden_activation == null ? 'hidden_act' : 'hidden_activation';
+  const given = String(json[key]);
+  if (name === 'gemma' && given === 'gelu') return 'gelu';
+  const activation = Object.hasOwn(ACTIVATIONS, given) ? ACTIVATIONS[given] : undefined;
+  if (activation) return activation;
+  const runs = Object.keys(ACTIVATIONS).join(', ');
+  throw unsupported(file, `${key} ${JSON.stringify(json[key])} is not run, only ${runs}`);
+}
+
+/** Positions that a model can have: with dynamic RoPE more than it was trained with. */
+function readContext(json: JsonObject, scaling: RopeScaling, file: string): number {
+  if (scaling.kind === 'dynamic') return Math.floor(scaling.originalContext * scaling.factor);
+  return readNumber(json, 'max_position_embeddings', file);
+}
+
+/** Which layers RoPE turns (SmolLM3): a list of ones and zeros, or all but every n-th. */
+function readRopeLayers(json: JsonObject, layers: number, file: string): readonly boolean[] | undefined {
+  if (!('no_rope_layers' in json)) return undefined;
+  const list = json.no_rope_layers;
+  if (list === null) {
+    const interval = readNumber(json, 'no_rope_layer_interval', file);
+    return slidingLayers(interval, layers);
   }
-  const activation = json.hidden_act ?? 'silu';
-  if (activation !== 'silu')
-    throw unsupported(file, `hidden_act ${JSON.stringify(activation)} is not run, only "silu"`);
-  const partial = json.partial_rotary_factor ?? 1;
-  if (partial !== 1) throw unsupported(file, `partial_rotary_factor ${JSON.stringify(partial)} is not run, only 1`);
+  if (!Array.isArray(list) || list.length < layers || !list.every((value) => value === 0 || value === 1))
+    throw senseless(file, `no_rope_layers is no list of ${layers} times 0 or 1`);
+  return list.slice(0, layers).map((value) => value === 1);
 }
 
-/** `rope_parameters` since transformers 5, `rope_scaling` before. */
-function ropeParameters(json: JsonObject, file: string): JsonObject {
-  const rope = json.rope_parameters ?? json.rope_scaling ?? {};
-  if (!isJsonObject(rope)) throw senseless(file, 'rope_scaling is no JSON object');
-  if (Object.values(rope).some(isJsonObject))
-    throw unsupported(file, 'RoPE that differs from layer to layer is not run');
-  return rope;
-}
-
-function readRopeScaling(rope: JsonObject, file: string): RopeScaling {
-  const kind = rope.rope_type ?? rope.type ?? 'default';
-  if (kind === 'default' || kind === 'none') return NO_ROPE_SCALING;
-  if (kind === 'linear') return { ...NO_ROPE_SCALING, kind, factor: readNumber(rope, 'factor', file) };
-  if (kind === 'llama3') {
-    return {
-      kind,
-      factor: readNumber(rope, 'factor', file),
-      lowFrequencyFactor: readNumber(rope, 'low_freq_factor', file),
-      highFrequencyFactor: readNumber(rope, 'high_freq_factor', file),
-      originalContext: readNumber(rope, 'original_max_position_embeddings', file),
-    };
-  }
-  throw refusedRopeScaling(kind, file);
-}
-
-export function refusedRopeScaling(kind: unknown, file: string): FirstlightError {
-  const name = typeof kind === 'string' && Object.hasOwn(REFUSED_ROPE_SCALING, kind) ? kind : undefined;
-  const reason = name === undefined ? '' : ` (${REFUSED_ROPE_SCALING[name]})`;
-  return unsupported(
-    file,
-    `RoPE scaling ${JSON.stringify(kind)}${reason} is not run; known are none, linear and llama3`,
-  );
-}
-
-function readSlidingWindow(
+function readWindow(
   json: JsonObject,
-  family: Family,
+  { window: rule }: Architecture,
   layers: number,
-  context: number,
+  rotated: readonly boolean[] | undefined,
   file: string,
-): number | undefined {
-  const { slidingWindow: rule } = family;
-  if (rule === 'never' || json.sliding_window === null) return undefined;
-  if (!readFlag(json, 'use_sliding_window', rule === 'unless switched off', file)) return undefined;
-  const window = readNumber(json, 'sliding_window', file, DEFAULT_SLIDING_WINDOW);
-  if (rule === 'unless switched off' || window >= context) return window;
-  // Qwen's first max_window_layers layers see everything.
-  const unlimited = readNumber(json, 'max_window_layers', file, 28);
-  if (unlimited >= layers) return undefined;
-  if (unlimited > 0) throw unsupported(file, 'a sliding window in some layers only (max_window_layers) is not run');
-  return window;
+): Window {
+  const window = readOptionalNumber(json, 'sliding_window', file);
+  const sliding = rule === 'all' ? undefined : readLayerTypes(json, layers, file);
+  if (window === undefined || !readFlag(json, 'use_sliding_window', true, file)) return NO_WINDOW;
+  const firstWindow = readNumber(json, 'max_window_layers', file, 0);
+  const period = typeof rule === 'number' ? readNumber(json, 'sliding_window_pattern', file, rule) : rule;
+  return windowOf(window, sliding ?? slidingLayers(period, layers, firstWindow, rotated));
 }
 
-function readNumber(json: JsonObject, key: string, file: string, fallback?: number): number {
-  const value = json[key] ?? fallback;
-  if (typeof value === 'number') return value;
-  throw senseless(file, value === undefined ? `${key} is missing` : `${key} is no number`);
+/** The window in its plainest form: none where no layer has it, no list where all do. */
+export function windowOf(window: number, sliding: readonly boolean[] | undefined): Window {
+  if (sliding === undefined || sliding.every((has) => has)) return { slidingWindow: window, slidingLayers: undefined };
+  return sliding.some((has) => has) ? { slidingWindow: window, slidingLayers: sliding } : NO_WINDOW;
 }
 
-function readFlag(json: JsonObject, key: string, fallback: boolean, file: string): boolean {
-  const value = json[key] ?? fallback;
-  if (typeof value === 'boolean') return value;
-  throw senseless(file, `${key} is neither true nor false`);
-}
-
-export function unsupported(file: string, what: string): FirstlightError {
-  return new FirstlightError('unsupported-model', `${file}: ${what}`);
-}
-
-export function senseless(file: string, what: string): FirstlightError {
-  return new FirstlightError('bad-file', `${file}: ${what}: check that the file belongs to the model`);
+/** `layer_types`, which newer files have: whether each layer has the window. */
+function readLayerTypes(json: JsonObject, layers: number, file: string): readonly boolean[] | undefined {
+  const types = json.layer_types;
+  if (types == null) return undefined;
+  if (!Array.isArray(types) || types.length !== layers)
+    throw senseless(file, `layer_types is no list of ${layers} types`);
+  return types.map((type) => {
+    if (type === 'sliding_attention') return true;
+    if (type === 'full_attention') return false;
+    throw unsupported(file, `layers of type ${JSON.stringify(type)} are not run`);
+  });
 }

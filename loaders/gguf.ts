@@ -3,7 +3,7 @@ import { FirstlightError } from '../quant/errors.ts';
 import { plainTensor, type StoredTensor } from './container.ts';
 import { huggingFaceName } from './gguf-names.ts';
 import { GGML_TYPES } from './gguf-types.ts';
-import type { Source } from './types.ts';
+import type { LlamaConfig, Source } from './types.ts';
 
 /** A metadata value. 64-bit integers are numbers where that is exact (up to 2^53), otherwise bigints. */
 export type GgufValue =
@@ -78,15 +78,20 @@ export async function readGgufHeader(source: Source): Promise<GgufHeader> {
 /**
  * The tensors by Hugging Face's names.
  *
+ * @param norms of the model's architecture
  * @throws `bad-file` when the file ends before its tensors do
  */
-export function openGguf(source: Source, header: GgufHeader): ReadonlyMap<string, StoredTensor> {
+export function openGguf(
+  source: Source,
+  header: GgufHeader,
+  norms: LlamaConfig['norms'],
+): ReadonlyMap<string, StoredTensor> {
   const tensors = new Map<string, StoredTensor>();
   for (const { name, type, shape, offset, bytes } of header.tensors) {
     if (offset + bytes > source.size) {
       throw damaged(source.name, `ends at byte ${source.size}, its tensor ${name} at ${offset + bytes}`);
     }
-    tensors.set(huggingFaceName(name), plainTensor(source, type, shape, offset));
+    tensors.set(huggingFaceName(name, norms), plainTensor(source, type, shape, offset));
   }
   return tensors;
 }

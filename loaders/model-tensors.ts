@@ -1,6 +1,6 @@
 /** The tensors that a model of the Llama family needs, by Hugging Face's names. */
 import { FirstlightError } from '../quant/errors.ts';
-import { FILE_TYPES, isFileType } from '../quant/file-types.ts';
+import { isFileType, NAMED_TYPES } from '../quant/file-types.ts';
 import type { StoredTensor } from './container.ts';
 import type { LlamaConfig, TensorInfo } from './types.ts';
 
@@ -23,22 +23,41 @@ function layerTensors(config: LlamaConfig): [string, Shape][] {
   const queries = config.heads * headDim;
   const keys = config.kvHeads * headDim;
   const tensors: [string, Shape][] = [
-    ['input_layernorm.weight', [hidden]],
     ['self_attn.q_proj.weight', [queries, hidden]],
     ['self_attn.k_proj.weight', [keys, hidden]],
     ['self_attn.v_proj.weight', [keys, hidden]],
     ['self_attn.o_proj.weight', [hidden, queries]],
-    ['post_attention_layernorm.weight', [hidden]],
     ['mlp.gate_proj.weight', [feedForward, hidden]],
     ['mlp.up_proj.weight', [feedForward, hidden]],
     ['mlp.down_proj.weight', [hidden, feedForward]],
   ];
+  for (const name of Object.values(normNames(config))) if (name) tensors.push([name, [hidden]]);
   if (config.attentionBias) {
     tensors.push(['self_attn.q_proj.bias', [queries]], ['self_attn.k_proj.bias', [keys]]);
     tensors.push(['self_attn.v_proj.bias', [keys]]);
   }
-  if (config.qkNorm) tensors.push(['self_attn.q_norm.weight', [headDim]], ['self_attn.k_norm.weight', [headDim]]);
+  if (config.qkNorm !== 'none') {
+    const [q, k] = config.qkNorm === 'head' ? [headDim, headDim] : [queries, keys];
+    tensors.push(['self_attn.q_norm.weight', [q]], ['self_attn.k_norm.weight', [k]]);
+  }
   return tensors;
+}
+
+/** The norms of a layer within it, by where they stand; `post_attention_layernorm` is the name of two of them. */
+export function normNames({ norms }: Pick<LlamaConfig, 'norms'>): {
+  readonly beforeAttention?: string;
+  readonly afterAttention?: string;
+  readonly beforeFeedForward?: string;
+  readonly afterFeedForward?: string;
+} {
+  const before = { beforeAttention: 'input_layernorm.weight' };
+  const after = {
+    afterAttention: 'post_attention_layernorm.weight',
+    afterFeedForward: 'post_feedforward_layernorm.weight',
+  };
+  if (norms === 'before') return { ...before, beforeFeedForward: 'post_attention_layernorm.weight' };
+  if (norms === 'after') return after;
+  return { ...before, ...after, beforeFeedForward: 'pre_feedforward_layernorm.weight' };
 }
 
 /**
@@ -87,7 +106,7 @@ function mismatch(file: string, what: string): FirstlightError {
 }
 
 function unknownTypes(file: string, refused: readonly string[]): FirstlightError {
-  const runs = Object.keys(FILE_TYPES).join(', ');
+  const runs = NAMED_TYPES.join(', ');
   const more = refused.length > 1 ? ` and ${refused.length - 1} more tensors` : '';
   const what = `the type of ${refused[0]}${more} is not run`;
   return new FirstlightError('unsupported-model', `${file}: ${what}; get the model in one of ${runs}`);

@@ -11,18 +11,73 @@ export interface Source {
   close(): Promise<void>;
 }
 
-export interface RopeScaling {
-  readonly kind: 'none' | 'linear' | 'llama3';
-  readonly factor: number;
-  // llama3 only
-  readonly lowFrequencyFactor: number;
-  readonly highFrequencyFactor: number;
-  readonly originalContext: number;
+/** How RoPE is stretched beyond `originalContext`, the positions that a model was first trained on. */
+export type RopeScaling =
+  | { readonly kind: 'none' }
+  /** All frequencies divided by the factor. */
+  | { readonly kind: 'linear'; readonly factor: number }
+  /** NTK: theta grows with the session's context, once that is longer than the original. */
+  | { readonly kind: 'dynamic'; readonly factor: number; readonly originalContext: number }
+  | {
+      readonly kind: 'llama3';
+      readonly factor: number;
+      readonly lowFrequencyFactor: number;
+      readonly highFrequencyFactor: number;
+      readonly originalContext: number;
+    }
+  | {
+      readonly kind: 'yarn';
+      readonly factor: number;
+      readonly originalContext: number;
+      /** Turns within the original context from which on a frequency is kept, and up to which it is divided. */
+      readonly betaFast: number;
+      readonly betaSlow: number;
+      /** Whole pairs as the ends of the range between the two. */
+      readonly truncate: boolean;
+      /** Multiplies rotated queries and keys. */
+      readonly attentionFactor: number;
+    }
+  /** Divisors for each pair: the long ones in sessions whose context is longer than the original. */
+  | {
+      readonly kind: 'longrope';
+      readonly shortFactors: Float32Array; // [ropeDim / 2]
+      readonly longFactors: Float32Array;
+      readonly originalContext: number;
+      /** Multiplies rotated queries and keys. */
+      readonly attentionFactor: number;
+    }
+  /** A divisor for each pair, [ropeDim / 2]: a GGUF file's way of saying llama3. */
+  | { readonly kind: 'factors'; readonly factors: Float32Array };
+
+/** Names as in architectures.ts. */
+export type ArchitectureName =
+  | 'llama'
+  | 'mistral'
+  | 'qwen2'
+  | 'qwen3'
+  | 'phi3'
+  | 'gemma'
+  | 'gemma2'
+  | 'gemma3'
+  | 'olmo2'
+  | 'olmo3'
+  | 'smollm3';
+
+/** How a model computes, apart from its sizes: the same for all models of an architecture. */
+export interface Design {
+  /** RMS norms stand before attention and feed-forward, after them (on what is added to the residual stream), or both. */
+  readonly norms: 'before' | 'after' | 'both';
+  /** Added to every stored gain of a norm; 1 in Hugging Face's Gemma, 0 in its GGUF files, which have it added. */
+  readonly normOffset: 0 | 1;
+  /** RMS norm on q and k before RoPE: over each head, or over all heads together. */
+  readonly qkNorm: 'none' | 'head' | 'all';
+  /** Between gate and up: x * sigmoid(x), or GELU by its tanh formula. */
+  readonly activation: 'silu' | 'gelu';
 }
 
 /** The Llama family's hyperparameters, in the names of the papers. */
-export interface LlamaConfig {
-  readonly architecture: 'llama' | 'mistral' | 'qwen2' | 'qwen3';
+export interface LlamaConfig extends Design {
+  readonly architecture: ArchitectureName;
   readonly layers: number;
   readonly hidden: number;
   readonly feedForward: number;
@@ -33,18 +88,29 @@ export interface LlamaConfig {
   /** Positions the model was made for. */
   readonly context: number;
   readonly normEpsilon: number;
+  /** Multiplies the rows of the embedding on their way into the residual stream. */
+  readonly embeddingScale: number;
+  /** Multiplies q k; undefined = 1 / sqrt(headDim). */
+  readonly attentionScale: number | undefined;
+  /** cap * tanh(score / cap) before the softmax; undefined = scores as they are. */
+  readonly attentionCap: number | undefined;
+  /** The same for logits. */
+  readonly logitCap: number | undefined;
   readonly ropeTheta: number;
   readonly ropeScaling: RopeScaling;
-  /** Divides the frequency of each rotated pair, [ropeDim / 2]: a GGUF file's way of saying llama3, with kind 'none'. */
-  readonly ropeFactors?: Float32Array | undefined;
   /** Rotated dimensions at the head's start; headDim unless the model rotates a part only. */
   readonly ropeDim: number;
-  /** Pairs that RoPE turns: (i, i + headDim/2) in Hugging Face files, (2i, 2i + 1) in GGUF files of architecture llama. */
+  /** Pairs that RoPE turns: (i, i + ropeDim/2) in Hugging Face files, (2i, 2i + 1) in some GGUF files. */
   readonly ropePairs: 'half' | 'interleaved';
+  /** Layers that RoPE turns; undefined = all. */
+  readonly ropeLayers: readonly boolean[] | undefined;
   /** Keys that a query sees, itself included; undefined = all. */
   readonly slidingWindow: number | undefined;
+  /** Layers that have the window; undefined = all. */
+  readonly slidingLayers: readonly boolean[] | undefined;
+  /** RoPE of the layers with a window, without scaling, where it differs from the others'. */
+  readonly localRopeTheta: number | undefined;
   readonly attentionBias: boolean; // q, k, v have biases
-  readonly qkNorm: boolean; // RMS norm over headDim on q and k before RoPE
   readonly tiedEmbeddings: boolean; // no output matrix: the embedding is used
 }
 
@@ -102,6 +168,10 @@ export interface Vocab {
   /** The model was trained with `bos` before the text. */
   readonly addBos: boolean;
   readonly chatTemplate: string | undefined;
+  /** The template for chats with tools, where the files have one by itself. */
+  readonly toolTemplate: string | undefined;
+  /** What the files call the model: says what kind it is where they have no template. */
+  readonly modelName: string | undefined;
 }
 
 /** How a piece of text becomes tokens. */

@@ -4,9 +4,20 @@ import { asUint16 } from './bytes.ts';
 import { assert } from './errors.ts';
 import { decodeF16, encodeF16 } from './f16.ts';
 import { FILE_TYPES, type FileType, rowBytes } from './file-types.ts';
-import { BLOCK, blocksOf, type Format, type PackedRows, packedBytes, WORDS_PER_BLOCK } from './layout.ts';
-import { dequantiseQ4, Q4_CODE_BYTES, quantiseQ4 } from './q4.ts';
-import { dequantiseQ8, Q8_CODE_BYTES, quantiseQ8 } from './q8.ts';
+import {
+  BLOCK,
+  blocksOf,
+  type Format,
+  isQuantised,
+  type PackedRows,
+  packedBytes,
+  QUANTISED,
+  rowWords,
+} from './layout.ts';
+import { planesOf, readBlock, writeBlock } from './planes.ts';
+import { Q4_CODE_BYTES, quantiseQ4 } from './q4.ts';
+import { Q8_CODE_BYTES, quantiseQ8 } from './q8.ts';
+import { emptyBlock, weightsOf } from './taken-apart.ts';
 
 /** From one block to the next in a row of a row quad's scales. */
 const SCALES_STRIDE = 4;
@@ -23,15 +34,17 @@ export function nativeFormat(type: FileType): Format {
  * @param bytes rows * rowBytes(type, cols) bytes, at any alignment
  * @param rows any number; the layout is padded to a multiple of 32 with zeros, so a matrix packed in several calls needs
  *   multiples of 32 in all but the last
- * @param cols any number for F32, F16 and BF16; a multiple of 32 for Q8_0 and Q4_0
+ * @param cols any number for float types; a multiple of the block length for others
+ * @param format nativeFormat(type), or a float format, q8 or q4
  */
 export function packRows(type: FileType, bytes: Uint8Array, rows: number, cols: number, format: Format): PackedRows {
   const bytesPerRow = rowBytes(type, cols);
   assert(bytes.length === rows * bytesPerRow, `${bytes.length} bytes are not ${rows} x ${cols} of ${type}`);
   const packed = emptyRows(format, rows, cols);
   if (format !== nativeFormat(type)) convertRows(type, bytes, packed);
-  else if (format === 'q4') splitBlocks(bytes, Q4_CODE_BYTES, packed);
-  else if (format === 'q8') splitBlocks(bytes, Q8_CODE_BYTES, packed);
+  else if (type === 'Q4_0') splitBlocks(bytes, Q4_CODE_BYTES, packed);
+  else if (type === 'Q8_0') splitBlocks(bytes, Q8_CODE_BYTES, packed);
+  else if (isQuantised(format)) takeApart(type, bytes, packed);
   else copyRows(bytes, bytesPerRow, packed);
   return packed;
 }
@@ -52,7 +65,6 @@ function emptyRows(format: Format, rows: number, cols: number): PackedRows {
   const size = packedBytes(format, rows, cols);
   const codes = new Uint32Array(size.codes / 4);
   const scales = new Uint32Array(size.scales / 4);
-  if (format === 'q4') codes.fill(0x88888888, rows * blocksOf(cols) * WORDS_PER_BLOCK.q4); // code 8 is weight zero
   return { format, rows, cols, codes, scales };
 }
 
@@ -80,9 +92,26 @@ function firstScale(row: number, blocks: number): number {
   return (row >> 2) * blocks * 4 + (row & 3);
 }
 
+/** Any other quantised type: block by block. */
+function takeApart(type: FileType, bytes: Uint8Array, packed: PackedRows): void {
+  const { take, blockLength } = FILE_TYPES[type];
+  assert(take, `${type} has blocks`);
+  const planes = planesOf(packed);
+  const taken = emptyBlock();
+  const perRow = packed.cols / blockLength;
+  const parts = blockLength / BLOCK;
+  const bytesPerRow = rowBytes(type, packed.cols);
+  for (let row = 0; row < packed.rows; row++) {
+    for (let i = 0; i < perRow; i++) {
+      take(bytes, row * bytesPerRow, packed.cols, i, taken);
+      for (let part = 0; part < parts; part++) writeBlock(planes, row, i * parts + part, taken, part);
+    }
+  }
+}
+
 function copyRows(bytes: Uint8Array, bytesPerRow: number, packed: PackedRows): void {
   const codes = new Uint8Array(packed.codes.buffer);
-  const packedBytesPerRow = blocksOf(packed.cols) * WORDS_PER_BLOCK[packed.format] * 4;
+  const packedBytesPerRow = rowWords(packed.format, packed.cols).codes * 4;
   if (packedBytesPerRow === bytesPerRow) {
     codes.set(bytes);
     return;
@@ -99,7 +128,7 @@ function convertRows(type: FileType, bytes: Uint8Array, packed: PackedRows): voi
   const padded = new Float32Array(blocksOf(cols) * BLOCK); // zeros from cols on
   const values = padded.subarray(0, cols);
   for (let row = 0; row < rows; row++) {
-    decode(bytes.subarray(row * bytesPerRow, (row + 1) * bytesPerRow), values);
+    decode(bytes.subarray(row * bytesPerRow, (row + 1) * bytesPerRow), values, cols);
     encodeRow(padded, packed, row);
   }
 }
@@ -123,11 +152,13 @@ function encodeRow(values: Float32Array, packed: PackedRows, row: number): void 
     case 'q4':
       quantiseQ4(values, codes, Q4_CODE_BYTES, scales, SCALES_STRIDE);
       break;
+    default:
+      assert(false, `nothing is quantised to ${packed.format}`);
   }
 }
 
 function decodeRow(packed: PackedRows, row: number, values: Float32Array): void {
-  const { codes, scales } = rowViews(packed, row);
+  const { codes } = rowViews(packed, row);
   switch (packed.format) {
     case 'f32':
       values.set(new Float32Array(codes.buffer, codes.byteOffset, values.length));
@@ -138,23 +169,26 @@ function decodeRow(packed: PackedRows, row: number, values: Float32Array): void 
     case 'bf16':
       decodeBf16(asUint16(codes), values);
       break;
-    case 'q8':
-      dequantiseQ8(asInt8(codes), Q8_CODE_BYTES, scales, SCALES_STRIDE, values);
-      break;
-    case 'q4':
-      dequantiseQ4(codes, Q4_CODE_BYTES, scales, SCALES_STRIDE, values);
-      break;
+    default: {
+      const planes = planesOf(packed);
+      const block = emptyBlock();
+      for (let i = 0; i < blocksOf(packed.cols); i++) {
+        readBlock(planes, row, i, block);
+        weightsOf(block, QUANTISED[packed.format], values, i * BLOCK, BLOCK);
+      }
+    }
   }
 }
 
-/** The bytes of a row's codes, and the f16 scales from the row's first one on. */
+/** The bytes of a row's codes and, of formats with an f16 scale a block, the scales from the row's first one on. */
 function rowViews(packed: PackedRows, row: number): { codes: Uint8Array; scales: Uint16Array } {
-  const blocks = blocksOf(packed.cols);
-  const bytesPerRow = blocks * WORDS_PER_BLOCK[packed.format] * 4;
   const { codes, scales } = packed;
+  const bytesPerRow = rowWords(packed.format, packed.cols).codes * 4;
   return {
     codes: new Uint8Array(codes.buffer, codes.byteOffset + row * bytesPerRow, bytesPerRow),
-    scales: new Uint16Array(scales.buffer, scales.byteOffset, scales.length * 2).subarray(firstScale(row, blocks)),
+    scales: new Uint16Array(scales.buffer, scales.byteOffset, scales.length * 2).subarray(
+      firstScale(row, blocksOf(packed.cols)),
+    ),
   };
 }
 

@@ -2,10 +2,10 @@
  * Blocks of 32 weights in 4 bits: weight = scale * (code - 8), scale in f16, code 0..15. Byte i of a block's 16 holds the
  * code of weight i in its low nibble and of weight i + 16 in its high one, in GGML's Q4_0 as on the device.
  *
- * Codes and scales may be interleaved in many ways, so both functions take how far apart neighbouring blocks are: 16
+ * Codes and scales may be interleaved in many ways, so the function takes how far apart neighbouring blocks are: 16
  * bytes and 4 halfwords for a row on the device (layout.ts), 18 bytes and 9 halfwords for Q4_0.
  */
-import { f16ToF32, f32ToF16 } from './f16.ts';
+import { f32ToF16 } from './f16.ts';
 import { BLOCK } from './layout.ts';
 
 /** Bytes of codes in a block. */
@@ -51,25 +51,4 @@ function largestOf(values: Float32Array, first: number): number {
 function codeOf(value: number, inverse: number): number {
   // Every step rounds to f32 as GGML's arithmetic does; otherwise codes close to a tie would differ.
   return Math.min(15, Math.fround(Math.fround(value * inverse) + 8.5) | 0);
-}
-
-/** The exact weights of whole blocks. */
-export function dequantiseQ4(
-  codes: Uint8Array,
-  codesStride: number,
-  scales: Uint16Array,
-  scalesStride: number,
-  values: Float32Array, // [block][32]
-): void {
-  const blocks = values.length / BLOCK;
-  for (let block = 0; block < blocks; block++) {
-    const scale = f16ToF32(scales[block * scalesStride]!);
-    const at = block * codesStride;
-    const first = block * BLOCK;
-    for (let i = 0; i < Q4_CODE_BYTES; i++) {
-      const byte = codes[at + i]!;
-      values[first + i] = scale * ((byte & 15) - 8);
-      values[first + i + 16] = scale * ((byte >> 4) - 8);
-    }
-  }
 }

@@ -2,7 +2,7 @@
  * Blocks of 32 weights in 8 bits: weight = scale * code, scale in f16, code -127..127 when quantised here, any int8 when
  * read. Strides as in q4.ts: 32 bytes and 4 halfwords for a row on the device, 34 bytes and 17 halfwords for Q8_0.
  */
-import { f16ToF32, f32ToF16 } from './f16.ts';
+import { f32ToF16 } from './f16.ts';
 import { BLOCK } from './layout.ts';
 
 /** Bytes of codes in a block. */
@@ -41,22 +41,5 @@ export function quantiseQ8(
       const code = Math.fround(values[first + i]! * inverse);
       codes[at + i] = ((code * AWAY_FROM_ZERO + 128.5) | 0) - 128;
     }
-  }
-}
-
-/** The exact weights of whole blocks. */
-export function dequantiseQ8(
-  codes: Int8Array,
-  codesStride: number,
-  scales: Uint16Array,
-  scalesStride: number,
-  values: Float32Array, // [block][32]
-): void {
-  const blocks = values.length / BLOCK;
-  for (let block = 0; block < blocks; block++) {
-    const scale = f16ToF32(scales[block * scalesStride]!);
-    const at = block * codesStride;
-    const first = block * BLOCK;
-    for (let i = 0; i < BLOCK; i++) values[first + i] = scale * codes[at + i]!;
   }
 }

@@ -2,9 +2,11 @@
 // head (or KV_GROUP of them, so that whole blocks of 32 outputs come out for any head size) with all query heads that
 // share it: K and V are read once. A team of LANES lanes takes every TEAMS-th key, KEYS at once; the teams' results meet at the end.
 // Long contexts are split between the workgroups of the grid's third dimension (attention-partial.wgsl, combine.wgsl).
-//! include state-read kv-read-$KV share-$SHARE attention-$OUT
+//! include state-read kv-read-$KV share-$SHARE cap-$CAPPED attention-$OUT
 //! param Q_ROWS u32
 //! param WINDOW u32
+//! param SCALE f32
+//! param SPLIT_FROM u32 =0
 //! param KEYS u32 1 2 4
 //! param THREADS u32
 
@@ -20,7 +22,6 @@ var<workgroup> team_total: array<f32, GATHERED>;
 var<workgroup> team_out: array<f32, GATHERED * HEAD_STRIDE>;
 
 fn load_q(column: u32, head: u32, chunk: u32) -> Eight {
-  const SCALE = inverseSqrt(f32(HEAD_DIM));
   var values = array<f32, 8>();
   let at = column * ((Q_ROWS + 31u) / 32u * 32u) + head * HEAD_DIM;
   for (var i = 0u; i < 8u; i++) {
@@ -46,10 +47,11 @@ fn main(
   let team = thread / LANES;
   let lane = thread % LANES;
   let gathered = opaque_count(GATHERED);
-  // this split's keys: [first_key, end_key)
+  // this split's keys: [first_key, end_key); where there are few, all are the first one's
   let first_seen = select(0u, position + 1u - min(WINDOW, position + 1u), WINDOW > 0u);
-  let share = (position + SPLITS - first_seen) / SPLITS;
-  let first_key = first_seen + group.z * share;
+  let splits = select(SPLITS, 1u, position < SPLIT_FROM);
+  let share = (position + splits - first_seen) / splits;
+  let first_key = min(first_seen + group.z * share, position + 1u);
   let end_key = min(first_key + share, position + 1u);
 
   begin_output(thread);
@@ -95,7 +97,7 @@ fn main(
             let row = key_rows[n * MINE + m];
             score += dot(query.a, row.a) + dot(query.b, row.b);
           }
-          scores[n] = select(LOWEST, team_sum(score), base + n * TEAMS < end_key);
+          scores[n] = select(LOWEST, soft_cap(team_sum(score)), base + n * TEAMS < end_key);
           top = max(top, scores[n]);
         }
         let keep = exp(best[g] - top);

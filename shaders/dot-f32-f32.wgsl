@@ -1,8 +1,8 @@
 // f32 weights times f32 activations.
-//! include act-f32 scales-none
+//! include act-f32 scales-none codes-plain
 @group(0) @binding(1) var<storage, read> codes: array<vec4<f32>>; // [row][block][8]
 
-struct W {
+struct Codes {
   v0: vec4<f32>,
   v1: vec4<f32>,
   v2: vec4<f32>,
@@ -13,9 +13,9 @@ struct W {
   v7: vec4<f32>,
 }
 
-fn load_w(row: u32, block: u32) -> W {
+fn load_codes(row: u32, block: u32) -> Codes {
   let at = 8u * (row * BLOCKS + block);
-  return W(
+  return Codes(
     codes[at],
     codes[at + 1u],
     codes[at + 2u],
@@ -27,7 +27,8 @@ fn load_w(row: u32, block: u32) -> W {
   );
 }
 
-fn dot_block(w: W, x: X) -> f32 {
+// As in dot-i8.wgsl.
+fn add_block(w: Codes, s: Scales, row: u32, x: X, sum: f32) -> f32 {
   var sums = w.v0 * x.v0;
   sums = fma(w.v1, x.v1, sums);
   sums = fma(w.v2, x.v2, sums);
@@ -36,5 +37,5 @@ fn dot_block(w: W, x: X) -> f32 {
   sums = fma(w.v5, x.v5, sums);
   sums = fma(w.v6, x.v6, sums);
   sums = fma(w.v7, x.v7, sums);
-  return (sums.x + sums.y) + (sums.z + sums.w);
+  return sum + ((sums.x + sums.y) + (sums.z + sums.w));
 }

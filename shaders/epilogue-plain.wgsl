@@ -3,14 +3,16 @@
 //! param OUT_ROWS u32
 @group(0) @binding(5) var<storage, read_write> out: array<f32>; // [column][OUT_ROWS], a multiple of 32
 
-// What finish.wgsl asks for before the product, so that it is there when the sums are.
+// As in epilogue-gate.wgsl.
 fn early(row_block: u32, column: u32, lane: u32) -> vec2<f32> {
   return vec2<f32>();
 }
 
-fn epilogue(row_block: u32, column: u32, nth: u32, lane: u32, factor: f32, loaded: vec2<f32>) {
+// As in epilogue-gate.wgsl.
+fn epilogue(row_block: u32, column: u32, at: u32, thread: u32, live: bool, factor: f32, loaded: vec2<f32>) {
+  let lane = thread % 32u;
   let row = row_block * 32u + lane;
-  if (lane < 32u) {
-    out[column * OUT_ROWS + row] = fma(y_rows[nth * TILE + lane], factor, bias(row));
+  if (live) {
+    out[column * OUT_ROWS + row] = fma(y_rows[at + lane], factor, bias(row));
   }
 }

@@ -1,6 +1,6 @@
 // Ends the fused q, k, v product: bias, rotary embedding, q to its buffer, k and v straight into the cache.
 // Rows are [q, padded to 32][k, padded to 32][v, padded to 32].
-//! include state-read rows bias-$BIAS rope kv-write-$KV
+//! include state-read rows bias-$BIAS rope-$ROPE kv-write-$KV
 //! param HEAD_DIM u32
 //! param Q_ROWS u32
 //! param KV_ROWS u32
@@ -14,37 +14,28 @@ fn inner_row(row: u32) -> u32 {
   return row - select(select(Q_PADDED, Q_PADDED + KV_PADDED, row >= Q_PADDED + KV_PADDED), 0u, row < Q_PADDED);
 }
 
-// What finish.wgsl asks for before the product, so that it is there when the sums are.
+// As in epilogue-gate.wgsl.
 fn early(row_block: u32, column: u32, lane: u32) -> vec2<f32> {
-  let row = row_block * 32u + lane % 32u;
-  return turn_of(position_of(column), inner_row(row) % HEAD_DIM);
+  return turn_of(position_of(column), inner_row(row_block * 32u + lane) % HEAD_DIM);
 }
 
-fn epilogue(row_block: u32, column: u32, nth: u32, lane: u32, factor: f32, turn: vec2<f32>) {
+// As in epilogue-gate.wgsl.
+fn epilogue(row_block: u32, column: u32, at: u32, thread: u32, live: bool, factor: f32, turn: vec2<f32>) {
+  let lane = thread % 32u;
   let row = row_block * 32u + lane;
-  if (lane < 32u) {
-    y_rows[nth * TILE + lane] = fma(y_rows[nth * TILE + lane], factor, bias(row));
-  }
-  workgroupBarrier();
-  if (lane >= 32u) {
-    return;
-  }
-  let value = y_rows[nth * TILE + lane];
-  let partner = y_rows[nth * TILE + (lane ^ 1u)];
   let inner = inner_row(row);
   let dim = inner % HEAD_DIM;
-  if (row < Q_PADDED) {
-    q[column * Q_PADDED + row] = rotate(turn, dim, value, partner);
-    return;
+  let is_value = row >= Q_PADDED + KV_PADDED;
+  var value = fma(y_rows[at + lane], factor, bias(row));
+  var neighbour = fma(y_rows[at + (lane ^ 1u)], factor, bias(row ^ 1u));
+  if (!is_value) {
+    let before = value;
+    value = rotate(turn, dim, value, neighbour);
+    neighbour = rotate(turn, dim + 1u, neighbour, before);
   }
-  if (lane % 2u == 1u || inner >= KV_ROWS) { // the even lane of a pair writes both
-    return;
+  if (live && row < Q_PADDED) {
+    q[column * Q_PADDED + row] = value;
   }
-  let position = position_of(column);
-  let slot = slot_of(column);
-  if (row >= Q_PADDED + KV_PADDED) {
-    store_kv(kv_place(slot, 1u, inner / HEAD_DIM, position), dim, value, partner);
-  } else {
-    store_kv(kv_place(slot, 0u, inner / HEAD_DIM, position), dim, rotate(turn, dim, value, partner), rotate(turn, dim + 1u, partner, value));
-  }
+  let place = kv_place(slot_of(column), select(0u, 1u, is_value), inner / HEAD_DIM, position_of(column));
+  keep_kv(place, dim, thread, value, neighbour, live && row >= Q_PADDED && inner < KV_ROWS);
 }

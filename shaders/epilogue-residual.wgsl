@@ -4,18 +4,18 @@
 @group(0) @binding(5) var<storage, read_write> residual: array<f32>; // [column][Y_BLOCKS * 32]
 @group(0) @binding(6) var<storage, read> gains: array<f32>;          // [Y_BLOCKS * 32]
 
-// What finish.wgsl asks for before the product, so that it is there when the sums are.
+// As in epilogue-gate.wgsl.
 fn early(row_block: u32, column: u32, lane: u32) -> vec2<f32> {
-  let row = row_block * 32u + lane % 32u;
+  let row = row_block * 32u + lane;
   return vec2<f32>(residual[column * Y_BLOCKS * 32u + row], gains[row]);
 }
 
-fn epilogue(row_block: u32, column: u32, nth: u32, lane: u32, factor: f32, loaded: vec2<f32>) {
-  let row = row_block * 32u + lane;
-  var value = 0.0;
-  if (lane < 32u) {
-    value = loaded.x + y_rows[nth * TILE + lane];
+// As in epilogue-gate.wgsl.
+fn epilogue(row_block: u32, column: u32, at: u32, thread: u32, live: bool, factor: f32, loaded: vec2<f32>) {
+  let row = row_block * 32u + thread % 32u;
+  let value = loaded.x + y_rows[at + thread % 32u];
+  if (live) {
     residual[column * Y_BLOCKS * 32u + row] = value;
   }
-  store_block(column, row_block, lane, loaded.y * value, value * value, lane < 32u);
+  store_block(column, row_block, thread, loaded.y * value, value * value, live);
 }

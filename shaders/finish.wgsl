@@ -1,31 +1,21 @@
-// Which columns a workgroup of a matrix-vector product takes, and their epilogues.
-//! include state-read rows norm-$NORM epilogue-$EPILOGUE
+// The epilogues of the columns that a workgroup of a matrix-vector product has: a team takes one column after another.
+//! include results rows blocks norm-$NORM epilogue-$EPILOGUE
 //! param FIRST_ROW u32
-//! param OUTPUTS bool
 
-// Results that this pass is to make: one for every column, or with OUTPUTS one for every output.
-fn wanted_results() -> u32 {
-  return select(state.columns, state.outputs, OUTPUTS);
-}
-
-// The input column of a result.
-fn input_of(result: u32) -> u32 {
-  if (OUTPUTS) {
-    return state.places[min(result, state.outputs - 1u)].output;
-  }
-  return result;
-}
+const ROUNDS = (COLS + BLOCKS_AT_ONCE - 1u) / BLOCKS_AT_ONCE;
+var<workgroup> y_squares: array<f32, COLS>; // sum of squares of each input column before its gain
 
 struct Early {
-  columns: array<vec2<f32>, COLS>,
+  rounds: array<vec2<f32>, ROUNDS>,
 }
 
 // Loads that the epilogues will want.
 fn begin(group: u32, first: u32, thread: u32) -> Early {
   var loaded = Early();
-  for (var c = 0u; c < COLS; c++) {
-    if (first + c < wanted_results()) {
-      loaded.columns[c] = early(group + FIRST_ROW / TILE, first + c, thread);
+  for (var round = 0u; round < ROUNDS; round++) {
+    let column = first + min(round * BLOCKS_AT_ONCE + thread / 32u, COLS - 1u);
+    if (column < wanted_results()) {
+      loaded.rounds[round] = early(group + FIRST_ROW / TILE, column, thread % 32u);
     }
   }
   return loaded;
@@ -34,10 +24,13 @@ fn begin(group: u32, first: u32, thread: u32) -> Early {
 // Called by the whole workgroup once y_rows and y_squares are complete.
 fn finish(group: u32, first: u32, thread: u32, loaded: Early) {
   let count = min(COLS, wanted_results() - first);
-  for (var c = 0u; c < count; c++) {
-    epilogue(group + FIRST_ROW / TILE, first + c, c, thread, norm_factor(y_squares[c]), loaded.columns[c]);
-    if (COLS > 1u) {
-      workgroupBarrier();
+  for (var round = 0u; round < ROUNDS; round++) {
+    if (round > 0u) {
+      workgroupBarrier(); // the round before has stored
     }
+    let nth = round * BLOCKS_AT_ONCE + thread / 32u;
+    let live = nth < count && thread / 32u < BLOCKS_AT_ONCE;
+    let c = min(nth, COLS - 1u);
+    epilogue(group + FIRST_ROW / TILE, first + c, c * TILE, thread, live, norm_factor(y_squares[c]), loaded.rounds[round]);
   }
 }

@@ -3,14 +3,16 @@
 // the same rows, for products with too few rows to fill the GPU.
 //! enable subgroups
 //! diagnostic off subgroup_uniformity
-//! include state-read dot-$DOT rows finish size-$SIZE
+//! include state-read dot-$DOT finish size-$SIZE
 //! param BLOCKS u32
+//! param COLS u32 1 2 4 8
 //! param SG u32 4 8 16 32 64
 //! param THREADS u32
 //! param K_SPLIT u32 1 2 4 8
 
 const ROWS = TILE * K_SPLIT * SG / THREADS; // a multiple of 4: whole quads of scales
 const QUADS = ROWS / 4u;
+const Y_COLUMNS = COLS;
 var<workgroup> partial_rows: array<f32, TILE * COLS * K_SPLIT>; // [K_SPLIT][column][row]
 var<workgroup> partial_squares: array<f32, COLS * K_SPLIT>;     // [K_SPLIT][column]
 
@@ -20,6 +22,7 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
   let first_row = subgroup / K_SPLIT * ROWS; // within the tile
   let first = group.y * COLS;
   let base = group.x * TILE + first_row;
+  prepare_codes(thread);
   let loaded = begin(group.x, first, thread);
   var sums = array<vec4<f32>, QUADS * COLS>(); // [quad][column]
   var squares = array<f32, COLS>();
@@ -30,14 +33,19 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
       squares[c] += xs[c].squares;
     }
     for (var quad = 0u; quad < QUADS; quad++) {
-      let scale = quad_scales(base / 4u + quad, block);
-      let w0 = load_w(base + 4u * quad, block);
-      let w1 = load_w(base + 4u * quad + 1u, block);
-      let w2 = load_w(base + 4u * quad + 2u, block);
-      let w3 = load_w(base + 4u * quad + 3u, block);
+      let s = load_scales(base / 4u + quad, block);
+      let w0 = load_codes(base + 4u * quad, block);
+      let w1 = load_codes(base + 4u * quad + 1u, block);
+      let w2 = load_codes(base + 4u * quad + 2u, block);
+      let w3 = load_codes(base + 4u * quad + 3u, block);
       for (var c = 0u; c < COLS; c++) {
-        let dots = vec4<f32>(dot_block(w0, xs[c]), dot_block(w1, xs[c]), dot_block(w2, xs[c]), dot_block(w3, xs[c]));
-        sums[quad * COLS + c] = fma(scale, dots, sums[quad * COLS + c]);
+        let sum = sums[quad * COLS + c];
+        sums[quad * COLS + c] = vec4<f32>(
+          add_block(w0, s, 0u, xs[c], sum.x),
+          add_block(w1, s, 1u, xs[c], sum.y),
+          add_block(w2, s, 2u, xs[c], sum.z),
+          add_block(w3, s, 3u, xs[c], sum.w),
+        );
       }
     }
   }

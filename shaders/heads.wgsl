@@ -1,5 +1,5 @@
 // The heads that a workgroup of attention has, and their outputs gathered into whole blocks of 32.
-//! include store-$STORE
+//! include blocks store-$STORE
 //! param HEAD_DIM u32
 //! param GROUP u32
 //! param KV_GROUP u32
@@ -17,9 +17,10 @@ fn clear_result(thread: u32) {
 fn store_result(column: u32, group: u32, thread: u32) {
   for (var first = 0u; first < opaque_count(OUT_BLOCKS); first += BLOCKS_AT_ONCE) {
     workgroupBarrier();
-    let b = min(first + thread / 32u % BLOCKS_AT_ONCE, OUT_BLOCKS - 1u);
+    let nth = first + thread / 32u;
+    let b = min(nth, OUT_BLOCKS - 1u);
     let block = group * OUT_BLOCKS + b;
-    let live = block < Y_BLOCKS && first + thread / 32u % BLOCKS_AT_ONCE < OUT_BLOCKS;
+    let live = block < Y_BLOCKS && nth < OUT_BLOCKS && thread / 32u < BLOCKS_AT_ONCE;
     store_block(column, block, thread, result[b * 32u + thread % 32u], 0.0, live);
   }
 }

@@ -1,5 +1,3 @@
-// What a workgroup of a matrix-vector product hands to its epilogue.
+// What a workgroup of a product hands to its epilogue, in steps of Y_COLUMNS columns.
 //! param TILE u32 32 64
-//! param COLS u32 1 2 4 8
-var<workgroup> y_rows: array<f32, TILE * COLS>; // [column of this workgroup][row of this workgroup]
-var<workgroup> y_squares: array<f32, COLS>;     // sum of squares of each input column before its gain
+var<workgroup> y_rows: array<f32, TILE * Y_COLUMNS>; // [column][row]

@@ -1,4 +1,6 @@
 // Float weights carry no scales.
-fn quad_scales(quad: u32, block: u32) -> vec4<f32> {
-  return vec4<f32>(1.0);
+alias Scales = vec4<f32>;
+
+fn load_scales(quad: u32, block: u32) -> Scales {
+  return vec4<f32>();
 }

@@ -1,7 +1,14 @@
-// The scales of one block in four neighbouring rows lie together: one 8-byte load serves four rows.
+// One f16 a block. Those of one block in four neighbouring rows lie together: one 8-byte load serves four rows.
+//! include scales scaled-centre
 @group(0) @binding(2) var<storage, read> scales: array<vec2<u32>>; // [row / 4][block], f16 pairs
 
-fn quad_scales(quad: u32, block: u32) -> vec4<f32> {
-  let words = scales[quad * BLOCKS + block];
-  return vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y));
+const HALVES = false;
+alias Scales = vec4<f32>;
+
+fn load_scales(quad: u32, block: u32) -> Scales {
+  return four_halves(scales[quad * BLOCKS + block]);
+}
+
+fn scale_of(s: Scales, row: u32, half: u32) -> Scale {
+  return s[row];
 }

@@ -1,11 +1,10 @@
-// As store-i8.wgsl, for subgroups of 32 and more: no workgroup memory, no barrier. Every 32 neighbouring threads may bring a
-// block of their own.
+// As store-i8.wgsl, for subgroups of 32 and more: no workgroup memory, no barrier.
 //! enable subgroups
 //! diagnostic off subgroup_uniformity
+//! include blocks
 //! param Y_BLOCKS u32
 @group(0) @binding(7) var<storage, read_write> y_codes: array<u32>;      // [column][block][8], four int8 a word
 @group(0) @binding(8) var<storage, read_write> y_meta: array<vec4<f32>>; // [column][block]: d, d * sum of codes, sum of squares before the gain
-const BLOCKS_AT_ONCE = THREADS / 32u;
 
 fn largest_of_32(value: f32) -> f32 {
   var largest = value;
@@ -25,7 +24,7 @@ fn sum_of_32(value: vec2<f32>) -> vec2<f32> {
   return sum + subgroupShuffleXor(sum, 1u);
 }
 
-// Called by the whole workgroup; only threads with `live` store.
+// Called by whole subgroups; only teams with `live` store.
 fn store_block(column: u32, block: u32, thread: u32, value: f32, square: f32, live: bool) {
   let lane = thread % 32u;
   let largest = largest_of_32(abs(value));

@@ -1,23 +1,20 @@
 /** Small models with random weights, as safetensors folders and GGUF files in memory. */
+import { ARCHITECTURES } from '../loaders/architectures.ts';
 import type { Folder } from '../loaders/folder.ts';
 import { expectedTensors } from '../loaders/model-tensors.ts';
 import { memorySource } from '../loaders/source.ts';
-import type { LlamaConfig } from '../loaders/types.ts';
+import type { Checkpoint, LlamaConfig, RopeScaling, TensorInfo } from '../loaders/types.ts';
 import { encodeBf16 } from '../quant/bf16.ts';
 import { encodeF16 } from '../quant/f16.ts';
 import { FILE_TYPES, type FileType } from '../quant/file-types.ts';
 import { BLOCK } from '../quant/layout.ts';
 import { quantiseQ4 } from '../quant/q4.ts';
 import { quantiseQ8 } from '../quant/q8.ts';
+import { ggufMetadata, ggufWeights, type Weights } from './gguf-conventions.ts';
 import { randomValues, seededRandom } from './random.ts';
+import { randomBlocks } from './random-blocks.ts';
 import { type GgufEntry, type GgufOptions, writeGguf } from './write-gguf.ts';
 import { type TensorBytes, writeSafetensors } from './write-safetensors.ts';
-
-export interface Weights {
-  /** [rows, cols] for matrices, [length] for vectors. */
-  readonly shape: readonly number[];
-  readonly values: Float32Array;
-}
 
 /** Two layers of a Llama with grouped heads; change what a test is about. */
 export const SMALL_LLAMA: LlamaConfig = {
@@ -32,12 +29,22 @@ export const SMALL_LLAMA: LlamaConfig = {
   context: 128,
   normEpsilon: 1e-5,
   ropeTheta: 10000,
-  ropeScaling: { kind: 'none', factor: 1, lowFrequencyFactor: 1, highFrequencyFactor: 1, originalContext: 0 },
+  norms: 'before',
+  normOffset: 0,
+  qkNorm: 'none',
+  activation: 'silu',
+  embeddingScale: 1,
+  attentionScale: undefined,
+  attentionCap: undefined,
+  logitCap: undefined,
+  ropeScaling: { kind: 'none' },
   ropeDim: 16,
   ropePairs: 'half',
+  ropeLayers: undefined,
   slidingWindow: undefined,
+  slidingLayers: undefined,
+  localRopeTheta: undefined,
   attentionBias: false,
-  qkNorm: false,
   tiedEmbeddings: false,
 };
 
@@ -48,13 +55,16 @@ export function randomWeights(config: LlamaConfig, seed = 1): Map<string, Weight
   for (const [name, shape] of expectedTensors(config)) {
     const count = shape.reduce((product, length) => product * length, 1);
     const values = randomValues(count, shape.length === 2 ? shape[1]! ** -0.5 : 0.1, random);
-    weights.set(name, { shape, values: /norm/.test(name) ? values.map((value) => 1 + value) : values });
+    weights.set(name, {
+      shape,
+      values: /norm/.test(name) ? values.map((value) => 1 - config.normOffset + value) : values,
+    });
   }
   return weights;
 }
 
-/** The bytes of a file's tensor; whole blocks of 32 for Q8_0 and Q4_0. */
-export function encodeRows(type: FileType, values: Float32Array): Uint8Array {
+/** The bytes of a file's tensor; of types that nothing here quantises to, random blocks of about the right size. */
+export function encodeRows(type: FileType, values: Float32Array, cols = values.length): Uint8Array {
   const { blockLength, blockBytes } = FILE_TYPES[type];
   const bytes = new Uint8Array((values.length / blockLength) * blockBytes);
   switch (type) {
@@ -73,6 +83,8 @@ export function encodeRows(type: FileType, values: Float32Array): Uint8Array {
     case 'Q4_0':
       quantiseQ4(values, bytes.subarray(2), 18, new Uint16Array(bytes.buffer), 9);
       break;
+    default:
+      return randomBlocks(type, values.length / cols, cols, cols ** -0.5, seededRandom(values.length));
   }
   return bytes;
 }
@@ -110,12 +122,9 @@ export function memoryFolder(files: ReadonlyMap<string, Uint8Array>): Folder {
 
 /** config.json as transformers 4 writes it. */
 export function configJson(config: LlamaConfig): Record<string, unknown> {
-  const { kind, factor, lowFrequencyFactor, highFrequencyFactor, originalContext } = config.ropeScaling;
-  const frequencies = { low_freq_factor: lowFrequencyFactor, high_freq_factor: highFrequencyFactor };
-  const llama3 = { ...frequencies, original_max_position_embeddings: originalContext };
-  const name = config.architecture[0]!.toUpperCase() + config.architecture.slice(1);
+  const { classNames } = ARCHITECTURES.find(({ name }) => name === config.architecture)!;
   return {
-    architectures: [`${name}ForCausalLM`],
+    architectures: [classNames[0]],
     model_type: config.architecture,
     hidden_size: config.hidden,
     intermediate_size: config.feedForward,
@@ -127,86 +136,59 @@ export function configJson(config: LlamaConfig): Record<string, unknown> {
     max_position_embeddings: config.context,
     rms_norm_eps: config.normEpsilon,
     rope_theta: config.ropeTheta,
-    rope_scaling: kind === 'none' ? null : { rope_type: kind, factor, ...(kind === 'llama3' ? llama3 : {}) },
+    rope_scaling: ropeScalingJson(config.ropeScaling),
     sliding_window: config.slidingWindow ?? null,
     use_sliding_window: config.slidingWindow !== undefined,
     max_window_layers: 0,
     attention_bias: config.attentionBias,
     tie_word_embeddings: config.tiedEmbeddings,
-    hidden_act: 'silu',
+    hidden_act: config.activation === 'silu' ? 'silu' : 'gelu_pytorch_tanh',
+    partial_rotary_factor: config.ropeDim / config.headDim,
+    ...(config.attentionScale && { query_pre_attn_scalar: config.attentionScale ** -2 }),
+    attn_logit_softcapping: config.attentionCap ?? null,
+    final_logit_softcapping: config.logitCap ?? null,
+    ...(config.slidingLayers && {
+      layer_types: config.slidingLayers.map((sliding) => (sliding ? 'sliding_attention' : 'full_attention')),
+    }),
+    ...(config.localRopeTheta && { rope_local_base_freq: config.localRopeTheta }),
+    ...(config.ropeLayers && { no_rope_layers: config.ropeLayers.map(Number) }),
   };
 }
 
-/** A GGUF file; matrices of `type`, vectors F32, query and key rows in GGUF's order. */
+function ropeScalingJson(scaling: RopeScaling): Record<string, unknown> | null {
+  switch (scaling.kind) {
+    case 'linear':
+      return { rope_type: 'linear', factor: scaling.factor };
+    case 'llama3':
+      return {
+        rope_type: 'llama3',
+        factor: scaling.factor,
+        low_freq_factor: scaling.lowFrequencyFactor,
+        high_freq_factor: scaling.highFrequencyFactor,
+        original_max_position_embeddings: scaling.originalContext,
+      };
+    case 'none':
+      return null;
+    default:
+      throw new Error(`${scaling.kind} is not written`);
+  }
+}
+
+/** A GGUF file as llama.cpp's converter writes it; matrices of `type` (by the file's names), vectors F32. */
 export function ggufFile(
   config: LlamaConfig,
   weights: ReadonlyMap<string, Weights>,
-  type: FileType = 'F32',
+  type: FileType | ((name: string) => FileType) = 'F32',
   options: GgufOptions & { readonly metadata?: readonly GgufEntry[]; readonly tensors?: readonly TensorBytes[] } = {},
 ): Uint8Array {
   const tensors: TensorBytes[] = [];
-  for (const [name, { shape, values }] of weights) {
-    const stored = shape.length === 2 ? type : 'F32';
-    const ordered = isInterleaved(config, name) ? interleaveRows(values, config.headDim, shape) : values;
-    tensors.push({ name: ggufName(name), type: stored, shape, bytes: encodeRows(stored, ordered) });
+  for (const [name, { shape, values }] of ggufWeights(config, weights)) {
+    const matrixType = typeof type === 'function' ? type(name) : type;
+    const stored = shape.length === 2 ? matrixType : 'F32';
+    tensors.push({ name, type: stored, shape, bytes: encodeRows(stored, values, shape.at(-1)) });
   }
   const metadata = [...ggufMetadata(config), ...(options.metadata ?? [])];
   return writeGguf(metadata, [...tensors, ...(options.tensors ?? [])], options);
-}
-
-/** What llama.cpp's converter writes for a model; Mistral's files say llama. */
-export function ggufMetadata(config: LlamaConfig): GgufEntry[] {
-  const name = config.architecture === 'mistral' ? 'llama' : config.architecture;
-  return [
-    ['general.architecture', 'string', name],
-    [`${name}.block_count`, 'u32', config.layers],
-    [`${name}.context_length`, 'u32', config.context],
-    [`${name}.embedding_length`, 'u32', config.hidden],
-    [`${name}.feed_forward_length`, 'u32', config.feedForward],
-    [`${name}.attention.head_count`, 'u32', config.heads],
-    [`${name}.attention.head_count_kv`, 'u32', config.kvHeads],
-    [`${name}.attention.key_length`, 'u32', config.headDim],
-    [`${name}.attention.value_length`, 'u32', config.headDim],
-    [`${name}.attention.layer_norm_rms_epsilon`, 'f32', config.normEpsilon],
-    [`${name}.rope.freq_base`, 'f32', config.ropeTheta],
-    [`${name}.rope.dimension_count`, 'u32', config.ropeDim],
-    [`${name}.vocab_size`, 'u32', config.vocab],
-  ];
-}
-
-function isInterleaved({ architecture }: LlamaConfig, name: string): boolean {
-  return /\.[qk]_proj\./.test(name) && (architecture === 'llama' || architecture === 'mistral');
-}
-
-/** Within each head, row i and its partner i + headDim / 2 become rows 2i and 2i + 1. */
-export function interleaveRows(values: Float32Array, headDim: number, shape: readonly number[]): Float32Array {
-  const rows = shape[0]!;
-  const cols = shape[1] ?? 1;
-  const ordered = new Float32Array(values.length);
-  for (let row = 0; row < rows; row++) {
-    const inHead = row % headDim;
-    const half = headDim / 2;
-    const target = row - inHead + 2 * (inHead % half) + (inHead < half ? 0 : 1);
-    ordered.set(values.subarray(row * cols, (row + 1) * cols), target * cols);
-  }
-  return ordered;
-}
-
-const GGUF_NAMES: readonly [RegExp, string][] = [
-  [/^model\.embed_tokens/, 'token_embd'],
-  [/^model\.norm/, 'output_norm'],
-  [/^lm_head/, 'output'],
-  [/^model\.layers/, 'blk'],
-  [/input_layernorm/, 'attn_norm'],
-  [/post_attention_layernorm/, 'ffn_norm'],
-  [/self_attn\.o_proj/, 'attn_output'],
-  [/self_attn\.(.)_(proj|norm)/, 'attn_$1_$2'],
-  [/_proj/, ''],
-  [/mlp\./, 'ffn_'],
-];
-
-function ggufName(name: string): string {
-  return GGUF_NAMES.reduce((text, [from, to]) => text.replace(from, to), name);
 }
 
 /** Q4_0 blocks as the tensors NAME.codes and NAME.scales. */
@@ -222,4 +204,31 @@ function splitPair(name: string, [rows, cols]: readonly number[], bytes: Uint8Ar
     { name: `${name}.codes`, type: 'U8', shape: [rows!, cols! / 2], bytes: codes },
     { name: `${name}.scales`, type: 'F16', shape: [rows!, cols! / BLOCK], bytes: scales },
   ];
+}
+
+/** A checkpoint without a file, for types that no file has as they stand; matrices of `type`, vectors F32. */
+export function plainCheckpoint(config: LlamaConfig, type: FileType): Checkpoint {
+  const tensors = new Map<string, TensorInfo>();
+  const data = new Map<string, Uint8Array>();
+  for (const [name, { shape, values }] of randomWeights(config)) {
+    const [cols = 1, rows = 1] = shape.toReversed();
+    const stored = shape.length === 2 ? type : 'F32';
+    tensors.set(name, { name, type: stored, rows, cols });
+    data.set(name, encodeRows(stored, values, cols));
+  }
+  return {
+    format: 'none',
+    path: 'memory',
+    config,
+    tensors,
+    async readRows(name, firstRow, rowCount, into) {
+      const { rows } = tensors.get(name)!;
+      const bytes = data.get(name)!;
+      const found = bytes.subarray((firstRow * bytes.length) / rows, ((firstRow + rowCount) * bytes.length) / rows);
+      into?.set(found);
+      return into?.subarray(0, found.length) ?? found;
+    },
+    vocab: async () => undefined,
+    close: async () => undefined,
+  };
 }

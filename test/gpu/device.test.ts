@@ -190,7 +190,16 @@ check('states a mistake in an upload or a read', async (device) => {
 });
 
 check('compiles a kernel once for each spec, whatever the order of its keys', async (device) => {
-  const spec = { FORMAT: 'f32', STORE: 'f32', BLOCKS: 2, FIRST_ROW: 0, PART_ROWS: 32, Y_BLOCKS: 2 };
+  const spec = {
+    WEIGHT: 'f32',
+    STORE: 'f32',
+    BLOCKS: 2,
+    FIRST_ROW: 0,
+    PART_ROWS: 32,
+    Y_BLOCKS: 2,
+    SCALE: 1,
+    GAIN: 'none',
+  };
   const turned = Object.fromEntries(Object.entries(spec).reverse());
   const embed = device.pipeline('embed', spec);
   assert.is(device.pipeline('embed', turned), embed);
@@ -207,7 +216,7 @@ check('compiles a kernel once for each spec, whatever the order of its keys', as
     })),
   });
   await device.settle(); // the layout takes a buffer for each binding
-  assert.match((await failureOf(device.pipeline('embed', { FORMAT: 'f32' }))).message, 'embed');
+  assert.match((await failureOf(device.pipeline('embed', { WEIGHT: 'f32' }))).message, 'embed');
 });
 
 for (const validate of [true, false]) {

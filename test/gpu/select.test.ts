@@ -5,6 +5,7 @@ import type { Device } from '../../devices/types.ts';
 import { sampleOnCpu } from '../../engine/candidates.ts';
 import { argmax, type CompleteSampling, uniformAt } from '../../engine/sampler.ts';
 import { encodeSampler, encodeState, FROM_RING, RING, SAMPLER_BYTES } from '../../engine/state.ts';
+import { weightSpec } from '../../engine/variants.ts';
 import { blocksOf, type Format, roundUp } from '../../quant/layout.ts';
 import { packRows, unpackRows } from '../../quant/pack.ts';
 import { readBlocks } from '../blocks.ts';
@@ -156,8 +157,9 @@ for (const choice of ['noise', 'top']) {
 }
 
 for (const format of ['f32', 'f16', 'bf16', 'q8', 'q4'] as const satisfies readonly Format[]) {
-  check(`embed: rows of a ${format} matrix that lies in two parts`, async (device) => {
+  check(`embed: rows of a ${format} matrix that lies in two parts, scaled`, async (device) => {
     const [vocab, hidden, split] = [90, 70, 64];
+    const SCALE = format === 'bf16' ? 1 : Math.sqrt(hidden);
     const random = createRandom(format.length);
     const values = Float32Array.from({ length: vocab * hidden }, () => random.normal());
     const BLOCKS = blocksOf(hidden);
@@ -183,10 +185,12 @@ for (const format of ['f32', 'f16', 'bf16', 'q8', 'q4'] as const satisfies reado
         device,
         'embed',
         {
-          FORMAT: format,
+          ...weightSpec(format),
           BLOCKS,
           FIRST_ROW,
           PART_ROWS: roundUp(rows, 32),
+          SCALE,
+          GAIN: 'vector',
           STORE: 'f32',
           Y_BLOCKS: BLOCKS,
           OPAQUE: device.traits.software,
@@ -210,7 +214,7 @@ for (const format of ['f32', 'f16', 'bf16', 'q8', 'q4'] as const satisfies reado
     }
     const blocks = readBlocks('f32', codes, meta, columns, hidden);
     for (const [column, token] of tokens.entries()) {
-      const row = seen.subarray(token * hidden, (token + 1) * hidden);
+      const row = seen.subarray(token * hidden, (token + 1) * hidden).map((value) => SCALE * value);
       assert.ok(
         relativeError(residual.subarray(column * BLOCKS * 32, column * BLOCKS * 32 + hidden), row) < 1e-7,
         `token ${token}`,

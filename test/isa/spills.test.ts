@@ -1,33 +1,60 @@
 /** Every kernel in every weight format and arithmetic compiles for RDNA 2 and RDNA 3, and none spills registers. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { chooseAttention, mostColumns } from '../../engine/variants.ts';
+import { repackSpec } from '../../engine/upload.ts';
+import { type Arithmetic, chooseAttention, dotSpec, mostColumns, weightSpec } from '../../engine/variants.ts';
+import { FILE_TYPES, type FileType } from '../../quant/file-types.ts';
+import { type Format, isQuantised, QUANTISED, type QuantisedFormat } from '../../quant/layout.ts';
 import { type ShaderName, type Spec, specialise } from '../../shaders/specialise.ts';
 import { compileKernels, DECK, hasDeckCompiler } from '../deck.ts';
 
 const test = suite('spills');
 
-const DOTS = ['f32-f32', 'f32-f16', 'f32-bf16', 'f32-q8', 'f32-q4', 'i8-q8', 'i8-q4', 'mix-q8', 'mix-q4'];
+const QUANTISED_FORMATS = Object.keys(QUANTISED) as QuantisedFormat[];
+const DOTS: readonly (readonly [Arithmetic, Format])[] = [
+  ...(['f32', 'f16', 'bf16'] as const).map((format) => ['f32', format] as const),
+  ...(['f32', 'i8', 'mix'] as const).flatMap((arithmetic) =>
+    QUANTISED_FORMATS.map((format) => [arithmetic, format] as const),
+  ),
+];
 const LANES = { SG: 64, THREADS: 256, K_SPLIT: 1, SIZE: 'fixed' };
+const EMBED = { SCALE: 1, GAIN: 'vector', STORE: 'i8-lanes', Y_BLOCKS: 128 };
 const KV = { KV: 'f16', KV_HEADS: 8, HEAD_STRIDE: 128 };
-const HEADS = { HEAD_DIM: 128, Q_ROWS: 4096, KV_ROWS: 1024, ROPE_DIM: 128, ...KV };
+const HEADS = { HEAD_DIM: 128, Q_ROWS: 4096, KV_ROWS: 1024, ROPE: 'pairs', ROPE_DIM: 128, ...KV };
+// what Gemma 2 adds
+const CAPPED = { CAPPED: 'tanh', CAP: 50 };
 
 function allKernels(): { label: string; code: string }[] {
   const list: { label: string; code: string }[] = [];
   const add = (kernel: ShaderName, what: string, spec: Spec) =>
     list.push({ label: `${kernel} ${what}`, code: specialise(kernel, spec).code });
-  for (const DOT of DOTS) {
-    const product = { DOT, BLOCKS: 128, FIRST_ROW: 0, OUTPUTS: false, NORM: 'none', TILE: 32 };
-    for (const COLS of [1, DOT === 'f32-f32' ? mostColumns('f32') : 4]) {
+  for (const [arithmetic, format] of DOTS) {
+    const DOT = `${arithmetic}-${format}`;
+    const product = {
+      ...dotSpec(arithmetic, format),
+      BLOCKS: 128,
+      FIRST_ROW: 0,
+      OUTPUTS: false,
+      NORM: 'none',
+      TILE: 32,
+    };
+    for (const COLS of [1, mostColumns(format)]) {
       const residual = { ...product, COLS, EPILOGUE: 'residual', STORE: 'f32', Y_BLOCKS: 128 };
       add('gemv-lanes', `${DOT} ${COLS} columns`, { ...residual, ...LANES });
       add('gemv-rows', `${DOT} ${COLS} columns`, residual);
     }
   }
-  const product = { ...LANES, DOT: 'i8-q4', COLS: 1, BLOCKS: 128, FIRST_ROW: 0, OUTPUTS: false };
-  for (const STORE of ['f32', 'f16', 'i8', 'i8-lanes'])
-    add('gemv-lanes', `gate ${STORE}`, {
+  const product = { ...LANES, ...dotSpec('i8', 'q4'), COLS: 1, BLOCKS: 128, FIRST_ROW: 0, OUTPUTS: false };
+  for (const [STORE, ACTIVATION] of [
+    ['f32', 'silu'],
+    ['f16', 'silu'],
+    ['i8', 'gelu'],
+    ['i8-lanes', 'silu'],
+    ['i8-lanes', 'gelu'],
+  ] as const)
+    add('gemv-lanes', `gate ${STORE} ${ACTIVATION}`, {
       ...product,
+      ACTIVATION,
       TILE: 64,
       THREADS: 512,
       NORM: 'none',
@@ -38,10 +65,12 @@ function allKernels(): { label: string; code: string }[] {
   const normed = { ...product, TILE: 32, NORM: 'rms', HIDDEN: 4096, EPSILON: 1e-5 };
   for (const BIAS of ['none', 'add']) {
     add('gemv-lanes', `qkv, bias ${BIAS}`, { ...normed, EPILOGUE: 'qkv', BIAS, ...HEADS });
-    add('gemv-lanes', `plain, bias ${BIAS}`, { ...normed, EPILOGUE: 'plain', BIAS, OUT_ROWS: 6144 });
+    for (const EPILOGUE of ['plain', 'measured'])
+      add('gemv-lanes', `${EPILOGUE}, bias ${BIAS}`, { ...normed, EPILOGUE, BIAS, OUT_ROWS: 6144 });
   }
+  add('gemv-lanes', 'capped logits', { ...normed, EPILOGUE: 'logits', VOCAB: 256000, ...CAPPED });
   for (const GROUP of [1, 4, 8])
-    for (const cache of ['f16', 'f32'])
+    for (const cache of ['f16', 'q8', 'f32'])
       add('attention', `${GROUP} heads to a kv head, ${cache}`, {
         ...chooseAttention(DECK, 128),
         HEAD_DIM: 128,
@@ -50,21 +79,38 @@ function allKernels(): { label: string; code: string }[] {
         SPLITS: 1,
         Q_ROWS: 8 * GROUP * 128,
         WINDOW: 0,
+        SCALE: 0.1,
+        CAPPED: 'none',
         OUT: 'whole',
         STORE: 'i8-lanes',
         Y_BLOCKS: 8 * GROUP * 4,
         ...KV,
         KV: cache,
+        ...(cache === 'q8' ? { KV_BLOCK: 32 } : {}),
       });
-  add('head-norm', '', { ...HEADS, EPSILON: 1e-6 });
-  for (const FORMAT of ['f32', 'f16', 'bf16', 'q8', 'q4'])
-    add('embed', FORMAT, { FORMAT, BLOCKS: 128, FIRST_ROW: 0, PART_ROWS: 32000, STORE: 'i8-lanes', Y_BLOCKS: 128 });
+  const q8 = { ...HEADS, KV: 'q8', KV_BLOCK: 32 };
+  add('gemv-lanes', 'qkv, q8 cache', { ...normed, EPILOGUE: 'qkv', BIAS: 'none', ...q8 });
+  for (const GROUP of [1, 2, 4])
+    add('attention', `heads of 256, ${GROUP} to a kv head`, {
+      ...chooseAttention(DECK, 256),
+      ...{ HEAD_DIM: 256, GROUP, KV_GROUP: 1, SPLITS: 1, Q_ROWS: 4 * GROUP * 256, WINDOW: 4096, SCALE: 0.1, ...CAPPED },
+      ...{ OUT: 'whole', STORE: 'i8-lanes', Y_BLOCKS: 4 * GROUP * 8, KV: 'f16', KV_HEADS: 4, HEAD_STRIDE: 256 },
+    });
+  for (const SCOPE of ['head', 'all']) add('head-norm', SCOPE, { ...HEADS, SCOPE, EPSILON: 1e-6 });
+  for (const cache of [KV, { KV: 'q8', KV_BLOCK: 32, KV_HEADS: 8, HEAD_STRIDE: 128 }])
+    add('kv-shift', cache.KV, { ...cache, ROPE: 'pairs', ROPE_DIM: 128 });
+  add('head-norm', 'q8 cache', { ...q8, SCOPE: 'head', EPSILON: 1e-6 });
+  for (const GAIN of ['vector', 'none'])
+    add('post-norm', GAIN, { GAIN, HIDDEN: 3584, EPSILON: 1e-6, STORE: 'i8-lanes', Y_BLOCKS: 112 });
+  for (const format of ['f32', 'f16', 'bf16', ...QUANTISED_FORMATS] as const)
+    add('embed', format, { ...weightSpec(format), BLOCKS: 128, FIRST_ROW: 0, PART_ROWS: 32000, ...EMBED });
   for (const CHOICE of ['greedy', 'noise', 'top']) add('select', CHOICE, { CHOICE, VOCAB: 128256, THREADS: 256 });
   const choosing = { VOCAB: 128256, THREADS: 256 };
   add('edit', '', { ...choosing, MOST_EDITS: 5120 });
   add('rank', '', choosing);
   add('report', '', { VOCAB: 128256 });
-  for (const BLOCK_BYTES of [18, 34]) add('repack', `${BLOCK_BYTES}`, { BLOCK_BYTES });
+  for (const [type, { format }] of Object.entries(FILE_TYPES) as [FileType, { format: Format }][])
+    if (isQuantised(format)) add('repack', type, repackSpec(type, format));
   return list;
 }
 

@@ -8,16 +8,15 @@ import type { Folder } from '../../loaders/folder.ts';
 import { memorySource } from '../../loaders/source.ts';
 import type { Checkpoint, LlamaConfig } from '../../loaders/types.ts';
 import { decodeRows, type FileType } from '../../quant/file-types.ts';
+import { interleaveRows, type Weights } from '../gguf-conventions.ts';
 import {
   configJson,
   encodeRows,
   ggufFile,
-  interleaveRows,
   memoryFolder,
   randomWeights,
   SMALL_LLAMA,
   safetensorsFolder,
-  type Weights,
 } from '../random-model.ts';
 import { type TensorBytes, writeSafetensors } from '../write-safetensors.ts';
 import { expectError } from './expect-error.ts';
@@ -56,7 +55,7 @@ async function checkWeights(
 const FAMILIES: readonly LlamaConfig[] = [
   SMALL_LLAMA,
   { ...SMALL_LLAMA, architecture: 'qwen2', attentionBias: true, tiedEmbeddings: true },
-  { ...SMALL_LLAMA, architecture: 'qwen3', qkNorm: true, headDim: 32, ropeDim: 32 },
+  { ...SMALL_LLAMA, architecture: 'qwen3', qkNorm: 'head', headDim: 32, ropeDim: 32 },
 ];
 
 for (const config of FAMILIES) {
@@ -155,7 +154,7 @@ test('RoPE factors come from the GGUF tensor', async () => {
     openGgufSource(
       memorySource('m.gguf', ggufFile(SMALL_LLAMA, WEIGHTS, 'F32', { tensors: [{ ...rope, ...changes }] })),
     );
-  assert.equal((await open({})).config.ropeFactors, factors);
+  assert.equal((await open({})).config.ropeScaling, { kind: 'factors', factors });
   await expectError(() => open({ shape: [2, 4] }), 'bad-file', /F32 \[2, 4\] where F32 \[8\]/);
   await expectError(() => open({ bytes: new Uint8Array(32) }), 'bad-file', /not between 0 and 1e6/);
   await expectError(() => open({ type: 'F16', bytes: new Uint8Array(16) }), 'bad-file', /F16 \[8\] where F32/);
@@ -252,13 +251,16 @@ test('the built-in model lies in the package', () => {
   assert.match(builtinPath().replaceAll('\\', '/'), /\/engine\/builtin\/storyteller\.zip$/);
 });
 
+const typesOf = ({ tensors }: Pick<Checkpoint, 'tensors'>) =>
+  [...new Set([...tensors.values()].map(({ type }) => type))].sort();
+
 shared('aidreams: every container and type opens with its configuration', async () => {
   const root = sharedPath('models/aidreams260K');
   const hf: LlamaConfig = {
     ...SMALL_LLAMA,
     ...{ layers: 4, feedForward: 172, kvHeads: 4, vocab: 512, context: 512, tiedEmbeddings: true },
   };
-  const gguf: LlamaConfig = { ...hf, ropePairs: 'interleaved', normEpsilon: Math.fround(1e-5), ropeFactors: undefined };
+  const gguf: LlamaConfig = { ...hf, ropePairs: 'interleaved', normEpsilon: Math.fround(1e-5) };
   const padded = { ...gguf, feedForward: 192 };
   const cases: [string, LlamaConfig, FileType][] = [
     ['hf', hf, 'F32'],
@@ -272,13 +274,17 @@ shared('aidreams: every container and type opens with its configuration', async 
     const checkpoint = await openCheckpoint(join(root, path));
     assert.equal(checkpoint.config, config, path);
     assert.is(checkpoint.tensors.size, 2 + 4 * 9);
-    const types = new Set([...checkpoint.tensors.values()].map((tensor) => tensor.type));
-    assert.equal([...types].sort(), [...new Set([type, path === 'hf-sharded-bf16' ? type : 'F32'])].sort(), path);
+    assert.equal(typesOf(checkpoint), [...new Set([type, path === 'hf-sharded-bf16' ? type : 'F32'])].sort(), path);
     await checkpoint.close();
   }
-  for (const type of ['Q4_1', 'Q5_0', 'mixed']) {
-    const open = () => openCheckpoint(join(root, `gguf/aidreams260K-${type}.gguf`));
-    await expectError(open, 'unsupported-model', /\(Q(4_1|5_0)\) and \d+ more tensors is not run/);
+  for (const [type, types] of [
+    ['Q4_1', ['F32', 'Q4_1', 'Q8_0']],
+    ['Q5_0', ['F32', 'Q5_0', 'Q8_0']],
+    ['mixed', ['F16', 'F32', 'Q5_0', 'Q8_0']],
+  ] as const) {
+    const checkpoint = await openCheckpoint(join(root, `gguf/aidreams260K-${type}.gguf`));
+    assert.equal(typesOf(checkpoint), types, type);
+    await checkpoint.close();
   }
 });
 
@@ -325,7 +331,7 @@ shared('the tiny models open with the right configuration', async () => {
       slidingWindow: undefined,
       ropeTheta: 1e6,
     },
-    qwen3: { architecture: 'qwen3', qkNorm: true, headDim: 32, layers: 3, attentionBias: false, normEpsilon: 1e-6 },
+    qwen3: { architecture: 'qwen3', qkNorm: 'head', headDim: 32, layers: 3, attentionBias: false, normEpsilon: 1e-6 },
     mistral: { architecture: 'mistral', slidingWindow: 6, hidden: 60, headDim: 20, kvHeads: 1, vocab: 259 },
   };
   for (const [name, expected] of Object.entries(cases)) {
@@ -338,9 +344,15 @@ shared('the tiny models open with the right configuration', async () => {
     }
     await checkpoint.close();
   }
-  for (const type of ['Q2_K', 'Q3_K_M', 'Q4_K_M', 'Q5_K_M']) {
-    const open = () => openCheckpoint(sharedPath(`models/tiny-kquant/tiny-kquant-${type}.gguf`));
-    await expectError(open, 'unsupported-model', /embed_tokens\.weight \(Q6_K\)/);
+  for (const [type, types] of [
+    ['Q2_K', ['F32', 'Q2_K', 'Q3_K', 'Q6_K']],
+    ['Q3_K_M', ['F32', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K']],
+    ['Q4_K_M', ['F32', 'Q4_K', 'Q6_K']],
+    ['Q5_K_M', ['F32', 'Q5_K', 'Q6_K']],
+  ] as const) {
+    const checkpoint = await openCheckpoint(sharedPath(`models/tiny-kquant/tiny-kquant-${type}.gguf`));
+    assert.equal(typesOf(checkpoint), types, type);
+    await checkpoint.close();
   }
 });
 if (!hasSharedData) reportSkipped('checkpoint.test.ts', 4);

@@ -5,7 +5,8 @@ import { configFromGguf } from '../../loaders/config-gguf.ts';
 import { openGguf, readGgufHeader } from '../../loaders/gguf.ts';
 import { memorySource } from '../../loaders/source.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
-import { configJson, ggufFile, ggufMetadata, randomWeights, SMALL_LLAMA } from '../random-model.ts';
+import { ggufMetadata } from '../gguf-conventions.ts';
+import { configJson, ggufFile, randomWeights, SMALL_LLAMA } from '../random-model.ts';
 import { type GgufEntry, writeGguf } from '../write-gguf.ts';
 import { expectError } from './expect-error.ts';
 import { hasSharedData, readSharedJson, reportSkipped } from './shared-data.ts';
@@ -13,6 +14,8 @@ import { hasSharedData, readSharedJson, reportSkipped } from './shared-data.ts';
 const test = suite('config');
 
 const NO_SCALING = SMALL_LLAMA.ropeScaling;
+const GGUF_GEMMA = { activation: 'gelu', embeddingScale: 8, tiedEmbeddings: true } as const;
+const GEMMA = { ...GGUF_GEMMA, normOffset: 1 } as const;
 const LLAMA3 = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 64 };
 
 /** config.json of SMALL_LLAMA with some fields changed; undefined takes a field away. */
@@ -20,19 +23,33 @@ const json = (changes: Record<string, unknown>) =>
   JSON.parse(JSON.stringify({ ...configJson(SMALL_LLAMA), ...changes })) as Record<string, unknown>;
 const parse = (changes: Record<string, unknown>) => configFromJson(json(changes), 'config.json');
 
-test('config.json of all four families comes back', () => {
+test('config.json of all families comes back', () => {
   const families: readonly LlamaConfig[] = [
     SMALL_LLAMA,
     { ...SMALL_LLAMA, tiedEmbeddings: true, attentionBias: true, headDim: 32, ropeDim: 32 },
     { ...SMALL_LLAMA, architecture: 'mistral', slidingWindow: 12 },
     { ...SMALL_LLAMA, architecture: 'qwen2', attentionBias: true },
     { ...SMALL_LLAMA, architecture: 'qwen2', attentionBias: true, slidingWindow: 20 },
-    { ...SMALL_LLAMA, architecture: 'qwen3', qkNorm: true },
-    { ...SMALL_LLAMA, ropeScaling: { ...NO_SCALING, kind: 'linear', factor: 4 } },
+    { ...SMALL_LLAMA, architecture: 'qwen3', qkNorm: 'head' },
+    { ...SMALL_LLAMA, ropeScaling: { kind: 'linear', factor: 4 } },
     {
       ...SMALL_LLAMA,
       ropeScaling: { kind: 'llama3', factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 64 },
     },
+    { ...SMALL_LLAMA, activation: 'gelu' },
+    { ...SMALL_LLAMA, architecture: 'phi3', ropeDim: 12, slidingWindow: 9 },
+    { ...SMALL_LLAMA, architecture: 'gemma', ...GEMMA },
+    {
+      ...{ ...SMALL_LLAMA, architecture: 'gemma2', ...GEMMA, norms: 'both', attentionScale: 1 / 8, attentionCap: 2 },
+      ...{ logitCap: 3, slidingWindow: 8, slidingLayers: [true, false] },
+    },
+    {
+      ...{ ...SMALL_LLAMA, architecture: 'gemma3', ...GEMMA, norms: 'both', qkNorm: 'head', attentionScale: 1 / 16 },
+      ...{ slidingWindow: 8, slidingLayers: [false, true], localRopeTheta: 100, ropeTheta: 1e6 },
+      ropeScaling: { kind: 'linear', factor: 8 },
+    },
+    { ...SMALL_LLAMA, architecture: 'olmo2', norms: 'after', qkNorm: 'all' },
+    { ...SMALL_LLAMA, architecture: 'smollm3', ropeLayers: [true, false] },
   ];
   for (const config of families) assert.equal(configFromJson(configJson(config), 'config.json'), config);
 });
@@ -79,7 +96,7 @@ test('what is missing or null is as in transformers', () => {
     context: 32768,
     headDim: 128,
     ropeDim: 128,
-    qkNorm: true,
+    qkNorm: 'head',
   });
 });
 
@@ -100,7 +117,107 @@ test('sliding windows apply where transformers applies them', () => {
   assert.is(window(qwen2!, { use_sliding_window: true }), 16);
   assert.is(window(qwen2!, { use_sliding_window: true, max_window_layers: 2 }), undefined);
   assert.is(window(qwen2!, { use_sliding_window: true, max_window_layers: 1, sliding_window: 128 }), 128);
-  assert.throws(() => window(qwen2!, { use_sliding_window: true, max_window_layers: 1 }), /some layers only/);
+});
+
+test('windows in some layers only, by every rule', () => {
+  const layers = (architecture: string, changes: Record<string, unknown>) => {
+    const { slidingWindow, slidingLayers } = parse({
+      ...{ architectures: [architecture], num_hidden_layers: 4, sliding_window: 16, use_sliding_window: true },
+      ...changes,
+    });
+    return slidingLayers?.map(Number).join('') ?? slidingWindow;
+  };
+  assert.is(layers('Qwen3ForCausalLM', { max_window_layers: 3 }), '0001');
+  assert.is(layers('Gemma2ForCausalLM', {}), '1010');
+  assert.is(
+    layers('Gemma2ForCausalLM', { layer_types: ['full_attention', ...Array(3).fill('sliding_attention')] }),
+    '0111',
+  );
+  assert.is(layers('Gemma3ForCausalLM', {}), 16, 'the sixth would be the first without');
+  assert.is(layers('Gemma3ForCausalLM', { num_hidden_layers: 7 }), '1111101');
+  assert.is(layers('Gemma3ForCausalLM', { sliding_window_pattern: 2 }), '1010');
+  assert.is(layers('Olmo3ForCausalLM', {}), '1110');
+  assert.is(layers('SmolLM3ForCausalLM', { no_rope_layers: [1, 0, 1, 0] }), '0101');
+  assert.is(layers('SmolLM3ForCausalLM', { use_sliding_window: false }), undefined);
+});
+
+test('what Phi-3 calls su, and Phi-4-mini writes', () => {
+  const [short, long] = [
+    [1, 1.5, 2, 2.5, 3, 3.5],
+    [1, 2, 4, 8, 16, 32],
+  ];
+  for (const type of ['su', 'yarn', 'longrope']) {
+    const { ropeDim, ropeScaling } = parse({
+      ...{ architectures: ['Phi3ForCausalLM'], model_type: 'phi3', partial_rotary_factor: 0.75 },
+      ...{ max_position_embeddings: 131072, original_max_position_embeddings: 4096 },
+      rope_scaling: { type, short_factor: short, long_factor: long },
+    });
+    assert.is(ropeDim, 12);
+    assert.equal(ropeScaling, {
+      kind: 'longrope',
+      shortFactors: Float32Array.from(short!),
+      longFactors: Float32Array.from(long!),
+      originalContext: 4096,
+      attentionFactor: Math.sqrt(1 + Math.log(32) / Math.log(4096)),
+    });
+  }
+});
+
+test('YaRN as in the files of Qwen 2.5, and with all it can say', () => {
+  const { ropeScaling, context } = parse({
+    ...{ max_position_embeddings: 32768 },
+    rope_scaling: { type: 'yarn', factor: 4, original_max_position_embeddings: 32768 },
+  });
+  const yarn = { kind: 'yarn', factor: 4, originalContext: 32768, betaFast: 32, betaSlow: 1, truncate: true };
+  assert.equal(ropeScaling, { ...yarn, attentionFactor: 0.1 * Math.log(4) + 1 });
+  assert.is(context, 32768);
+  const scaling = (changes: object) =>
+    parse({ rope_scaling: { type: 'yarn', factor: 4, original_max_position_embeddings: 32768, ...changes } })
+      .ropeScaling;
+  const ends = { beta_fast: 16, beta_slow: 2, truncate: false, attention_factor: 1.5 };
+  assert.equal(scaling(ends), { ...yarn, betaFast: 16, betaSlow: 2, truncate: false, attentionFactor: 1.5 });
+  const weighted = (0.1 * 0.7 * Math.log(4) + 1) / (0.1 * 2 * Math.log(4) + 1);
+  assert.equal(scaling({ mscale: 0.7, mscale_all_dim: 2 }), { ...yarn, attentionFactor: weighted });
+});
+
+test('dynamic RoPE goes on where the others end', () => {
+  const { ropeScaling, context } = parse({ rope_scaling: { type: 'dynamic', factor: 4 } });
+  assert.equal([ropeScaling, context], [{ kind: 'dynamic', factor: 4, originalContext: 128 }, 512]);
+});
+
+test('Gemma 3 that sees pictures: a text_config that leaves most out', () => {
+  const text = {
+    ...{ hidden_size: 2560, intermediate_size: 10240, model_type: 'gemma3_text', num_hidden_layers: 34 },
+    ...{ rope_scaling: { factor: 8, rope_type: 'linear' }, sliding_window: 1024 },
+  };
+  const read = configFromJson(
+    { architectures: ['Gemma3ForConditionalGeneration'], model_type: 'gemma3', text_config: text, vision_config: {} },
+    'config.json',
+  );
+  const { heads, kvHeads, headDim, vocab, context, ropeTheta, localRopeTheta, slidingLayers } = read;
+  assert.equal([heads, kvHeads, headDim, vocab, context], [8, 4, 256, 262208, 131072]);
+  assert.equal([ropeTheta, localRopeTheta, read.ropeScaling], [1e6, 1e4, { kind: 'linear', factor: 8 }]);
+  assert.is(slidingLayers?.filter((sliding) => !sliding).length, 5);
+  assert.equal([read.tiedEmbeddings, read.activation, read.attentionScale], [true, 'gelu', 1 / 16]);
+  assert.equal([read.embeddingScale, read.normOffset, read.qkNorm, read.norms], [Math.sqrt(2560), 1, 'head', 'both']);
+});
+
+test("Gemma's first files say gelu and mean its tanh formula", () => {
+  const { activation, normOffset, norms } = parse({ architectures: ['GemmaForCausalLM'], hidden_act: 'gelu' });
+  assert.equal([activation, normOffset, norms], ['gelu', 1, 'before']);
+});
+
+test("OLMo 3's window has RoPE without scaling", () => {
+  const yarn = { rope_type: 'yarn', factor: 8, original_max_position_embeddings: 8192, attention_factor: 1.2 };
+  const read = parse({
+    architectures: ['Olmo3ForCausalLM'],
+    rope_theta: 500000,
+    rope_scaling: yarn,
+    layer_types: null,
+  });
+  assert.equal([read.ropeTheta, read.localRopeTheta, read.ropeScaling.kind], [5e5, 5e5, 'yarn']);
+  const plain = parse({ architectures: ['Olmo3ForCausalLM'], rope_theta: 500000, rope_scaling: null });
+  assert.is(plain.localRopeTheta, undefined, 'nothing to tell apart');
 });
 
 test('RoPE parameters of transformers 5', () => {
@@ -121,23 +238,36 @@ test('RoPE parameters of transformers 5', () => {
 });
 
 test('the older name of the RoPE kind', () => {
-  assert.equal(parse({ rope_scaling: { type: 'linear', factor: 2 } }).ropeScaling, {
-    ...NO_SCALING,
-    kind: 'linear',
-    factor: 2,
-  });
+  assert.equal(parse({ rope_scaling: { type: 'linear', factor: 2 } }).ropeScaling, { kind: 'linear', factor: 2 });
 });
 
 const REFUSED: readonly (readonly [title: string, changes: Record<string, unknown>, message: RegExp])[] = [
-  ['another architecture', { architectures: ['GemmaForCausalLM'] }, /"GemmaForCausalLM".*LlamaForCausalLM, Mistral/],
+  ['another architecture', { architectures: ['MixtralForCausalLM'] }, /"Mixtral.*LlamaForCausalLM, Mistral.*SmolLM3/],
   ['no architecture', { architectures: undefined, model_type: undefined }, /architecture missing/],
   ['bitsandbytes', { quantization_config: { quant_method: 'bitsandbytes' } }, /"bitsandbytes"/],
-  ['gptq', { quantization_config: { quant_method: 'gptq' } }, /"gptq"/],
-  ['another activation', { hidden_act: 'gelu' }, /hidden_act "gelu"/],
+  ['gptq in 8 bits', { quantization_config: { quant_method: 'gptq', bits: 8 } }, /by gptq in 8 bits/],
+  ['another activation', { hidden_act: 'gelu' }, /hidden_act "gelu" is not run, only silu/],
+  ['biases in the feed-forward part', { mlp_bias: true }, /mlp_bias/],
+  ['attention to what follows', { use_bidirectional_attention: true }, /use_bidirectional_attention/],
+  [
+    'layers of a kind of their own',
+    { architectures: ['Gemma2ForCausalLM'], sliding_window: 8, layer_types: ['chunked_attention', 'full_attention'] },
+    /"chunked_attention"/,
+  ],
+  [
+    'a scaled local RoPE',
+    {
+      architectures: ['Gemma3ForCausalLM'],
+      rope_parameters: { sliding_attention: { rope_type: 'yarn' }, full_attention: {} },
+    },
+    /"yarn" of layers with a sliding window/,
+  ],
   ['partial rotation', { partial_rotary_factor: 0.5 }, /partial_rotary_factor 0.5/],
-  ['yarn', { rope_scaling: { rope_type: 'yarn', factor: 4 } }, /"yarn" \(it scales the attention too\)/],
-  ['dynamic', { rope_scaling: { type: 'dynamic', factor: 4 } }, /"dynamic"/],
-  ['longrope', { rope_scaling: { type: 'longrope' } }, /"longrope"/],
+  [
+    'mrope',
+    { rope_scaling: { type: 'mrope' } },
+    /"mrope" \(it is made for pictures\) is not run; known are none, linear/,
+  ],
   ['a kind of RoPE that nobody knows', { rope_scaling: { type: 'toString' } }, /"toString" is not run/],
   ['RoPE by layer', { rope_parameters: { full_attention: { rope_type: 'default' } } }, /layer to layer/],
 ];
@@ -161,6 +291,19 @@ const SENSELESS: readonly (readonly [title: string, changes: Record<string, unkn
     /slidingWindow 0/,
   ],
   ['linear without factor', { rope_scaling: { type: 'linear' } }, /factor is missing/],
+  ['longrope without factors', { rope_scaling: { type: 'longrope' } }, /short_factor is no list of 8 numbers/],
+  [
+    'layer types that are too few',
+    { architectures: ['Gemma2ForCausalLM'], sliding_window: 8, layer_types: [] },
+    /layer_types/,
+  ],
+  [
+    'layers without RoPE that are no list',
+    { architectures: ['SmolLM3ForCausalLM'], no_rope_layers: [1] },
+    /no_rope_layers/,
+  ],
+  ['a cap of zero', { architectures: ['Gemma2ForCausalLM'], final_logit_softcapping: 0 }, /logitCap 0/],
+  ['a text part that is none', { text_config: 3 }, /text_config is no JSON object/],
   ['factor zero', { rope_scaling: { type: 'linear', factor: 0 } }, /factor 0/],
   [
     'llama3 without context',
@@ -188,7 +331,7 @@ test('config.json must be an object', () =>
 async function parseGguf(file: Uint8Array): Promise<LlamaConfig> {
   const source = memorySource('test.gguf', file);
   const header = await readGgufHeader(source);
-  return configFromGguf(header.metadata, openGguf(source, header), 'test.gguf');
+  return configFromGguf(header.metadata, openGguf(source, header, 'before'), 'test.gguf');
 }
 
 /** Metadata of SMALL_LLAMA with entries replaced or, where the value is undefined, taken away. */
@@ -209,7 +352,34 @@ test('GGUF metadata of all families come back', async () => {
     { ...SMALL_LLAMA, ropePairs: 'interleaved' },
     { ...SMALL_LLAMA, ropePairs: 'interleaved', tiedEmbeddings: true, attentionBias: true, headDim: 32, ropeDim: 24 },
     { ...SMALL_LLAMA, architecture: 'qwen2', attentionBias: true },
-    { ...SMALL_LLAMA, architecture: 'qwen3', qkNorm: true },
+    { ...SMALL_LLAMA, architecture: 'qwen3', qkNorm: 'head' },
+    { ...SMALL_LLAMA, architecture: 'phi3', ropeDim: 12, slidingWindow: 9 },
+    { ...SMALL_LLAMA, architecture: 'gemma', ...GGUF_GEMMA },
+    {
+      ...{ ...SMALL_LLAMA, architecture: 'gemma2', ...GGUF_GEMMA, norms: 'both', attentionCap: 2, logitCap: 3 },
+      ...{ slidingWindow: 8, slidingLayers: [true, false] },
+    },
+    {
+      ...{ ...SMALL_LLAMA, architecture: 'gemma3', ...GGUF_GEMMA, norms: 'both', qkNorm: 'head' },
+      ...{ slidingWindow: 8, slidingLayers: [false, true], localRopeTheta: 100, ropeTheta: 1e6 },
+      ropeScaling: { kind: 'linear', factor: 8 },
+    },
+    { ...SMALL_LLAMA, architecture: 'olmo2', norms: 'after', qkNorm: 'all' },
+    {
+      ...SMALL_LLAMA,
+      architecture: 'olmo3',
+      norms: 'after',
+      qkNorm: 'all',
+      slidingWindow: 5,
+      slidingLayers: [true, false],
+    },
+    {
+      ...SMALL_LLAMA,
+      architecture: 'smollm3',
+      ropePairs: 'interleaved',
+      layers: 4,
+      ropeLayers: [true, true, true, false],
+    },
   ];
   for (const config of families)
     assert.equal(await parseGguf(ggufFile(config, randomWeights(config))), rounded(config));
@@ -267,7 +437,7 @@ const GGUF_SCALING: readonly (readonly [title: string, entries: readonly GgufEnt
 for (const [title, entries, kind, factor] of GGUF_SCALING) {
   test(`GGUF RoPE scaling ${title}`, async () => {
     const { ropeScaling } = await parseGguf(writeGguf([...metadata({}), ...entries], []));
-    assert.equal(ropeScaling, { ...NO_SCALING, kind, factor });
+    assert.equal(ropeScaling, kind === 'none' ? { kind } : { kind, factor });
   });
 }
 
@@ -277,10 +447,14 @@ const GGUF_BAD: readonly (readonly [
   code: 'bad-file' | 'unsupported-model',
   message: RegExp,
 ])[] = [
-  ['an architecture', ['general.architecture', 'string', 'gemma'], 'unsupported-model', /"gemma".*llama, qwen2, qwen3/],
+  [
+    'an architecture',
+    ['general.architecture', 'string', 'gpt2'],
+    'unsupported-model',
+    /"gpt2".*llama, qwen2, qwen3.*smollm3/,
+  ],
   ['experts', ['llama.expert_count', 'u32', 8], 'unsupported-model', /experts/],
-  ['parts', ['split.count', 'u16', 3], 'unsupported-model', /join the parts/],
-  ['yarn', ['llama.rope.scaling.type', 'string', 'yarn'], 'unsupported-model', /"yarn"/],
+  ['a kind of RoPE', ['llama.rope.scaling.type', 'string', 'spiral'], 'unsupported-model', /"spiral"/],
   ['values of another size', ['llama.attention.value_length', 'u32', 8], 'unsupported-model', /values of 8 per head/],
   ['a text', ['llama.block_count', 'string', '2'], 'bad-file', /block_count is no number/],
   ['too many layers', ['llama.block_count', 'u32', 4294967295], 'bad-file', /layers 4294967295/],
@@ -292,6 +466,57 @@ for (const [title, entry, code, message] of GGUF_BAD) {
   test(`GGUF refuses ${title}`, () =>
     expectError(() => parseGguf(writeGguf(metadata({ [entry[0]]: entry }), [])), code, message));
 }
+
+/** The configuration that a file of an architecture with SMALL_LLAMA's sizes and these metadata has. */
+const ofArchitecture = (architecture: LlamaConfig['architecture'], changes: readonly GgufEntry[]) => {
+  const entries = new Map<string, GgufEntry>();
+  for (const entry of [...ggufMetadata({ ...SMALL_LLAMA, architecture }), ...changes]) entries.set(entry[0], entry);
+  return parseGguf(writeGguf([...entries.values()], []));
+};
+
+test("GGUF files of Gemma leave out what llama.cpp knows: caps, windows, and 27B's scale", async () => {
+  const gemma2 = await ofArchitecture('gemma2', []);
+  assert.equal([gemma2.attentionCap, gemma2.logitCap, gemma2.slidingWindow], [50, 30, 4096]);
+  assert.equal([gemma2.slidingLayers, gemma2.attentionScale, gemma2.normOffset], [[true, false], undefined, 0]);
+  const large = await ofArchitecture('gemma2', [
+    ['gemma2.block_count', 'u32', 46],
+    ['gemma2.embedding_length', 'u32', 576],
+  ]);
+  assert.is(large.attentionScale, 1 / 12);
+  const gemma3 = await ofArchitecture('gemma3', [['gemma3.block_count', 'u32', 12]]);
+  assert.equal([gemma3.attentionCap, gemma3.logitCap, gemma3.localRopeTheta], [undefined, undefined, undefined]);
+  assert.equal(gemma3.slidingLayers?.map(Number).join(''), '111110111110');
+  const local = await ofArchitecture('gemma3', [['gemma3.rope.freq_base', 'f32', 1e6]]);
+  assert.equal([local.ropeTheta, local.localRopeTheta], [1e6, 1e4]);
+  const entries = ggufMetadata({ ...SMALL_LLAMA, architecture: 'gemma3' }).filter(([key]) => !/freq|epsilon/.test(key));
+  const ollama = await parseGguf(writeGguf([...entries, ['gemma3.rope.global.freq_base', 'f32', 5e5]], []));
+  assert.equal([ollama.ropeTheta, ollama.localRopeTheta, ollama.normEpsilon], [5e5, 1e4, 1e-6], "Ollama's own keys");
+});
+
+test('GGUF YaRN: attn_factor multiplies its own factor, except in OLMo, where it is all of it', async () => {
+  const factor = async (name: LlamaConfig['architecture'], attention: readonly GgufEntry[]) => {
+    const scaling = `${name}.rope.scaling`;
+    const { ropeScaling } = await ofArchitecture(name, [
+      [`${scaling}.type`, 'string', 'yarn'],
+      [`${scaling}.factor`, 'f32', 4],
+      [`${scaling}.original_context_length`, 'u32', 32],
+      ...attention,
+    ]);
+    assert.ok(ropeScaling.kind === 'yarn' && ropeScaling.originalContext === 32 && ropeScaling.betaFast === 32);
+    return ropeScaling.attentionFactor;
+  };
+  for (const key of ['yarn_log_multiplier', 'yarn_ext_factor'])
+    await expectError(
+      () => factor('qwen2', [[`qwen2.rope.scaling.${key}`, 'f32', 0.5]]),
+      'unsupported-model',
+      /YaRN with .* is not run/,
+    );
+  const own = 0.1 * Math.log(4) + 1;
+  assert.is(await factor('qwen2', []), own);
+  assert.is(await factor('qwen2', [['qwen2.rope.scaling.attn_factor', 'f32', 1.5]]), 1.5 * own);
+  assert.is(await factor('olmo2', [['olmo2.rope.scaling.attn_factor', 'f32', 1.5]]), 1.5);
+});
+
 test('GGUF without a field', () =>
   expectError(
     () => parseGguf(writeGguf(metadata({ 'llama.block_count': undefined }), [])),

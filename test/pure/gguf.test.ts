@@ -5,7 +5,7 @@ import { openGguf, readGgufHeader } from '../../loaders/gguf.ts';
 import { huggingFaceName } from '../../loaders/gguf-names.ts';
 import { GGML_TYPES } from '../../loaders/gguf-types.ts';
 import { memorySource } from '../../loaders/source.ts';
-import { FILE_TYPES } from '../../quant/file-types.ts';
+import { FILE_TYPES, NAMED_TYPES } from '../../quant/file-types.ts';
 import { type GgufEntry, writeGguf } from '../write-gguf.ts';
 import { expectError } from './expect-error.ts';
 import { hasSharedData, readSharedJson, reportSkipped, sharedPath } from './shared-data.ts';
@@ -166,7 +166,7 @@ for (const [title, file, message] of BROKEN) {
 
 test('a file that ends before its tensors do is refused, at the last byte too', async () => {
   const file = writeGguf([], [tensor('a'), tensor('b')]);
-  const open = async (bytes: Uint8Array) => openGguf(memorySource('test.gguf', bytes), await parse(bytes));
+  const open = async (bytes: Uint8Array) => openGguf(memorySource('test.gguf', bytes), await parse(bytes), 'before');
   assert.is((await open(file)).size, 2);
   await expectError(() => open(file.slice(0, -1)), 'bad-file', /its tensor b at/);
 });
@@ -188,7 +188,8 @@ test('arrays of arrays are read, but not without end', async () => {
 
 test('the types that we run have the sizes of the list of all types', () => {
   const byName = new Map([...GGML_TYPES.values()].map((type) => [type.name, type]));
-  for (const [name, { blockLength, blockBytes }] of Object.entries(FILE_TYPES)) {
+  for (const name of NAMED_TYPES) {
+    const { blockLength, blockBytes } = FILE_TYPES[name];
     assert.equal(byName.get(name), { name, blockLength, blockBytes });
   }
 });
@@ -210,7 +211,14 @@ test('names become Hugging Face names', () => {
     'blk.3.ffn_gate_inp.weight': 'blk.3.ffn_gate_inp.weight',
     'blk.x.attn_q.weight': 'blk.x.attn_q.weight',
   };
-  for (const [name, expected] of Object.entries(names)) assert.is(huggingFaceName(name), expected);
+  for (const [name, expected] of Object.entries(names)) assert.is(huggingFaceName(name, 'before'), expected);
+  const between = 'model.layers.3.pre_feedforward_layernorm.weight';
+  assert.is(huggingFaceName('blk.3.ffn_norm.weight', 'both'), between);
+  assert.is(
+    huggingFaceName('blk.3.post_attention_norm.weight', 'both'),
+    'model.layers.3.post_attention_layernorm.weight',
+  );
+  assert.is(huggingFaceName('blk.3.post_ffw_norm.weight', 'after'), 'model.layers.3.post_feedforward_layernorm.weight');
 });
 
 shared('the handcrafted files load or are refused as llama.cpp does', async () => {

@@ -2,6 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Traits } from '../../devices/types.ts';
+import type { KvFormat } from '../../engine/kv-cache.ts';
 import {
   type Choice,
   type PlanOptions,
@@ -11,9 +12,10 @@ import {
   sessionBuffers,
   weightBuffers,
 } from '../../engine/plan.ts';
-import type { Arithmetic, Preferences } from '../../engine/variants.ts';
+import { type Arithmetic, chooseAttention, type Preferences } from '../../engine/variants.ts';
 import { describeWeights, type WeightsOption } from '../../engine/weights.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
+import { roundUp } from '../../quant/layout.ts';
 import { specialise } from '../../shaders/specialise.ts';
 import { blankCheckpoint, LLAMA_2_7B, LLAMA_31_8B } from '../blank-model.ts';
 import { DECK } from '../deck.ts';
@@ -39,9 +41,16 @@ const MODELS: Readonly<Record<string, LlamaConfig>> = {
   'Llama 3.1 8B': LLAMA_31_8B,
   small: SMALL_LLAMA,
   'odd heads': { ...SMALL_LLAMA, hidden: 60, heads: 9, kvHeads: 3, headDim: 20, ropeDim: 12, tiedEmbeddings: true },
-  'Qwen 3': { ...SMALL_LLAMA, architecture: 'qwen3', qkNorm: true },
+  'Qwen 3': { ...SMALL_LLAMA, architecture: 'qwen3', qkNorm: 'head' },
   'Qwen 2': { ...SMALL_LLAMA, architecture: 'qwen2', attentionBias: true },
   Mistral: { ...SMALL_LLAMA, architecture: 'mistral', slidingWindow: 8 },
+  'Gemma 3': {
+    ...{ ...SMALL_LLAMA, architecture: 'gemma3', norms: 'both', normOffset: 1, qkNorm: 'head', activation: 'gelu' },
+    ...{ embeddingScale: 8, attentionCap: 50, logitCap: 30, tiedEmbeddings: true, headDim: 256, ropeDim: 256 },
+    ...{ slidingWindow: 8, slidingLayers: [true, false], localRopeTheta: 1e4, ropeTheta: 1e6 },
+  },
+  'OLMo 2': { ...SMALL_LLAMA, architecture: 'olmo2', norms: 'after', qkNorm: 'all' },
+  'SmolLM 3': { ...SMALL_LLAMA, architecture: 'smollm3', ropeLayers: [true, false] },
 };
 
 interface Wishes {
@@ -51,6 +60,7 @@ interface Wishes {
   /** `mixed`: some matrices in 4 bits, some in f16, as quantisers leave them. */
   readonly weights?: WeightsOption | 'mixed';
   readonly maxBindingBytes?: number;
+  readonly kv?: KvFormat;
 }
 
 function planOf({
@@ -59,6 +69,7 @@ function planOf({
   preferences = {},
   weights = 'native',
   maxBindingBytes,
+  kv = preferences.arithmetic === 'f32' ? 'f32' : 'f16',
 }: Wishes): PlanOptions {
   const checkpoint = blankCheckpoint(config, 'Q4_0');
   const tensors = new Map(checkpoint.tensors);
@@ -71,7 +82,7 @@ function planOf({
     weights: describeWeights({ config, tensors }, option, maxBindingBytes ?? traits.limits.maxBindingBytes),
     traits,
     preferences,
-    kv: preferences.arithmetic === 'f32' ? 'f32' : 'f16',
+    kv,
     context: 256,
     chunk: 32,
     slots: 1,
@@ -96,6 +107,30 @@ test('norms of q and k are a sixth step, joining a split attention one more', ()
   const plan = planOf({ config: MODELS['Qwen 3'] });
   assert.equal(shortNames(planDecode(plan, 'top'), 1), ['qkv', 'headNorm', 'attention', 'o', 'gateUp', 'down']);
   assert.equal(shortNames(planDecode(planOf({}), 'top', 4), 0), ['qkv', 'attention', 'combine', 'o', 'gateUp', 'down']);
+});
+
+test('norms of outputs are a step each, and no more', () => {
+  const steps = (name: string) => shortNames(planDecode(planOf({ config: MODELS[name] }), 'greedy'), 1);
+  assert.equal(steps('Gemma 3'), ['qkv', 'headNorm', 'attention', 'o', 'oNorm', 'gateUp', 'down', 'downNorm']);
+  assert.equal(steps('OLMo 2'), ['qkv', 'headNorm', 'attention', 'o', 'oNorm', 'gateUp', 'down', 'downNorm']);
+  assert.equal(steps('SmolLM 3'), ['qkv', 'attention', 'o', 'gateUp', 'down']);
+});
+
+test('layers have the window and the turns that are theirs', () => {
+  const attention = (name: string, step: string, layer: number) =>
+    planDecode(planOf({ config: MODELS[name] }), 'none').find((one) => one.name === `layers.${layer}.${step}`)!;
+  assert.equal(
+    [0, 1].map((layer) => attention('Gemma 3', 'attention', layer).spec.WINDOW),
+    [8, 0],
+  );
+  assert.equal(
+    [0, 1].map((layer) => attention('Gemma 3', 'headNorm', layer).buffers.rope),
+    ['localRope', 'rope'],
+  );
+  assert.equal(
+    [0, 1].map((layer) => attention('SmolLM 3', 'qkv', layer).spec.ROPE),
+    ['pairs', 'none'],
+  );
 });
 
 test('a pass without a choice ends with the logits, a prompt pass that is not the last with its body', () => {
@@ -157,6 +192,9 @@ for (const [device, traits] of Object.entries(DEVICES)) {
             checkSteps(plan, steps, `${name}, ${arithmetic ?? 'default'} arithmetic, ${weights} weights`);
         }
       }
+      if (config.headDim % 8 > 0) continue;
+      const plan = planOf({ config: small, traits, kv: 'q8', preferences: { splits: 8 } });
+      for (const steps of allPlans(plan)) checkSteps(plan, steps, `${name}, q8 cache`);
     }
   });
 }
@@ -180,6 +218,21 @@ test('matrices that exceed a binding get a step for each part, each writing rows
   }
   assert.is(row, 2 * SMALL_LLAMA.feedForward);
   assert.ok(steps.filter(({ kernel }) => kernel === 'embed').length > 1);
+});
+
+test("what attention's teams leave fits workgroup memory, with any heads on any device", () => {
+  for (const [device, traits] of Object.entries(DEVICES)) {
+    for (const maxWorkgroupBytes of [32768, 65536]) {
+      const limited = { ...traits, limits: { ...traits.limits, maxWorkgroupBytes } };
+      for (const headDim of [16, 80, 128, 256]) {
+        const { LANES, MERGED, THREADS } = chooseAttention(limited, headDim);
+        const bytes = (THREADS / LANES / MERGED) * (roundUp(headDim, 8) + 2) * 4;
+        const where = `heads of ${headDim} on ${device}: ${bytes} of ${maxWorkgroupBytes} bytes`;
+        // 32 threads are the fewest that can write a block
+        assert.ok(bytes <= maxWorkgroupBytes / 2 || THREADS === 32, where);
+      }
+    }
+  }
 });
 
 test('a plan can be printed', () => {

@@ -29,19 +29,19 @@ function geometric(config: LlamaConfig): number[] {
 }
 
 test('without scaling: a geometric series from 1 down to near 1 / theta', () => {
-  const got = ropeFrequencies(PLAIN);
+  const got = ropeFrequencies(PLAIN, 1);
   assert.is(got.length, 64);
   for (const [i, wanted] of geometric(PLAIN).entries()) close(got[i]!, wanted, `pair ${i}`);
-  assert.is(ropeFrequencies({ ...PLAIN, ropeDim: 20 }).length, 10, 'only the dimensions that turn');
+  assert.is(ropeFrequencies({ ...PLAIN, ropeDim: 20 }, 1).length, 10, 'only the dimensions that turn');
 });
 
 test('linear scaling slows all turns alike', () => {
-  const got = ropeFrequencies({ ...PLAIN, ropeScaling: { ...LLAMA_3, kind: 'linear', factor: 4 } });
+  const got = ropeFrequencies({ ...PLAIN, ropeScaling: { kind: 'linear', factor: 4 } }, 1);
   for (const [i, wanted] of geometric(PLAIN).entries()) close(got[i]!, wanted / 4, `pair ${i}`);
 });
 
 test("Llama 3's scaling, by wavelengths as in transformers", () => {
-  const got = ropeFrequencies({ ...PLAIN, ropeScaling: LLAMA_3 });
+  const got = ropeFrequencies({ ...PLAIN, ropeScaling: LLAMA_3 }, 1);
   const longest = 8192 / 1;
   const shortest = 8192 / 4;
   const seen = { kept: 0, blended: 0, divided: 0 };
@@ -57,8 +57,8 @@ test("Llama 3's scaling, by wavelengths as in transformers", () => {
 });
 
 test('factors of a GGUF file divide each frequency', () => {
-  const ropeFactors = Float32Array.from({ length: 64 }, (_, i) => 1 + i / 8);
-  const got = ropeFrequencies({ ...PLAIN, ropeFactors });
+  const factors = Float32Array.from({ length: 64 }, (_, i) => 1 + i / 8);
+  const got = ropeFrequencies({ ...PLAIN, ropeScaling: { kind: 'factors', factors } }, 1);
   for (const [i, wanted] of geometric(PLAIN).entries()) close(got[i]!, wanted / (1 + i / 8), `pair ${i}`);
 });
 
@@ -67,7 +67,7 @@ test('the table holds the powers of one turn of each pair', () => {
   const positions = 300;
   const table = ropeTable(config, positions);
   assert.is(table.length, positions * 16);
-  for (const [pair, frequency] of ropeFrequencies(config).entries()) {
+  for (const [pair, frequency] of ropeFrequencies(config, positions).entries()) {
     let [cos, sin] = [1, 0];
     for (let position = 0; position < positions; position++) {
       const at = (position * 8 + pair) * 2;

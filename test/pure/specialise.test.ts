@@ -2,11 +2,25 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { repackSpec } from '../../engine/upload.ts';
 import { type ShaderName, type Spec, specialise } from '../../shaders/specialise.ts';
 
 const test = suite('specialise');
 
-const EMBED: Spec = { FORMAT: 'q4', BLOCKS: 3, FIRST_ROW: 0, PART_ROWS: 64, STORE: 'f32', Y_BLOCKS: 3 };
+const EMBED: Spec = {
+  WEIGHT: 'codes',
+  CODES: '4',
+  SCALES: 'quad',
+  BLOCKS: 3,
+  FIRST_ROW: 0,
+  PART_ROWS: 64,
+  SCALE: 1,
+  GAIN: 'vector',
+  STORE: 'f32',
+  Y_BLOCKS: 3,
+};
+const { CODES: _codes, SCALES: _scales, ...REST } = EMBED;
+const FLOATS: Spec = { ...REST, WEIGHT: 'bf16' };
 
 test('directives come first, then constants, then each file once, included ones before', () => {
   const { code } = specialise('embed', { ...EMBED, STORE: 'f16' });
@@ -23,8 +37,8 @@ test('directives come first, then constants, then each file once, included ones 
 });
 
 test('an include slot chooses the file, a value the constant', () => {
-  assert.match(specialise('embed', EMBED).code, '// ---- weight-q4.wgsl');
-  assert.match(specialise('embed', { ...EMBED, FORMAT: 'bf16' }).code, '// ---- weight-bf16.wgsl');
+  assert.match(specialise('embed', EMBED).code, '// ---- codes-4.wgsl');
+  assert.match(specialise('embed', FLOATS).code, '// ---- weight-bf16.wgsl');
   assert.match(specialise('embed', { ...EMBED, OPAQUE: true }).code, 'const OPAQUE: bool = true;');
   const product = { TILE: 32, COLS: 1, DOT: 'f32-f32', BLOCKS: 2, FIRST_ROW: 0, OUTPUTS: false, EPILOGUE: 'plain' };
   const { code } = specialise('gemv-rows', {
@@ -47,8 +61,11 @@ test('bindings are read back from the shader', () => {
   assert.is(byName.get('scales'), '2 read');
   assert.is(byName.get('residual'), '5 read_write');
   assert.is(byName.get('y_meta'), '8 read_write');
-  assert.not(specialise('embed', { ...EMBED, FORMAT: 'f32' }).bindings.some(({ name }) => name === 'scales'));
-  assert.is(specialise('repack', { BLOCK_BYTES: 18 }).bindings.find(({ binding }) => binding === 0)?.access, 'uniform');
+  assert.not(specialise('embed', FLOATS).bindings.some(({ name }) => name === 'scales'));
+  assert.is(
+    specialise('repack', repackSpec('Q4_0', 'q4')).bindings.find(({ binding }) => binding === 0)?.access,
+    'uniform',
+  );
 });
 
 const { BLOCKS: _, ...WITHOUT_BLOCKS } = EMBED;
@@ -57,8 +74,8 @@ const WRONG: readonly (readonly [title: string, name: string, spec: Spec, messag
   ['an include slot is missing', 'select', { VOCAB: 5, THREADS: 64 }, /CHOICE is missing/],
   ['a key that nothing uses', 'embed', { ...EMBED, ROWS: 4, SIZE: 1 }, /nothing uses ROWS, SIZE/],
   ['a parameter of a file that does not take part', 'embed', { ...EMBED, HIDDEN: 4 }, /nothing uses HIDDEN/],
-  ['a slot that names no file', 'embed', { ...EMBED, FORMAT: 'q3' }, /no shader file weight-q3\.wgsl/],
-  ['a slot that names a file elsewhere', 'embed', { ...EMBED, FORMAT: '../../test/gpu/count' }, /no shader file/],
+  ['a slot that names no file', 'embed', { ...EMBED, CODES: '7' }, /no shader file codes-7\.wgsl/],
+  ['a slot that names a file elsewhere', 'embed', { ...EMBED, CODES: '/../../test/gpu/count' }, /no shader file/],
   ['a shader that is not there', 'nothing', {}, /no shader file nothing\.wgsl/],
   [
     'a value that is not allowed',

@@ -1,0 +1,10 @@
+// 4-bit codes: two to a byte, of weights i and i + 16.
+//! include codes-unsigned
+@group(0) @binding(1) var<storage, read> codes: array<vec4<u32>>; // [row][block]
+
+const CENTRE = 8.0;
+
+fn load_codes(row: u32, block: u32) -> Codes {
+  let q = codes[row * BLOCKS + block];
+  return Codes(q & vec4<u32>(0x0f0f0f0fu), (q >> vec4<u32>(4u)) & vec4<u32>(0x0f0f0f0fu));
+}

@@ -1,0 +1,10 @@
+// 8-bit codes.
+//! include codes-signed codes-plain
+@group(0) @binding(1) var<storage, read> codes: array<vec4<u32>>; // [row][block][2]
+
+const CENTRE = 0.0;
+
+fn load_codes(row: u32, block: u32) -> Codes {
+  let at = 2u * (row * BLOCKS + block);
+  return Codes(codes[at], codes[at + 1u]);
+}

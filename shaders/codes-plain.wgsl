@@ -1,0 +1,3 @@
+// Codes that need nothing prepared.
+fn prepare_codes(thread: u32) {
+}

@@ -1,0 +1,19 @@
+// An f16 scale and an f16 minimum a block.
+//! include scales scaled-minimum
+@group(0) @binding(2) var<storage, read> scales: array<vec4<u32>>; // [row / 4][block], f16 pairs: four scales, four minima
+
+const HALVES = false;
+
+struct Scales {
+  scale: vec4<f32>,
+  minimum: vec4<f32>,
+}
+
+fn load_scales(quad: u32, block: u32) -> Scales {
+  let words = scales[quad * BLOCKS + block];
+  return Scales(four_halves(words.xy), four_halves(words.zw));
+}
+
+fn scale_of(s: Scales, row: u32, half: u32) -> Scale {
+  return Scale(s.scale[row], s.minimum[row]);
+}
