@@ -5,11 +5,12 @@
 import type { AdapterInfo, Purpose, Traits } from '../devices/types.ts';
 import type { LlamaConfig } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
-import { BLOCK, blocksOf, packedBytes, roundUp } from '../quant/layout.ts';
+import { BLOCK, blocksOf, roundUp } from '../quant/layout.ts';
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
 import { headStride, type KvFormat, kvBuffers, kvCapacity, kvPlaneBytes, kvPlanes, kvSpec } from './kv-cache.ts';
 import { attentionScale, layerRope, layerWindow, ropeNames } from './layers.ts';
 import { CANDIDATES_BYTES, editsBytes, RING, SAMPLER_BYTES, stateBytes } from './state.ts';
+import { isStreamed, partBytes, streamedPart } from './streaming.ts';
 import {
   type Arithmetic,
   chooseArithmetic,
@@ -537,19 +538,26 @@ function productSteps(
   });
 }
 
-/** The buffers of the weights. Estimate and allocation use the same lists. */
-export function weightBuffers(weights: Weights): readonly BufferSpec[] {
-  const list: BufferSpec[] = [];
+/**
+ * The buffers of the weights when so many layers stay on the device; default all. Estimate and allocation use the same lists.
+ */
+export function weightBuffers(
+  weights: Weights,
+  residentLayers: number = Number.POSITIVE_INFINITY,
+): readonly BufferSpec[] {
+  const sizes = new Map<string, number>(); // layers that are streamed share theirs
+  const add = (name: string, bytes: number) => sizes.set(name, Math.max(bytes, sizes.get(name) ?? 0));
   for (const matrix of weights.matrices.values()) {
+    const streamed = isStreamed(matrix, residentLayers);
     for (const part of matrix.parts) {
-      const size = packedBytes(part.format, part.rows, matrix.cols);
-      list.push({ name: `${part.name}.codes`, bytes: size.codes, purpose: 'weights' });
-      if (size.scales > 0) list.push({ name: `${part.name}.scales`, bytes: size.scales, purpose: 'weights' });
+      const name = streamed ? streamedPart(part, residentLayers) : part.name;
+      const size = partBytes(part, matrix);
+      add(`${name}.codes`, size.codes);
+      if (size.scales > 0) add(`${name}.scales`, size.scales);
     }
   }
-  for (const vector of weights.vectors.values())
-    list.push({ name: vector.name, bytes: vectorLength(vector) * 4, purpose: 'weights' });
-  return list;
+  for (const vector of weights.vectors.values()) add(vector.name, vectorLength(vector) * 4);
+  return [...sizes].map(([name, bytes]) => ({ name, bytes, purpose: 'weights' }));
 }
 
 /** The buffers of one session: KV cache, activations, state. */

@@ -9,10 +9,11 @@ import { mapLate } from '../devices/wait.ts';
 import { assert, FirstlightError } from '../quant/errors.ts';
 import { BLOCK, blocksOf } from '../quant/layout.ts';
 import type { Edits } from './edits.ts';
-import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
+import { compileSteps, type Program, recordPass, recordTimedPass, runsOfLayers } from './encode.ts';
 import { checkSizes, fitContext } from './estimate.ts';
 import { kvCapacity } from './kv-cache.ts';
 import { FIRST_POSITIONS, growCache, grownCapacity } from './kv-growth.ts';
+import type { LayerStream } from './layer-stream.ts';
 import { ropeNames } from './layers.ts';
 import type { Model } from './model.ts';
 import {
@@ -177,11 +178,14 @@ const REPORT_AT = CANDIDATES_AT + CANDIDATES_BYTES;
  * meanwhile, so only what is beyond its plan must leave one too.
  */
 async function checkMemory(model: Model, plan: PlanOptions): Promise<void> {
-  const { marginBytes, overcommit = false, root } = model.memoryOptions;
+  const { marginBytes, memoryBytes, overcommit = false, root } = model.memoryOptions;
   const { traits } = model.device;
   const topology = await readTopology(root);
   const asPlanned = plan.slots === 1 && plan.context <= model.plan.context;
-  const fit = fitContext(plan, budgetBytes(topology, traits, asPlanned ? 0 : marginBytes), plan.context, false);
+  const heldBytes = Object.values(model.memory()).reduce((sum, bytes) => sum + bytes, 0);
+  const limitBytes = memoryBytes === undefined ? undefined : Math.max(0, memoryBytes - heldBytes);
+  const budget = budgetBytes(topology, traits, asPlanned ? 0 : marginBytes, limitBytes);
+  const fit = fitContext(plan, budget, plan.context, false);
   if (fit.fits === false && (!overcommit || plan.context > fit.bindableContext))
     throw notEnoughMemory(model.path, fit, traits, topology, model.weights);
 }
@@ -286,6 +290,21 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     capacity = to;
     queue.writeBuffer(own('state'), CAPACITY_AT, Uint32Array.of(capacity)); // passes may be going on by themselves
   };
+  /** Submits a program up to its last streamed layer; returns what is left of it. */
+  const submitStreamed = (stream: LayerStream, compiled: Program, size: PassSize): Promise<Program> =>
+    stream.turn(async () => {
+      const runs = runsOfLayers(compiled, stream.first);
+      const rest = runs.at(-1)?.layer === undefined ? runs.at(-1) : undefined;
+      for (const run of runs) {
+        if (run === rest) break;
+        if (run.layer !== undefined) await stream.bring(run.layer);
+        const encoder = device.gpu.createCommandEncoder();
+        recordPass(encoder, run.program, size);
+        queue.submit([encoder.finish()]);
+        if (run.layer !== undefined) stream.done(run.layer);
+      }
+      return rest?.program ?? { steps: [] };
+    });
   const place: Runner['place'] = (columns, outputs, advance) => {
     queue.writeBuffer(own('state'), 0, encodeState(columns, outputs, capacity, advance));
     queue.writeBuffer(
@@ -338,7 +357,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       if (advancing && 'choice' in pass && pass.choice !== 'none') lastPosition++;
       const compiled = await programFor(pass, size.columns);
       const encoder = device.gpu.createCommandEncoder();
-      recordPass(encoder, compiled, size);
+      recordPass(encoder, model.stream ? await submitStreamed(model.stream, compiled, size) : compiled, size);
       if (wanted) {
         const from = (wanted.slot * RING + (wanted.position % RING)) * 4;
         const into = readback(wanted.ticket);
