@@ -225,6 +225,25 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, s
     ];
   };
 
+  /** Gate, up and what joins them. Of different formats they are two products, and the gate waits in `raw`. */
+  const feedForward = (name: string, follower: Matrix): Step[] => {
+    const joined = { ...norm, ACTIVATION: config.activation, ...store(follower) };
+    const blocks = { y_codes: 'h.codes', y_meta: 'h.meta' };
+    const both = matrix(name);
+    if (both.alternate) return product(name, 'x', 'gate', joined, blocks);
+    const gateRows = roundUp(config.feedForward, BLOCK);
+    const half = (isGate: boolean) => ({
+      ...both,
+      parts: both.parts.filter(({ firstRow }) => firstRow < gateRows === isGate),
+    });
+    const gate = { ...norm, EPILOGUE: 'plain', BIAS: 'none', OUT_ROWS: gateRows };
+    const up = { ...joined, EPILOGUE: 'up', GATE_ROWS: gateRows };
+    return [
+      ...productSteps(options, half(true), name, 'x', columnsAtOnce, gate, { out: 'raw' }),
+      ...productSteps(options, half(false), name, 'x', columnsAtOnce, up, { gate: 'raw', ...blocks }),
+    ];
+  };
+
   const steps: Step[] = [];
   const first = matrix('layers.0.qkv');
   for (const part of matrix('embed').parts) {
@@ -281,13 +300,7 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, s
     steps.push(
       ...attentionSteps(options, layer, splits, splitFrom),
       ...addition(`${at}.o`, 'attention', `${at}.attentionPostGain`, `${at}.feedForwardGain`, matrix(`${at}.gateUp`)),
-      ...product(
-        `${at}.gateUp`,
-        'x',
-        'gate',
-        { ...norm, ACTIVATION: config.activation, ...store(matrix(`${at}.down`)) },
-        { y_codes: 'h.codes', y_meta: 'h.meta' },
-      ),
+      ...feedForward(`${at}.gateUp`, matrix(`${at}.down`)),
       ...addition(
         `${at}.down`,
         'h',
@@ -476,12 +489,12 @@ function productSteps(
   const blocks = blocksOf(matrix.cols);
   const arithmetic = matrixArithmetic(options, matrix);
   const outputs = spec.EPILOGUE === 'logits';
-  return matrix.parts.map((part, index) => {
+  return matrix.parts.map((part) => {
     const shape: ProductShape = { rows: part.rows, blocks, tile, dot: `${arithmetic}-${part.format}` };
     const columns = Math.min(columnsAtOnce, mostColumns(part.format));
     const variant = chooseGemv(options.traits, shape, columns, options.preferences);
     return {
-      name: matrix.parts.length === 1 ? name : `${name}/${index}`,
+      name: name + part.name.slice(matrix.name.length), // `layers.0.qkv/1`, `logits` for `output`
       kernel: variant.kernel,
       spec: {
         ...spec,
@@ -541,6 +554,9 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   const raw = Math.max(
     config.qkNorm === 'none' ? 0 : queryRows + 2 * kvRows,
     config.norms === 'before' ? 0 : roundUp(config.hidden, BLOCK),
+    [...weights.matrices.values()].some(({ name, alternate }) => name.endsWith('.gateUp') && !alternate)
+      ? roundUp(config.feedForward, BLOCK)
+      : 0,
   );
   if (raw > 0) add('raw', columns * raw * 4, 'activations');
   if (config.norms !== 'before' || config.qkNorm === 'all')
