@@ -137,10 +137,10 @@ interface Flight {
   readonly onDone?: ((ms: number) => void) | undefined;
 }
 
-/** A batch with a KV cache of its own. Throws `not-enough-memory`, `bad-argument`. */
+/** A batch with a KV cache of its own; its slots are as many as the load was planned with, unless options say otherwise. Throws `not-enough-memory`, `bad-argument`. */
 export async function createBatch(model: Model, options: BatchOptions = {}): Promise<Batch> {
   const { queue: mostQueued = DEFAULT_QUEUE, ...runnerOptions } = options;
-  const runner = await createRunner(model, runnerOptions);
+  const runner = await createRunner(model, { slots: model.plan.slots, ...runnerOptions });
   await runner.prepareBatch(); // so that no request waits for a compiler
   const { config } = model;
   const { context, chunk } = runner;
