@@ -97,7 +97,7 @@ export const serve = defineCommand({
       tuning: (model) => tuningFor(model, tuningMode(values)),
       note: (line) => note(`firstlight: ${line}`),
     });
-    const stop = new AbortController();
+    const running = new Set<AbortController>();
     const version = ownVersion();
     const app = createApp(
       {
@@ -105,7 +105,7 @@ export const serve = defineCommand({
         meter: createMeter(),
         version,
         fingerprint: `firstlight-${version}`,
-        signal: stop.signal,
+        running,
         note: values.quiet ? () => {} : (line) => note(line),
       },
       { keys, hosts: list(values['allow-host']), origins: list(values['allow-origin']) },
@@ -120,7 +120,7 @@ export const serve = defineCommand({
       const seconds = values['drain-seconds'] ?? DEFAULT_DRAIN_SECONDS;
       note('firstlight: finishing running answers');
       await Promise.race([host.drain(), pause(seconds * 1000)]);
-      stop.abort(new Error('the server ends'));
+      for (const abort of running) abort.abort(new Error('the server ends'));
     } finally {
       await listening.close();
       await host.close();

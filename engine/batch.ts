@@ -72,8 +72,8 @@ export interface Batch {
   tokens(ids: readonly number[], options?: BatchTokenOptions): AsyncGenerator<GeneratedToken, void, void>;
   /** The mean of the normalised states behind the last layer, [hidden]. Throws as generate. */
   embed(ids: readonly number[], options?: Pick<BatchTokenOptions, 'client' | 'signal'>): Promise<Float32Array>;
-  /** Gives the memory back. Generations that are under way throw `bad-argument`. */
-  close(): Promise<void>;
+  /** Gives the memory back. Generations that are under way throw `reason`; default `bad-argument`. */
+  close(reason?: Error): Promise<void>;
 }
 
 /** Passes submitted before the first of them has been read: the GPU has the next one when it ends one. */
@@ -533,9 +533,9 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
     generate,
     tokens,
     embed,
-    close() {
+    close(reason) {
       closed = true;
-      const error = new FirstlightError('bad-argument', 'the batch was closed while generating');
+      const error = reason ?? new FirstlightError('bad-argument', 'the batch was closed while generating');
       for (const sequence of [...running, ...queue.clear()]) end(sequence, error);
       pump();
       release ??= looping.then(runner.close);

@@ -192,7 +192,8 @@ export function createHost(options: HostOptions): Host {
     openedDevice = undefined;
     wanted = [...entries.keys()];
     options.note(`the GPU was lost (${reason}): it is opened again and ${wanted.join(', ') || 'nothing'} loaded`);
-    for (const entry of [...entries.values()]) void forget(entry);
+    const error = new FirstlightError('device-lost', `the GPU was lost (${reason})`);
+    for (const entry of [...entries.values()]) void forget(entry, error);
     if (lossesInARow < MOST_LOSSES) void recover();
     else setTimeout(() => void recover(), PAUSE_MS).unref();
   }
@@ -215,11 +216,11 @@ export function createHost(options: HostOptions): Host {
   }
 
   /** Takes an entry out and gives back what it holds. */
-  async function forget(entry: Entry): Promise<void> {
+  async function forget(entry: Entry, reason?: Error): Promise<void> {
     if (entries.get(entry.name) === entry) entries.delete(entry.name);
     clearTimeout(entry.timer);
     // what a lost device held cannot be given back
-    await entry.batch.close().catch(() => {});
+    await entry.batch.close(reason).catch(() => {});
     await entry.model.close().catch(() => {});
     await entry.checkpoint.close().catch(() => {});
   }
@@ -228,7 +229,8 @@ export function createHost(options: HostOptions): Host {
     const startMs = performance.now();
     loading = { name: known.name, plan: undefined, doneBytes: 0, totalBytes: 0 };
     try {
-      const checkpoint = await known.open();
+      // by its name in all messages: clients need not know where it is
+      const checkpoint: Checkpoint = { ...(await known.open()), path: known.name };
       try {
         const model = await loadModel(await ownDevice(), checkpoint, {
           ...options.load,

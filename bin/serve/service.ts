@@ -1,4 +1,5 @@
 /** What all routes share. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Context } from 'hono';
 import type { Answering } from './answer.ts';
 import { RequestError } from './errors.ts';
@@ -7,9 +8,15 @@ export interface Service extends Answering {
   /** Tells one version of the program from another. */
   readonly fingerprint: string;
   readonly version: string;
-  /** Aborts when the server ends whatever is under way. */
-  readonly signal: AbortSignal;
+  /** Requests that are under way: aborted when the server ends. */
+  readonly running: Set<AbortController>;
   note(line: string): void;
+}
+
+/** What the Node adapter hands to routes. */
+interface NodeBindings {
+  readonly incoming?: IncomingMessage;
+  readonly outgoing?: ServerResponse;
 }
 
 /** Bytes of a request's body, at most. */
@@ -26,19 +33,17 @@ export async function readJson(c: Context): Promise<unknown> {
 }
 
 /** Aborts when the client goes away or the server ends. */
-export function requestAbort(c: Context, { signal }: Service): AbortController {
+export function requestAbort(c: Context, { running }: Service): AbortController {
   const abort = new AbortController();
-  const forward = (from: AbortSignal) => {
-    if (from.aborted) abort.abort(from.reason);
-    else from.addEventListener('abort', () => abort.abort(from.reason), { once: true, signal: abort.signal });
-  };
-  forward(c.req.raw.signal);
-  forward(signal);
+  const { signal } = c.req.raw;
+  signal.addEventListener('abort', () => abort.abort(signal.reason), { once: true });
+  running.add(abort);
+  (c.env as NodeBindings).outgoing?.once('close', () => running.delete(abort));
   return abort;
 }
 
 /** Whose request it is, for a fair queue: by key or address, and by the user that the client names. */
 export function clientOf(c: Context, user: string | null | undefined): string {
-  const address = (c.env as { incoming?: { socket?: { remoteAddress?: string } } }).incoming?.socket?.remoteAddress;
+  const address = (c.env as NodeBindings).incoming?.socket.remoteAddress;
   return `${c.req.header('authorization') ?? address ?? ''} ${user ?? ''}`;
 }
