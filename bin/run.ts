@@ -1,6 +1,7 @@
 /** `firstlight run`: a model answers a prompt, goes on with a text, or tells a story. */
 import { encodeChat } from '../engine/chat-template.ts';
-import { generateText, type TextOptions } from '../engine/generate-text.ts';
+import { type Dropped, withContextEnd } from '../engine/context-end.ts';
+import { generateText, type TextOptions, type TokenSource } from '../engine/generate-text.ts';
 import type { Logprobs } from '../engine/logprobs.ts';
 import type { Model } from '../engine/model.ts';
 import type { Session, Stats } from '../engine/session.ts';
@@ -18,6 +19,7 @@ import {
 } from './model.ts';
 import { mebibytes, note, print, printJson } from './output.ts';
 import { MOST_SEED, SAMPLING_FLAGS, samplingOptions } from './sampling.ts';
+import { readTemplate, TEMPLATE_FLAG, templateFor } from './template.ts';
 
 const DEFAULT_TOKENS = 128;
 /** What the built-in model goes on from when it is not asked anything. */
@@ -55,7 +57,13 @@ export const run = defineCommand({
       most: 64,
       about: 'with --json: the log probability of each token and of so many alternatives',
     },
+    'when-full': {
+      kind: 'choice',
+      choices: ['stop', 'shift'],
+      about: 'at the end of the context stop, or leave out the older half of the text and go on (default stop)',
+    },
     raw: { kind: 'switch', about: 'no chat template: go on with PROMPT as it is; control tokens in it stay text' },
+    ...TEMPLATE_FLAG,
     ...MODEL_FLAGS,
     json: {
       kind: 'switch',
@@ -66,6 +74,9 @@ export const run = defineCommand({
   async run(values, operands, signal) {
     const { model, text } = splitOperands(operands);
     const prompt = text === undefined ? undefined : await readText(text);
+    if (values.raw && values.template !== undefined)
+      throw new UsageError('--raw uses no template: leave one of both out');
+    const template = await readTemplate(values.template);
     const isStory = prompt === undefined && isBuiltin(model) && !values.raw;
     const sampling = samplingOptions(values);
     const { samples = 1, seed: firstSeed = Math.floor(Math.random() * (MOST_SEED + 1)) } = values;
@@ -75,12 +86,14 @@ export const run = defineCommand({
         session.model,
         isStory ? OPENING : prompt,
         isStory || values.raw === true,
+        template,
       );
       const answers: object[] = [];
       for (let sample = 0; sample < samples && !signal.aborted; sample++) {
         const seed = (firstSeed + sample) % (MOST_SEED + 1);
         if (samples > 1 && !values.json) print(`${sample > 0 ? '\n' : ''}--- ${sample + 1}, seed ${seed}\n`);
-        const answer = await writeText(session, ids, opening, values.json ? () => {} : print, {
+        const source = withContextEnd(session, { whenFull: values['when-full'] ?? 'stop', onDrop: noteDropped });
+        const answer = await writeText(source, ids, opening, values.json ? () => {} : print, {
           ...sampling,
           maxTokens: values.tokens ?? (isStory ? undefined : DEFAULT_TOKENS),
           logprobs: values.json ? values.logprobs : undefined,
@@ -88,9 +101,13 @@ export const run = defineCommand({
           seed,
           signal,
         });
-        const { promptTokens, tokens } = session.stats;
-        if (values.json) answers.push({ ...answer, promptTokens, tokens, seed, stats: statsJson(session) });
+        const counts = { promptTokens: ids.length, tokens: answer.ids.length };
+        if (values.json) answers.push({ ...answer, ...counts, seed, stats: statsJson(session) });
         else if (!answer.text.endsWith('\n')) print('\n');
+        if (answer.finish === 'context')
+          note(
+            `the context of ${session.context} positions is full: ask for more by --ctx, or go on by --when-full shift`,
+          );
       }
       if (values.json) printJson(samples > 1 ? answers : answers[0]);
       if (!values.quiet) note(describeStats(session));
@@ -103,16 +120,18 @@ async function encodePrompt(
   model: Model,
   prompt: string | undefined,
   raw: boolean,
+  chosen: string | undefined,
 ): Promise<{ ids: number[]; continued: boolean }> {
   const tokenizer = requireTokenizer(model.tokenizer, model.path);
-  if (raw || model.chatTemplate === undefined) {
+  const template = raw ? undefined : templateFor(model, chosen);
+  if (template === undefined) {
     const text = prompt ?? '';
     return { ids: tokenizer.encode(text, { special: false }), continued: text !== '' };
   }
   if (prompt === undefined)
     throw new UsageError('this model answers: give it a PROMPT, or --raw to let it write freely');
   return {
-    ids: await encodeChat(tokenizer, model.chatTemplate, [{ role: 'user', content: prompt }]),
+    ids: await encodeChat(tokenizer, template, [{ role: 'user', content: prompt }]),
     continued: false,
   };
 }
@@ -128,7 +147,7 @@ interface Answer {
 
 /** Writes until the model ends its text or `maxTokens` are made; that the signal interrupts is no error here. */
 async function writeText(
-  session: Session,
+  source: TokenSource,
   promptIds: readonly number[],
   opening: string,
   write: (text: string) => void,
@@ -140,7 +159,7 @@ async function writeText(
   const logprobs: Logprobs[] = [];
   let finish: Answer['finish'] = 'length';
   try {
-    for await (const part of generateText(session, promptIds, options)) {
+    for await (const part of generateText(source, promptIds, options)) {
       text += part.text;
       write(part.text);
       ids.push(part.id);
@@ -152,6 +171,10 @@ async function writeText(
     finish = 'interrupted';
   }
   return { text, ids, finish, ...(options.logprobs === undefined ? {} : { logprobs }) };
+}
+
+function noteDropped({ first, count }: Dropped): void {
+  note(`the context is full: ${count} tokens behind the first ${first} are left out from here on`);
 }
 
 /** Tokens per second; undefined where nothing was timed. The first token belongs to the prompt's time. */

@@ -6,9 +6,11 @@ export type { AdapterInfo, Device, DeviceOptions, Purpose, Traits } from '../dev
 export { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
 export type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 export { type ErrorCode, FirstlightError } from '../quant/errors.ts';
+export { CHAT_FAMILIES, type ChatFamily } from './chat-families.ts';
 export { type ChatMessage, type ChatOptions, encodeChat, renderChat } from './chat-template.ts';
+export { type ContextEnd, type Dropped, type WhenFull, withContextEnd } from './context-end.ts';
 export { type ContextOption, type Estimate, type EstimateOptions, estimate } from './estimate.ts';
-export { generateText, type TextOptions, type TextPart } from './generate-text.ts';
+export { generateText, type TextOptions, type TextPart, type TokenSource } from './generate-text.ts';
 export type { Logprob, Logprobs } from './logprobs.ts';
 export { type LoadOptions, loadModel, type MemoryOptions, type Model } from './model.ts';
 export type { Penalties } from './penalties.ts';

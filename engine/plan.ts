@@ -7,6 +7,7 @@ import type { LlamaConfig } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf, packedBytes, roundUp } from '../quant/layout.ts';
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
+import { headStride, type KvFormat, kvBuffers, kvCapacity, kvPlaneBytes, kvPlanes, kvSpec } from './kv-cache.ts';
 import { attentionScale, layerRope, layerWindow, ropeNames } from './layers.ts';
 import { CANDIDATES_BYTES, editsBytes, RING, SAMPLER_BYTES, stateBytes } from './state.ts';
 import {
@@ -66,8 +67,10 @@ export interface SizeOptions {
   readonly traits: AdapterInfo;
   readonly preferences: Preferences;
   readonly kv: KvFormat;
-  /** Positions of the KV cache. */
+  /** Positions that a sequence may have. */
   readonly context: number;
+  /** Positions that the KV cache has room for, which grows; default `context`. */
+  readonly capacity?: number | undefined;
   /** Most tokens in one pass. */
   readonly chunk: number;
   /** Sequences that the KV cache has room for, `context` positions each. */
@@ -77,8 +80,6 @@ export interface SizeOptions {
 export interface PlanOptions extends SizeOptions {
   readonly traits: Traits;
 }
-
-export type KvFormat = 'f16' | 'f32';
 
 /** How the next token is chosen on the GPU; `list` names the best for the CPU to choose from, `none` leaves the logits. */
 export type Choice = 'greedy' | 'noise' | 'top' | 'list' | 'none';
@@ -97,6 +98,8 @@ export interface ChoiceExtras {
 
 /** Positions that a workgroup copies. */
 const COPIED_POSITIONS = 64;
+/** Rows that a workgroup of kv-shift begins with. */
+const SHIFTED_ROWS = 16;
 
 /** Ids that a sequence's logit bias may name. */
 export const MOST_BIASES = 1024;
@@ -158,20 +161,35 @@ export function planPooled(options: PlanOptions): readonly Step[] {
 
 /** Copies what a slot of the KV cache has, up to the position of the first place, to that place's slot from the second's. */
 export function planCopy({ config, kv, traits }: PlanOptions): readonly Step[] {
+  const planes = kvPlanes(config, kv);
   return Array.from({ length: config.layers }, (_, layer) =>
-    compiledFor(traits, {
-      name: `layers.${layer}.copy`,
-      kernel: 'kv-copy',
-      spec: { KV_HEADS: config.kvHeads, HEAD_STRIDE: headStride(config), ELEMENT_BYTES: kv === 'f16' ? 2 : 4 },
-      buffers: { state: 'state', kv: `layers.${layer}.kv` },
-      grid: { x: 2 * config.kvHeads, over: 'columns', each: COPIED_POSITIONS, z: 1 },
-    }),
-  );
+    planes.map(({ name, rowBytes }) =>
+      compiledFor(traits, {
+        name: `layers.${layer}.copy.${name}`,
+        kernel: 'kv-copy',
+        spec: { KV_HEADS: config.kvHeads, ROW_BYTES: rowBytes },
+        buffers: { state: 'state', rows: `layers.${layer}.${name}` },
+        grid: { x: 2 * config.kvHeads, over: 'columns', each: COPIED_POSITIONS, z: 1 },
+      }),
+    ),
+  ).flat();
 }
 
-/** Element stride of a head in the KV cache: whole 16-byte loads of f16. */
-export function headStride(config: LlamaConfig): number {
-  return roundUp(config.headDim, 8);
+/**
+ * Drops positions of a sequence from the cache: from the first place's position on as many as the second's says, of the third's
+ * in all.
+ */
+export function planShift({ config, kv, traits }: PlanOptions): readonly Step[] {
+  return Array.from({ length: config.layers }, (_, layer) => {
+    const rope = layerRope(config, layer);
+    return compiledFor(traits, {
+      name: `layers.${layer}.shift`,
+      kernel: 'kv-shift',
+      spec: { ...kvSpec(config, kv), ...(rope ? { ROPE: 'pairs', ROPE_DIM: config.ropeDim } : { ROPE: 'none' }) },
+      buffers: { state: 'state', ...kvBuffers(`layers.${layer}`, config, kv), ...(rope && { rope }) },
+      grid: { x: 2 * config.kvHeads, over: 'columns', each: SHIFTED_ROWS, z: 1 },
+    });
+  });
 }
 
 /** kv heads that one attention workgroup takes so that its outputs fill whole blocks of 32. */
@@ -187,8 +205,7 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, s
   const { headDim, heads, kvHeads, hidden, normEpsilon, norms, qkNorm } = config;
   const queryRows = heads * headDim;
   const kvRows = kvHeads * headDim;
-  const kvSpec = { KV: kv, KV_HEADS: kvHeads, HEAD_STRIDE: headStride(config) };
-  const headSpec = { HEAD_DIM: headDim, Q_ROWS: queryRows, KV_ROWS: kvRows, ...kvSpec };
+  const headSpec = { HEAD_DIM: headDim, Q_ROWS: queryRows, KV_ROWS: kvRows, ...kvSpec(config, kv) };
   const rms = { NORM: 'rms', HIDDEN: hidden, EPSILON: normEpsilon };
   const plain = { NORM: 'none' };
   /** The norm that is folded into the products behind the residual stream. */
@@ -281,7 +298,7 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, s
     const bias = config.attentionBias ? { BIAS: 'add' } : { BIAS: 'none' };
     const rope = layerRope(config, layer);
     const ropeSpec: Spec = rope ? { ROPE: 'pairs', ROPE_DIM: config.ropeDim } : { ROPE: 'none' };
-    const target: Record<string, string> = { q: 'q', kv: `${at}.kv`, ...(rope && { rope }) };
+    const target: Record<string, string> = { q: 'q', ...kvBuffers(at, config, kv), ...(rope && { rope }) };
     if (qkNorm === 'none') {
       const spec = { ...norm, ...bias, ...headSpec, ...ropeSpec };
       steps.push(...product(`${at}.qkv`, 'x', 'qkv', spec, { ...target, biases: `${at}.qkvBias` }));
@@ -334,8 +351,6 @@ function attentionSteps(options: PlanOptions, layer: number, splits: number, spl
     HEAD_DIM: config.headDim,
     GROUP: config.heads / config.kvHeads,
     KV_GROUP: group,
-    KV_HEADS: config.kvHeads,
-    HEAD_STRIDE: headStride(config),
     SPLITS: splits,
     THREADS,
   };
@@ -348,7 +363,7 @@ function attentionSteps(options: PlanOptions, layer: number, splits: number, spl
     spec: {
       ...heads,
       ...team,
-      KV: kv,
+      ...kvSpec(config, kv),
       Q_ROWS: config.heads * config.headDim,
       WINDOW: layerWindow(config, layer) ?? 0,
       SPLIT_FROM: splitFrom,
@@ -356,7 +371,12 @@ function attentionSteps(options: PlanOptions, layer: number, splits: number, spl
       ...capSpec(config.attentionCap),
       ...(splits === 1 ? { OUT: 'whole', ...store } : { OUT: 'partial' }),
     },
-    buffers: { state: 'state', q: 'q', kv: `${at}.kv`, ...(splits === 1 ? blocks : { partials: 'partials' }) },
+    buffers: {
+      state: 'state',
+      q: 'q',
+      ...kvBuffers(at, config, kv),
+      ...(splits === 1 ? blocks : { partials: 'partials' }),
+    },
     grid: { x: workgroups, over: 'columns', each: 1, z: splits },
   };
   if (splits === 1) return [attention];
@@ -365,7 +385,7 @@ function attentionSteps(options: PlanOptions, layer: number, splits: number, spl
     {
       name: `${at}.combine`,
       kernel: 'combine',
-      spec: { ...heads, ...store },
+      spec: { ...heads, KV_HEADS: config.kvHeads, HEAD_STRIDE: headStride(config), ...store },
       buffers: { state: 'state', partials: 'partials', ...blocks },
       grid: { x: workgroups, over: 'columns', each: 1, z: 1 },
     },
@@ -542,8 +562,11 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   const list: BufferSpec[] = [];
   const add = (name: string, bytes: number, purpose: Purpose) => list.push({ name, bytes, purpose });
 
-  const cacheBytes = slots * 2 * config.kvHeads * context * headStride(config) * (kv === 'f16' ? 2 : 4);
-  for (let layer = 0; layer < config.layers; layer++) add(`layers.${layer}.kv`, cacheBytes, 'kv');
+  const capacity = options.capacity ?? kvCapacity(context);
+  const planes = kvPlanes(config, kv);
+  for (let layer = 0; layer < config.layers; layer++)
+    for (const plane of planes)
+      add(`layers.${layer}.${plane.name}`, kvPlaneBytes(plane, config, slots, capacity), 'kv');
 
   const queryRows = roundUp(config.heads * config.headDim, BLOCK);
   const kvRows = roundUp(config.kvHeads * config.headDim, BLOCK);
@@ -573,7 +596,7 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   const vocabBlocks = paddedRows(outputMatrix(config, weights)) / BLOCK;
   add('logits', slots * vocabBlocks * BLOCK * 4, 'activations');
   add('peaks', slots * vocabBlocks * 8, 'activations');
-  for (const name of ropeNames(config)) add(name, context * config.ropeDim * 4, 'state');
+  for (const name of ropeNames(config)) add(name, capacity * config.ropeDim * 4, 'state');
   add('pooled', slots * blocksOf(config.hidden) * BLOCK * 4, 'activations');
   add('state', stateBytes(columns), 'state');
   add('samplers', slots * SAMPLER_BYTES, 'state');

@@ -11,6 +11,8 @@ import { BLOCK, blocksOf } from '../quant/layout.ts';
 import type { Edits } from './edits.ts';
 import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
 import { checkSizes, checkSlots, fitContext } from './estimate.ts';
+import { kvCapacity } from './kv-cache.ts';
+import { FIRST_POSITIONS, growCache, grownCapacity } from './kv-growth.ts';
 import { ropeNames } from './layers.ts';
 import type { Model } from './model.ts';
 import {
@@ -29,6 +31,7 @@ import {
   planOutput,
   planPooled,
   planPrefill,
+  planShift,
   READBACK_BYTES,
   type Step,
   sessionBuffers,
@@ -38,6 +41,7 @@ import { ropeConfig, ropeTable } from './rope.ts';
 import { type CompleteSampling, chooseChoice } from './sampler.ts';
 import {
   CANDIDATES_BYTES,
+  CAPACITY_AT,
   type Candidates,
   decodeCandidates,
   editsBytes,
@@ -52,8 +56,10 @@ import {
 import { columnsFor, SPLIT_FROM_KEYS, type Tuning } from './variants.ts';
 
 export interface RunnerOptions {
-  /** Positions of the KV cache in each slot. Default: what the load was planned with. */
+  /** Most positions of each sequence. Default: what the load was planned with. */
   readonly context?: number | undefined;
+  /** Positions to have memory for from the start; more is taken when it is needed. Default 512. */
+  readonly reserve?: number | undefined;
   /** Most prompt tokens per pass. Default 32. */
   readonly chunk?: number | undefined;
   /** Sequences. Default 1, whatever the load was planned with. */
@@ -89,6 +95,11 @@ export interface Runner {
   readonly context: number;
   readonly chunk: number;
   readonly slots: number;
+  /**
+   * Makes room for so many positions in every slot. Passes do so by themselves, but one step at a time. When memory runs out
+   * it throws `not-enough-memory`, and all slots are empty.
+   */
+  reserve(positions: number): Promise<void>;
   /** Compiles what generating with a choice needs, so that no later pass waits for a compiler; `late`: by passes of its own. */
   prepare(choice: Choice, extras?: ChoiceExtras, late?: boolean): Promise<void>;
   /** Compiles what passes over several sequences need. */
@@ -114,6 +125,11 @@ export interface Runner {
   gathered(ticket: number, dueMs: number): Promise<Gathered>;
   /** Gives a slot what another one holds of its sequence, up to a position. */
   copyPrefix(from: number, to: number, positions: number): Promise<void>;
+  /**
+   * Drops `count` of a slot's `length` positions, from `first` on: what follows moves up, its keys turned to where they now
+   * are. No pass may be on its way that continues by itself.
+   */
+  shift(slot: number, first: number, count: number, length: number): Promise<void>;
   /** The sum of a slot's normalised states since its position 0, [hidden]. */
   pooled(slot: number): Promise<Float32Array>;
   /** Logits of an output of the last pass, [vocab], as edits have left them. */
@@ -176,6 +192,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   const context = options.context ?? model.plan.context;
   const chunk = Math.min(options.chunk ?? model.plan.chunk, context);
   const slots = options.slots ?? 1;
+  let capacity = kvCapacity(Math.min(context, options.reserve ?? FIRST_POSITIONS));
   checkSizes(context, chunk, config, model.path);
   checkSlots(slots);
 
@@ -202,10 +219,11 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     return device.settle();
   };
   try {
-    for (const { name, bytes, purpose } of sessionBuffers(plan)) buffers.set(name, device.buffer(name, bytes, purpose));
+    for (const { name, bytes, purpose } of sessionBuffers({ ...plan, capacity }))
+      buffers.set(name, device.buffer(name, bytes, purpose));
     for (let i = 0; i < IN_FLIGHT; i++) readbacks.push(device.buffer(`chosen token ${i}`, READBACK_BYTES, 'readback'));
     for (const name of ropeNames(config))
-      await device.upload(own(name), 0, ropeTable(ropeConfig(config, name), context));
+      await device.upload(own(name), 0, ropeTable(ropeConfig(config, name), context, capacity));
   } catch (error) {
     await close().catch(() => undefined); // the first failure is the one to tell
     throw error;
@@ -245,19 +263,46 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   };
 
   const { queue } = device.gpu;
+  let lastPosition = 0; // of the columns as the next pass will find them
+  let advancing = false;
+  const grow = async (positions: number) => {
+    const to = grownCapacity(capacity, positions, context);
+    for (const name of ropeNames(config)) {
+      const table = ropeTable(ropeConfig(config, name), context, to);
+      const made = device.buffer(name, table.byteLength, 'state');
+      try {
+        await device.upload(made, 0, table);
+        await device.settle();
+      } catch (error) {
+        device.free(made);
+        throw error;
+      }
+      device.free(own(name));
+      buffers.set(name, made);
+    }
+    programs.clear(); // they are bound to the old buffers
+    await growCache({ device, config, kv: model.kv, slots, buffers }, capacity, to);
+    capacity = to;
+    queue.writeBuffer(own('state'), CAPACITY_AT, Uint32Array.of(capacity)); // passes may be going on by themselves
+  };
   const place: Runner['place'] = (columns, outputs, advance) => {
-    queue.writeBuffer(own('state'), 0, encodeState(columns, outputs, context, advance));
+    queue.writeBuffer(own('state'), 0, encodeState(columns, outputs, capacity, advance));
     queue.writeBuffer(
       own('tokens'),
       0,
       Uint32Array.from(columns, ({ token }) => token),
     );
+    lastPosition = Math.max(0, ...columns.map(({ position }) => position));
+    advancing = advance;
   };
   return {
     model,
     context,
     chunk,
     slots,
+    async reserve(positions) {
+      if (positions > capacity) await grow(positions);
+    },
     async prepare(choice, extras = {}, late = false) {
       const end = late ? { choice: 'none' as const } : { choice, ...extras };
       const passes: readonly Pass[] = [
@@ -288,6 +333,8 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     },
     place,
     async submit(pass, size, wanted) {
+      if (lastPosition >= capacity) await grow(lastPosition + 1);
+      if (advancing && 'choice' in pass && pass.choice !== 'none') lastPosition++;
       const compiled = await programFor(pass, size.columns);
       const encoder = device.gpu.createCommandEncoder();
       recordPass(encoder, compiled, size);
@@ -349,9 +396,17 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         { position: positions, slot: to },
         { position: 0, slot: from },
       ];
-      queue.writeBuffer(own('state'), 0, encodeState(places, [], context, false));
+      queue.writeBuffer(own('state'), 0, encodeState(places, [], capacity, false));
       const encoder = device.gpu.createCommandEncoder();
       recordPass(encoder, compiled, { columns: positions, outputs: 0 });
+      queue.submit([encoder.finish()]);
+    },
+    async shift(slot, first, count, length) {
+      const compiled = await program('shift', () => planShift(plan));
+      const places = [first, count, length].map((position) => ({ position, slot }));
+      queue.writeBuffer(own('state'), 0, encodeState(places, [], capacity, false));
+      const encoder = device.gpu.createCommandEncoder();
+      recordPass(encoder, compiled, { columns: count, outputs: 0 });
       queue.submit([encoder.finish()]);
     },
     async pooled(slot) {
@@ -365,6 +420,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       return new Float32Array(bytes.buffer, bytes.byteOffset, config.vocab);
     },
     async timedPass(position, timer) {
+      if (position >= capacity) await grow(position + 1);
       const decode = await programFor({ kind: 'decode', choice: 'greedy', position }, 1);
       place([{ token: 0, position, slot: 0 }], [0], false);
       const encoder = device.gpu.createCommandEncoder();

@@ -11,6 +11,8 @@ export const RING = 64;
 export const FROM_RING = 0xffffffff;
 
 const HEADER_WORDS = 4;
+/** Byte of the capacity in a State. */
+export const CAPACITY_AT = 8;
 const PLACE_WORDS = 4;
 const SAMPLER_WORDS = 8;
 

@@ -4,16 +4,13 @@
 //! param GATE_ROWS u32
 @group(0) @binding(5) var<storage, read> gate: array<f32>; // [column][GATE_ROWS], a multiple of 32
 
-// What finish.wgsl asks for before the product, so that it is there when the sums are.
+// As in epilogue-gate.wgsl. Rows of gate and up lie one behind the other: block 0 of h is the first behind the gate's.
 fn early(row_block: u32, column: u32, lane: u32) -> vec2<f32> {
-  return vec2<f32>(gate[column * GATE_ROWS + row_block * 32u - GATE_ROWS + lane % 32u], 0.0);
+  return vec2<f32>(gate[column * GATE_ROWS + row_block * 32u - GATE_ROWS + lane], 0.0);
 }
 
-// Rows of gate and up lie one behind the other: block 0 of h is the first behind the gate's.
-fn epilogue(row_block: u32, column: u32, nth: u32, lane: u32, factor: f32, loaded: vec2<f32>) {
-  var value = 0.0;
-  if (lane < 32u) {
-    value = activate(loaded.x) * y_rows[nth * TILE + lane] * factor;
-  }
-  store_block(column, row_block - GATE_ROWS / 32u, lane, value, 0.0, lane < 32u);
+// As in epilogue-gate.wgsl.
+fn epilogue(row_block: u32, column: u32, at: u32, thread: u32, live: bool, factor: f32, loaded: vec2<f32>) {
+  let value = activate(loaded.x) * y_rows[at + thread % 32u] * factor;
+  store_block(column, row_block - GATE_ROWS / 32u, thread, value, 0.0, live);
 }

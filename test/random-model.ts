@@ -3,7 +3,7 @@ import { ARCHITECTURES } from '../loaders/architectures.ts';
 import type { Folder } from '../loaders/folder.ts';
 import { expectedTensors } from '../loaders/model-tensors.ts';
 import { memorySource } from '../loaders/source.ts';
-import type { LlamaConfig, RopeScaling } from '../loaders/types.ts';
+import type { Checkpoint, LlamaConfig, RopeScaling, TensorInfo } from '../loaders/types.ts';
 import { encodeBf16 } from '../quant/bf16.ts';
 import { encodeF16 } from '../quant/f16.ts';
 import { FILE_TYPES, type FileType } from '../quant/file-types.ts';
@@ -204,4 +204,31 @@ function splitPair(name: string, [rows, cols]: readonly number[], bytes: Uint8Ar
     { name: `${name}.codes`, type: 'U8', shape: [rows!, cols! / 2], bytes: codes },
     { name: `${name}.scales`, type: 'F16', shape: [rows!, cols! / BLOCK], bytes: scales },
   ];
+}
+
+/** A checkpoint without a file, for types that no file has as they stand; matrices of `type`, vectors F32. */
+export function plainCheckpoint(config: LlamaConfig, type: FileType): Checkpoint {
+  const tensors = new Map<string, TensorInfo>();
+  const data = new Map<string, Uint8Array>();
+  for (const [name, { shape, values }] of randomWeights(config)) {
+    const [cols = 1, rows = 1] = shape.toReversed();
+    const stored = shape.length === 2 ? type : 'F32';
+    tensors.set(name, { name, type: stored, rows, cols });
+    data.set(name, encodeRows(stored, values, cols));
+  }
+  return {
+    format: 'none',
+    path: 'memory',
+    config,
+    tensors,
+    async readRows(name, firstRow, rowCount, into) {
+      const { rows } = tensors.get(name)!;
+      const bytes = data.get(name)!;
+      const found = bytes.subarray((firstRow * bytes.length) / rows, ((firstRow + rowCount) * bytes.length) / rows);
+      into?.set(found);
+      return into?.subarray(0, found.length) ?? found;
+    },
+    vocab: async () => undefined,
+    close: async () => undefined,
+  };
 }

@@ -8,37 +8,39 @@ import { createRandom, runKernel } from '../kernel.ts';
 const test = suite('kv copy');
 const check = await deviceTests(test);
 
-const CAPACITY = 100;
+const CAPACITY = 128;
 const SLOTS = 3;
 
-for (const [kvHeads, stride, elementBytes, positions] of [
-  [2, 16, 2, 1],
-  [3, 24, 2, 64],
-  [1, 40, 4, 65],
-  [2, 128, 2, 99],
+for (const [kvHeads, rowBytes, positions] of [
+  [2, 32, 1],
+  [3, 48, 64],
+  [1, 160, 65],
+  [2, 256, 99],
+  [3, 2, 67],
 ] as const) {
-  check(`${positions} positions of ${kvHeads} heads of ${stride} elements of ${elementBytes} bytes`, async (device) => {
+  check(`${positions} positions of ${kvHeads} heads of ${rowBytes} bytes`, async (device) => {
     const random = createRandom(positions);
-    const rowWords = (stride * elementBytes) / 4;
-    const before = Uint32Array.from({ length: SLOTS * 2 * kvHeads * CAPACITY * rowWords }, () => random.below(2 ** 31));
+    const headWords = (CAPACITY * rowBytes) / 4;
+    const before = Uint32Array.from({ length: SLOTS * 2 * kvHeads * headWords }, () => random.below(2 ** 31));
     const places = [
       { position: positions, slot: 2 },
       { position: 0, slot: 1 },
     ];
-    const { kv } = await runKernel(
+    const { rows } = await runKernel(
       device,
       'kv-copy',
-      { KV_HEADS: kvHeads, HEAD_STRIDE: stride, ELEMENT_BYTES: elementBytes, OPAQUE: device.traits.software },
-      { state: encodeState(places, [], CAPACITY, false), kv: before },
+      { KV_HEADS: kvHeads, ROW_BYTES: rowBytes, OPAQUE: device.traits.software },
+      { state: encodeState(places, [], CAPACITY, false), rows: before },
       [2 * kvHeads, Math.ceil(positions / 64)],
     );
     const wanted = before.slice();
-    for (let row = 0; row < 2 * kvHeads; row++) {
-      const from = (1 * 2 * kvHeads + row) * CAPACITY * rowWords;
-      const to = (2 * 2 * kvHeads + row) * CAPACITY * rowWords;
-      wanted.set(before.subarray(from, from + positions * rowWords), to);
+    const words = Math.ceil((positions * rowBytes) / 16) * 4; // whole vectors
+    for (let head = 0; head < 2 * kvHeads; head++) {
+      const from = (1 * 2 * kvHeads + head) * headWords;
+      const to = (2 * 2 * kvHeads + head) * headWords;
+      wanted.set(before.subarray(from, from + words), to);
     }
-    assert.equal(kv, wanted);
+    assert.equal(rows, wanted);
   });
 }
 

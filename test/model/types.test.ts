@@ -7,13 +7,13 @@ import { createReference } from '../../engine/reference.ts';
 import { createSession } from '../../engine/session.ts';
 import { openGgufSource } from '../../loaders/checkpoint.ts';
 import { memorySource } from '../../loaders/source.ts';
-import type { LlamaConfig } from '../../loaders/types.ts';
+import type { Checkpoint, LlamaConfig } from '../../loaders/types.ts';
 import { FILE_TYPES, type FileType } from '../../quant/file-types.ts';
 import { isQuantised } from '../../quant/layout.ts';
 import { nativeFormat } from '../../quant/pack.ts';
 import { deviceTests } from '../device.ts';
 import { relativeError } from '../kernel.ts';
-import { ggufFile, randomWeights, SMALL_LLAMA } from '../random-model.ts';
+import { ggufFile, plainCheckpoint, randomWeights, SMALL_LLAMA } from '../random-model.ts';
 
 const test = suite('types');
 const check = await deviceTests(test);
@@ -32,10 +32,11 @@ const CONFIG: LlamaConfig = {
   ropeDim: 32,
 };
 const IDS = [1, 42, 7];
+const openGguf = (type: (name: string) => FileType) =>
+  openGgufSource(memorySource('m.gguf', ggufFile(CONFIG, randomWeights(CONFIG), type)));
 const QUANTISED = (Object.keys(FILE_TYPES) as FileType[]).filter((type) => isQuantised(nativeFormat(type)));
 
-async function compare(device: Device, type: (name: string) => FileType, arithmetic: 'f32' | 'i8') {
-  const checkpoint = await openGgufSource(memorySource('m.gguf', ggufFile(CONFIG, randomWeights(CONFIG), type)));
+async function compare(device: Device, checkpoint: Checkpoint, arithmetic: 'f32' | 'i8') {
   const model = await loadModel(device, checkpoint, { arithmetic, kv: 'f32', context: 16 });
   const session = await createSession(model, { context: 16 });
   const reference = await createReference(checkpoint, { activations: arithmetic === 'i8' ? 'i8' : 'f64' });
@@ -51,7 +52,10 @@ async function compare(device: Device, type: (name: string) => FileType, arithme
 }
 
 for (const type of QUANTISED)
-  check(`a model of ${type}`, (device) => compare(device, () => type, device.traits.packedDot ? 'i8' : 'f32'));
+  check(`a model of ${type}`, async (device) => {
+    const checkpoint = FILE_TYPES[type].planes ? plainCheckpoint(CONFIG, type) : await openGguf(() => type);
+    await compare(device, checkpoint, device.traits.packedDot ? 'i8' : 'f32');
+  });
 
 const MIXED: readonly (readonly [RegExp, FileType])[] = [
   [/embd/, 'Q6_K'],
@@ -64,7 +68,8 @@ const MIXED: readonly (readonly [RegExp, FileType])[] = [
 for (const arithmetic of ['f32', 'i8'] as const)
   check(`a model with types of its own for nearly every matrix, ${arithmetic}`, async (device) => {
     if (arithmetic === 'i8' && !device.traits.packedDot) return;
-    await compare(device, (name) => MIXED.find(([pattern]) => pattern.test(name))?.[1] ?? 'Q8_0', arithmetic);
+    const checkpoint = await openGguf((name) => MIXED.find(([pattern]) => pattern.test(name))?.[1] ?? 'Q8_0');
+    await compare(device, checkpoint, arithmetic);
   });
 
 test.run();
