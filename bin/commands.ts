@@ -15,6 +15,18 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "serve models by OpenAI's and Ollama's APIs",
     load: async () => (await import('./serve.ts')).serve,
   },
+  pull: {
+    summary: 'download a model from a hub, or one file from a URL',
+    load: async () => (await import('./pull.ts')).pull,
+  },
+  list: {
+    summary: 'list the models that were pulled',
+    load: async () => (await import('./list.ts')).list,
+  },
+  rm: {
+    summary: 'remove a model that was pulled',
+    load: async () => (await import('./rm.ts')).rm,
+  },
   tokenize: {
     summary: "show a text as a model's tokens",
     load: async () => (await import('./tokenize.ts')).tokenize,

@@ -4,6 +4,8 @@ export { findAdapter, listAdapters, openDevice } from '../devices/open.ts';
 export { readTopology, type Topology } from '../devices/topology.ts';
 export type { AdapterInfo, Device, DeviceOptions, Purpose, Traits } from '../devices/types.ts';
 export { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
+export { type Pulled, type PullOptions, pull } from '../loaders/hub/pull.ts';
+export { findModel, listModels, removeModel, type StoredModel, storeFolder } from '../loaders/hub/store.ts';
 export type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 export { type ErrorCode, FirstlightError } from '../quant/errors.ts';
 export { type Batch, type BatchOptions, type BatchTokenOptions, createBatch } from './batch.ts';

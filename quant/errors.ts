@@ -14,6 +14,8 @@ export type ErrorCode =
   | 'queue-full' // too many requests wait already
   | 'unknown-model' // no model has this name
   | 'context-full' // the prompt or the text no longer fits the context
+  | 'download-failed' // a server or the way to it: what was there is kept
+  | 'disk-full'
   | 'wrong-result'; // a self-test failed: driver or hardware computes wrongly
 
 export class FirstlightError extends Error {
