@@ -5,7 +5,7 @@ import { createReplyReader, type ReplyOptions, type ReplyPart } from '../../engi
 import type { GeneratedToken } from '../../engine/session.ts';
 import { FirstlightError } from '../../quant/errors.ts';
 import type { Host, Lease } from './host.ts';
-import type { Meter } from './metrics.ts';
+import type { AnswerStats, Meter } from './metrics.ts';
 
 /** How often an answer goes on after its GPU was lost. */
 const MOST_RESUMES = 2;
@@ -15,16 +15,6 @@ export interface AnswerOptions extends TextOptions {
   readonly signal: AbortSignal;
   /** How long the model is to stay loaded from then on. Default as the server was told. */
   readonly keepAliveMs?: number | undefined;
-}
-
-/** Counts and times of an answer. */
-export interface AnswerStats {
-  readonly promptTokens: number;
-  readonly reusedTokens: number;
-  readonly tokens: number;
-  readonly queuedMs: number;
-  readonly prefillMs: number;
-  readonly decodeMs: number;
 }
 
 export interface Answer {

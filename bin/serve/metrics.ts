@@ -1,6 +1,15 @@
 /** Counts for Prometheus, in its text format. */
-import type { AnswerStats } from './answer.ts';
 import type { Host } from './host.ts';
+
+/** Counts and times of an answer. */
+export interface AnswerStats {
+  readonly promptTokens: number;
+  readonly reusedTokens: number;
+  readonly tokens: number;
+  readonly queuedMs: number;
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+}
 
 /** Takes note of what happens. */
 export interface Meter {
