@@ -9,6 +9,7 @@ import type { StoredTensor } from './container.ts';
 import { diskFolder, type Folder, readJson, readSmall, zipFolder } from './folder.ts';
 import { openGguf } from './gguf.ts';
 import { openGgufParts } from './gguf-split.ts';
+import { joinGroups, readQuantisation } from './group-quants.ts';
 import { isJsonObject, parseJson } from './json.ts';
 import { MLC_CONFIG, openMlc } from './mlc.ts';
 import { selectTensors } from './model-tensors.ts';
@@ -92,21 +93,34 @@ export async function openGgufSource(source: Source, open = fileSource): Promise
 export async function openFolder(folder: Folder, weights?: string): Promise<Checkpoint> {
   if (!folder.names.has(CONFIG) && folder.names.has(MLC_CONFIG)) return openMlcFolder(folder);
   if (!folder.names.has(CONFIG)) throw noConfig(folder);
-  const json = await readJson(folder, CONFIG);
+  const json = await readConfig(folder);
   const config = configFromJson(json, join(folder.path, CONFIG));
+  const quantisation = isJsonObject(json) ? readQuantisation(json, join(folder.path, CONFIG)) : undefined;
   const shards = await shardsOf(folder, weights);
   const sources: Source[] = [];
   return closeOnError(sources, async () => {
     for (const shard of shards) sources.push(await folder.open(shard));
+    const plain = await openShards(sources);
+    const stored = quantisation ? await joinGroups(plain, quantisation, folder.path) : plain;
+    const kind = quantisation ? `${quantisation.method.toUpperCase()} safetensors` : 'safetensors';
     return makeCheckpoint({
-      format: shards.length === 1 ? 'safetensors' : `safetensors in ${shards.length} shards`,
+      format: shards.length === 1 ? kind : `${kind} in ${shards.length} shards`,
       path: folder.path,
       config,
-      stored: await openShards(sources),
+      stored,
       sources,
       vocab: () => folderVocab(folder, json),
     });
   });
+}
+
+/** config.json; older GPTQ models have its quantization_config in a file of its own. */
+async function readConfig(folder: Folder): Promise<unknown> {
+  const json = await readJson(folder, CONFIG);
+  const older = 'quantize_config.json';
+  if (!isJsonObject(json) || json.quantization_config != null || !folder.names.has(older)) return json;
+  const settings = await readJson(folder, older);
+  return { ...json, quantization_config: { quant_method: 'gptq', ...(isJsonObject(settings) ? settings : {}) } };
 }
 
 async function openMlcFolder(folder: Folder): Promise<Checkpoint> {
