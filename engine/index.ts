@@ -14,6 +14,11 @@ export { type ChatMessage, type ChatOptions, encodeChat, renderChat } from './ch
 export { type ContextEnd, type Dropped, type WhenFull, withContextEnd } from './context-end.ts';
 export { type ContextOption, type Estimate, type EstimateOptions, estimate } from './estimate.ts';
 export { generateText, type TextOptions, type TextPart, type TokenSource } from './generate-text.ts';
+export type { Grammar } from './grammar.ts';
+export { prepareGrammar, type TokenGrammar } from './grammar-constraint.ts';
+export { parseGbnf } from './grammar-gbnf.ts';
+export { JSON_GRAMMAR } from './grammar-json.ts';
+export { grammarOfSchema } from './grammar-schema.ts';
 export type { Logprob, Logprobs } from './logprobs.ts';
 export { type LoadOptions, loadModel, type MemoryOptions, type Model } from './model.ts';
 export type { Penalties } from './penalties.ts';
