@@ -12,6 +12,7 @@ export { type Batch, type BatchOptions, type BatchTokenOptions, createBatch } fr
 export { CHAT_FAMILIES, type ChatFamily } from './chat-families.ts';
 export { type ChatMessage, type ChatOptions, encodeChat, renderChat } from './chat-template.ts';
 export { type ContextEnd, type Dropped, type WhenFull, withContextEnd } from './context-end.ts';
+export { createDurableSession, type DurableOptions } from './durable-session.ts';
 export { type ContextOption, type Estimate, type EstimateOptions, estimate } from './estimate.ts';
 export { generateText, type TextOptions, type TextPart, type TokenSource } from './generate-text.ts';
 export type { Grammar } from './grammar.ts';
