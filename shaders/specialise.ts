@@ -17,6 +17,7 @@ export type ShaderName =
   | 'embed'
   | 'gemv-rows'
   | 'gemv-lanes'
+  | 'gemm-tiles'
   | 'attention'
   | 'combine'
   | 'head-norm'
