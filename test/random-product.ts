@@ -11,6 +11,10 @@ import { randomBlocks } from './random-blocks.ts';
 /** What files hold in the formats that nothing is quantised to. */
 export const FILE_TYPE: Readonly<Partial<Record<Format, FileType>>> = {
   q4m: 'Q4_1',
+  q4w: 'MLC4_WIDE',
+  q4z32: 'GROUP4_32',
+  q4z64: 'GROUP4_64',
+  q4z128: 'GROUP4_128',
   q5: 'Q5_0',
   q5m: 'Q5_1',
   iq4: 'IQ4_NL',

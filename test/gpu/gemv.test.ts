@@ -297,7 +297,7 @@ for (const cap of [undefined, 1.5])
           TILE: 32,
           COLS: 1,
           OPAQUE: true,
-          DOT: 'f32-q8',
+          ...dotSpec('f32', 'q8'),
           BLOCKS: 3,
           FIRST_ROW,
           OUTPUTS: true,
