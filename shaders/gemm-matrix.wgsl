@@ -6,7 +6,7 @@
 //! enable chromium_experimental_subgroup_matrix
 //! diagnostic off chromium.subgroup_matrix_uniformity
 //! diagnostic off subgroup_uniformity
-//! include results blocks tile-place halves-$HALVES_OF columns-$COLUMNS norm-none epilogue-$EPILOGUE size-$SIZE
+//! include results blocks tile-place halves-$HALVES_OF columns-$COLUMNS epilogue-$EPILOGUE size-$SIZE
 //! param BLOCKS u32
 //! param ROWS u32
 //! param FIRST_ROW u32
