@@ -52,7 +52,7 @@ import {
   RING,
   SAMPLER_BYTES,
 } from './state.ts';
-import { columnsFor, SPLIT_FROM_KEYS, type Tuning } from './variants.ts';
+import { columnsFor, SPLIT_FROM_KEYS, type Tuning, widthOf } from './variants.ts';
 
 export interface RunnerOptions {
   /** Most positions of each sequence. Default: what the load was planned with. */
@@ -242,9 +242,10 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   };
   const splits = chooseSplits(plan);
   const programFor = (pass: Pass, columns: number): Promise<Program> => {
-    if (pass.kind === 'prompt') return program('prompt', () => planPrefill(plan, undefined));
+    const width = widthOf(device.traits, columns, plan.preferences);
+    if (pass.kind === 'prompt') return program(`prompt ${width}`, () => planPrefill(plan, width, undefined));
     if (pass.kind === 'output') return program('output', () => planOutput(plan));
-    if (pass.kind === 'pooled') return program('pooled', () => planPooled(plan));
+    if (pass.kind === 'pooled') return program(`pooled ${width}`, () => planPooled(plan, width));
     if (pass.kind === 'batch') {
       const atOnce = columnsFor(device.traits, columns);
       return program(`batch ${atOnce}`, () => planBatch(plan, atOnce));
@@ -252,7 +253,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     const { choice } = pass;
     const what = `${pass.kind} ${choice} ${extrasKey(pass)}`;
     if (pass.kind === 'choice') return program(what, () => planChoice(plan, choice, pass));
-    if (pass.kind === 'ending') return program(what, () => planPrefill(plan, pass.choice, pass));
+    if (pass.kind === 'ending') return program(`${what} ${width}`, () => planPrefill(plan, width, pass.choice, pass));
     const parts = pass.position < SPLIT_FROM_KEYS ? 1 : splits;
     return program(`${what} ${parts}`, () => planDecode(plan, pass.choice, parts, pass));
   };

@@ -12,6 +12,7 @@
 //! param FIRST_ROW u32
 //! param SG u32 32
 //! param THREADS u32 64 128 256
+//! param SHARED bool
 
 const TEAM_COLUMNS = 16u * COLUMN_TILES;              // of a subgroup
 const COLS = TEAM_COLUMNS * THREADS / 32u;            // of the workgroup
@@ -135,6 +136,9 @@ fn store_tile(sums: Sums, nth: u32, team: u32, first_row: u32, first: u32, threa
       let column = min(result, wanted_results() - 1u);
       let live = result < wanted_results() && first_row + half * TILE < ROWS;
       epilogue(row_block, column, base + i * TILE, thread, live, 1.0, early(row_block, column, thread % 32u));
+      if (SHARED) { // the epilogue uses workgroup memory of its own
+        workgroupBarrier();
+      }
     }
   }
 }

@@ -96,7 +96,8 @@ export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
   for (const [suffix, steps] of [
     ['', planDecode(plan, 'greedy')],
     [' (split)', planDecode(plan, 'top', 4)],
-    [' (prefill)', planPrefill(plan, undefined)],
+    [' (few)', planPrefill(plan, 4, undefined)],
+    [' (prefill)', planPrefill(plan, 'many', undefined)],
   ] as const) {
     for (const { name, kernel, spec, shape } of steps) {
       const key = `${kernel} ${JSON.stringify(spec)}`;
