@@ -31,6 +31,7 @@ export type ShaderName =
   | 'rank'
   | 'report'
   | 'kv-copy'
+  | 'kv-shift'
   | 'pool'
   | 'repack';
 

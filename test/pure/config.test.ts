@@ -454,7 +454,6 @@ const GGUF_BAD: readonly (readonly [
     /"gpt2".*llama, qwen2, qwen3.*smollm3/,
   ],
   ['experts', ['llama.expert_count', 'u32', 8], 'unsupported-model', /experts/],
-  ['parts', ['split.count', 'u16', 3], 'unsupported-model', /join the parts/],
   ['a kind of RoPE', ['llama.rope.scaling.type', 'string', 'spiral'], 'unsupported-model', /"spiral"/],
   ['values of another size', ['llama.attention.value_length', 'u32', 8], 'unsupported-model', /values of 8 per head/],
   ['a text', ['llama.block_count', 'string', '2'], 'bad-file', /block_count is no number/],
