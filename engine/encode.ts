@@ -2,7 +2,7 @@
 import type { Timer } from '../devices/timing.ts';
 import type { Device } from '../devices/types.ts';
 import { assert } from '../quant/errors.ts';
-import type { Grid, PassSize, Step } from './plan.ts';
+import type { Grid, PassSize, Step } from './steps.ts';
 
 export interface Program {
   readonly steps: readonly EncodedStep[];

@@ -2,80 +2,26 @@
  * The forward pass as pure data: a list of steps, each naming its kernel, specialisation, buffers and grid. It can be
  * printed, counted, tested and profiled without a GPU; encode.ts turns it into commands.
  */
-import type { AdapterInfo, Purpose, Traits } from '../devices/types.ts';
+import type { Traits } from '../devices/types.ts';
 import type { LlamaConfig } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
-import { BLOCK, blocksOf, packedBytes, roundUp } from '../quant/layout.ts';
-import type { ShaderName, Spec } from '../shaders/specialise.ts';
-import { headStride, type KvFormat, kvBuffers, kvCapacity, kvPlaneBytes, kvPlanes, kvSpec } from './kv-cache.ts';
-import { attentionScale, layerRope, layerWindow, ropeNames } from './layers.ts';
-import { blockBytes, partBuffers, productSteps, sizeFile, storeSpec, wayOf } from './products.ts';
-import { CANDIDATES_BYTES, editsBytes, RING, SAMPLER_BYTES, stateBytes } from './state.ts';
+import { BLOCK, blocksOf, roundUp } from '../quant/layout.ts';
+import type { Spec } from '../shaders/specialise.ts';
+import { headStride, kvBuffers, kvPlanes, kvSpec } from './kv-cache.ts';
+import { attentionScale, layerRope, layerWindow } from './layers.ts';
+import { partBuffers, productSteps, sizeFile, storeSpec, wayOf } from './products.ts';
+import { CANDIDATES_BYTES } from './state.ts';
+import type { Grid, PlanOptions, SizeOptions, Step } from './steps.ts';
 import {
   chooseAttention,
   columnsFor,
   hasMatrixUnits,
-  type Preferences,
-  type ProductShape,
   SPLIT_FROM_KEYS,
   splitsFor,
   type Width,
   weightSpec,
 } from './variants.ts';
-import { type Matrix, outputMatrix, paddedRows, vectorLength, type Weights } from './weights.ts';
-
-export interface Step {
-  /** `layers.3.qkv`; the CPU reference uses the same names. */
-  readonly name: string;
-  readonly kernel: ShaderName;
-  readonly spec: Spec;
-  /** Shader variable -> buffer name. */
-  readonly buffers: Readonly<Record<string, string>>;
-  /** Of a matrix-vector product. */
-  readonly shape?: ProductShape | undefined;
-  readonly grid: Grid;
-}
-
-/** Workgroups: x by z, for every group of `each` columns (tokens) of a pass, or of its outputs. */
-export interface Grid {
-  readonly x: number;
-  readonly over: 'columns' | 'outputs';
-  readonly each: number;
-  readonly z: number;
-}
-
-/** Tokens in a pass, and how many of them logits are wanted of. */
-export interface PassSize {
-  readonly columns: number;
-  readonly outputs: number;
-}
-
-export interface BufferSpec {
-  readonly name: string;
-  readonly bytes: number;
-  readonly purpose: Purpose;
-}
-
-/** What the sizes of a session's buffers depend on: an adapter that is not opened yet will do. */
-export interface SizeOptions {
-  readonly config: LlamaConfig;
-  readonly weights: Weights;
-  readonly traits: AdapterInfo;
-  readonly preferences: Preferences;
-  readonly kv: KvFormat;
-  /** Positions that a sequence may have. */
-  readonly context: number;
-  /** Positions that the KV cache has room for, which grows; default `context`. */
-  readonly capacity?: number | undefined;
-  /** Most tokens in one pass. */
-  readonly chunk: number;
-  /** Sequences that the KV cache has room for, `context` positions each. */
-  readonly slots: number;
-}
-
-export interface PlanOptions extends SizeOptions {
-  readonly traits: Traits;
-}
+import { type Matrix, outputMatrix, paddedRows } from './weights.ts';
 
 /** How the next token is chosen on the GPU; `list` names the best for the CPU to choose from, `none` leaves the logits. */
 export type Choice = 'greedy' | 'noise' | 'top' | 'list' | 'none';
@@ -91,9 +37,6 @@ export interface ChoiceExtras {
   /** With `each`: the best candidates are named for those outputs that the CPU chooses. */
   readonly listed?: boolean | undefined;
 }
-
-/** Columns of activations are allocated in multiples of this: whole groups of columns for every kernel. */
-const COLUMN_STEP = 64;
 
 /** Positions that a workgroup copies. */
 const COPIED_POSITIONS = 64;
@@ -537,73 +480,4 @@ export function planChoice(options: PlanOptions, choice: PassChoice, extras: Cho
       grid,
     });
   return steps;
-}
-
-/** The buffers of the weights. Estimate and allocation use the same lists. */
-export function weightBuffers(weights: Weights): readonly BufferSpec[] {
-  const list: BufferSpec[] = [];
-  for (const matrix of weights.matrices.values()) {
-    for (const part of matrix.parts) {
-      const size = packedBytes(part.format, part.rows, matrix.cols);
-      list.push({ name: `${part.name}.codes`, bytes: size.codes, purpose: 'weights' });
-      if (size.scales > 0) list.push({ name: `${part.name}.scales`, bytes: size.scales, purpose: 'weights' });
-    }
-  }
-  for (const vector of weights.vectors.values())
-    list.push({ name: vector.name, bytes: vectorLength(vector) * 4, purpose: 'weights' });
-  return list;
-}
-
-/** The buffers of one session: KV cache, activations, state. */
-export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
-  const { config, weights, context, chunk, slots, kv } = options;
-  const columns = roundUp(Math.max(chunk, slots), options.traits.software ? 1 : COLUMN_STEP);
-  const list: BufferSpec[] = [];
-  const add = (name: string, bytes: number, purpose: Purpose) => list.push({ name, bytes, purpose });
-
-  const capacity = options.capacity ?? kvCapacity(context);
-  const planes = kvPlanes(config, kv);
-  for (let layer = 0; layer < config.layers; layer++)
-    for (const plane of planes)
-      add(`layers.${layer}.${plane.name}`, kvPlaneBytes(plane, config, slots, capacity), 'kv');
-
-  const queryRows = roundUp(config.heads * config.headDim, BLOCK);
-  const kvRows = roundUp(config.kvHeads * config.headDim, BLOCK);
-  const splits = chooseSplits(options);
-  if (splits > 1) add('partials', slots * config.heads * splits * (headStride(config) + 2) * 4, 'activations');
-  add('residual', columns * roundUp(config.hidden, BLOCK) * 4, 'activations');
-  add('q', columns * queryRows * 4, 'activations');
-  const raw = Math.max(
-    config.qkNorm === 'none' ? 0 : queryRows + 2 * kvRows,
-    config.norms === 'before' ? 0 : roundUp(config.hidden, BLOCK),
-    [...weights.matrices.values()].some(({ name, alternate }) => name.endsWith('.gateUp') && !alternate)
-      ? roundUp(config.feedForward, BLOCK)
-      : 0,
-  );
-  if (raw > 0) add('raw', columns * raw * 4, 'activations');
-  if (config.norms !== 'before' || config.qkNorm === 'all')
-    add('raw.squares', (columns * raw * 4) / BLOCK, 'activations');
-  for (const [name, width] of [
-    ['x', config.hidden],
-    ['attention', config.heads * config.headDim],
-    ['h', config.feedForward],
-  ] as const) {
-    const bytes = blockBytes(columns, width);
-    add(`${name}.codes`, bytes.codes, 'activations');
-    add(`${name}.meta`, bytes.meta, 'activations');
-  }
-  const vocabBlocks = paddedRows(outputMatrix(config, weights)) / BLOCK;
-  add('logits', slots * vocabBlocks * BLOCK * 4, 'activations');
-  add('peaks', slots * vocabBlocks * 8, 'activations');
-  for (const name of ropeNames(config)) add(name, capacity * config.ropeDim * 4, 'state');
-  add('pooled', slots * blocksOf(config.hidden) * BLOCK * 4, 'activations');
-  add('state', stateBytes(columns), 'state');
-  add('samplers', slots * SAMPLER_BYTES, 'state');
-  add('tokens', columns * 4, 'state');
-  add('picked', slots * RING * 4, 'state');
-  add('edits', slots * editsBytes(mostEdits(config, context)), 'state');
-  add('masks', slots * blocksOf(config.vocab) * 4, 'state');
-  add('candidates', slots * CANDIDATES_BYTES, 'state');
-  add('reports', slots * CANDIDATES_BYTES, 'state');
-  return list;
 }

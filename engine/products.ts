@@ -2,7 +2,7 @@
 import type { Traits } from '../devices/types.ts';
 import { BLOCK, blocksOf } from '../quant/layout.ts';
 import type { Spec } from '../shaders/specialise.ts';
-import type { PlanOptions, Step } from './plan.ts';
+import type { PlanOptions, Step } from './steps.ts';
 import {
   type Arithmetic,
   chooseArithmetic,

@@ -22,8 +22,6 @@ import {
   IN_FLIGHT,
   mostEdits,
   type PassChoice,
-  type PassSize,
-  type PlanOptions,
   planBatch,
   planChoice,
   planCopy,
@@ -33,9 +31,8 @@ import {
   planPrefill,
   planShift,
   READBACK_BYTES,
-  type Step,
-  sessionBuffers,
 } from './plan.ts';
+import { sessionBuffers } from './plan-buffers.ts';
 import { notEnoughMemory } from './refusal.ts';
 import { ropeConfig, ropeTable } from './rope.ts';
 import { type CompleteSampling, chooseChoice } from './sampler.ts';
@@ -53,6 +50,7 @@ import {
   RING,
   SAMPLER_BYTES,
 } from './state.ts';
+import type { PassSize, PlanOptions, Step } from './steps.ts';
 import { columnsFor, SPLIT_FROM_KEYS, type Tuning, widthOf } from './variants.ts';
 
 export interface RunnerOptions {

@@ -8,8 +8,10 @@ import type { Device } from '../devices/types.ts';
 import { assert } from '../quant/errors.ts';
 import { compileSteps, dispatchSteps, type Program, recordPass } from './encode.ts';
 import type { Model } from './model.ts';
-import { type BufferSpec, type PlanOptions, planDecode, type Step, sessionBuffers } from './plan.ts';
+import { planDecode } from './plan.ts';
+import { sessionBuffers } from './plan-buffers.ts';
 import { encodeState } from './state.ts';
+import type { BufferSpec, PlanOptions, Step } from './steps.ts';
 import { type GemvCut, listCuts, type Preferences, sameCut, shapeKey, type Tuning, usualCut } from './variants.ts';
 
 export interface TuneOptions {

@@ -3,15 +3,9 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Traits } from '../../devices/types.ts';
 import type { KvFormat } from '../../engine/kv-cache.ts';
-import {
-  type Choice,
-  type PlanOptions,
-  planDecode,
-  planPrefill,
-  type Step,
-  sessionBuffers,
-  weightBuffers,
-} from '../../engine/plan.ts';
+import { type Choice, planDecode, planPrefill } from '../../engine/plan.ts';
+import { sessionBuffers, weightBuffers } from '../../engine/plan-buffers.ts';
+import type { PlanOptions, Step } from '../../engine/steps.ts';
 import { type Arithmetic, chooseAttention, type Preferences } from '../../engine/variants.ts';
 import { describeWeights, type WeightsOption } from '../../engine/weights.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
