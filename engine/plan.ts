@@ -309,6 +309,11 @@ function capSpec(cap: number | undefined): Spec {
   return cap === undefined ? { CAPPED: 'none' } : { CAPPED: 'tanh', CAP: cap };
 }
 
+/** Of attention, for each key of a column. */
+function attentionMacs({ heads, headDim }: LlamaConfig): number {
+  return 2 * heads * headDim;
+}
+
 /** Whether attention of many columns runs on the matrix units: they multiply f16 as it lies in the cache. */
 function usesFlash({ traits, preferences, config, kv }: PlanOptions, width: Width): boolean {
   const { many, arithmetic } = preferences;
@@ -346,6 +351,7 @@ function flashStep(options: PlanOptions, layer: number, width: Width): Step {
       y_meta: 'attention.meta',
     },
     grid: { x: config.heads, over: 'columns', each: THREADS / 2, z: 1 },
+    macsPerKey: attentionMacs(config),
   };
 }
 
@@ -387,6 +393,7 @@ function attentionSteps(options: PlanOptions, layer: number, width: Width, split
       ...(splits === 1 ? blocks : { partials: 'partials' }),
     },
     grid: { x: workgroups, over: 'columns', each: 1, z: splits },
+    macsPerKey: attentionMacs(config),
   };
   if (splits === 1) return [attention];
   return [

@@ -95,6 +95,7 @@ export function productSteps(
         each: cut.columns,
         z: 1,
       },
+      macs: part.rows * blocks * BLOCK,
     };
   });
 }

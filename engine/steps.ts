@@ -16,6 +16,10 @@ export interface Step {
   /** Of a matrix-vector product. */
   readonly shape?: ProductShape | undefined;
   readonly grid: Grid;
+  /** Multiply-adds for each column. */
+  readonly macs?: number | undefined;
+  /** Multiply-adds for each column and key that it attends to. */
+  readonly macsPerKey?: number | undefined;
 }
 
 /** Workgroups: x by z, for every group of `each` columns (tokens) of a pass, or of its outputs. */

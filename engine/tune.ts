@@ -152,7 +152,7 @@ async function timeSteps(device: Device, timer: Timer, program: Program): Promis
   const turns = Math.max(1, Math.floor(MOST_DISPATCHES / program.steps.length));
   const encoder = device.gpu.createCommandEncoder();
   const pass = timer.pass(encoder, 'steps');
-  for (let turn = 0; turn < turns; turn++) dispatchSteps(pass, program, { columns: 1, outputs: 1 });
+  for (let turn = 0; turn < turns; turn++) dispatchSteps(pass, program.steps, { columns: 1, outputs: 1 });
   pass.end();
   timer.resolve(encoder);
   device.gpu.queue.submit([encoder.finish()]);
