@@ -3,11 +3,13 @@ import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { openDevice } from '../devices/open.ts';
 import type { AdapterInfo, Device, DeviceOptions } from '../devices/types.ts';
-import { type LoadOptions, loadModel } from '../engine/model.ts';
-import { createSession, type Session } from '../engine/session.ts';
+import { createDurableSession } from '../engine/durable-session.ts';
+import type { LoadOptions } from '../engine/model.ts';
+import type { Session } from '../engine/session.ts';
 import { SHAPE_NAMES } from '../engine/shapes.ts';
 import { createTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
 import { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
+import { findModel, isStored, storeFolder } from '../loaders/hub/store.ts';
 import type { Checkpoint } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { type Flags, UsageError, type Values } from './arguments.ts';
@@ -19,7 +21,7 @@ import { tuningFor, tuningMode } from './tuning.ts';
 export const BUILTIN = 'builtin';
 
 export const ABOUT_MODEL =
-  "MODEL is a folder in Hugging Face's layout, a GGUF, safetensors or zip file, or builtin for the small model that comes " +
+  'MODEL is a folder in Hugging Face\'s layout, a GGUF, safetensors or zip file, a name from "firstlight list", or builtin for the small model that comes ' +
   'with firstlight, which is also the default.';
 
 export const ABOUT_TEXT =
@@ -90,7 +92,10 @@ function isModel(operand: string): boolean {
   if (operand === BUILTIN) return true;
   if (operand === '' || operand === '-') return false;
   return (
-    /^(\.{1,2}|~)?\/\S|\.(gguf|safetensors|zip)$/i.test(operand) || /^\S+\/\S*$/.test(operand) || existsSync(operand)
+    /^(\.{1,2}|~)?\/\S|\.(gguf|safetensors|zip)$/i.test(operand) ||
+    /^\S+\/\S*$/.test(operand) ||
+    existsSync(operand) ||
+    isStored(storeFolder(), operand)
   );
 }
 
@@ -98,8 +103,18 @@ export function isBuiltin(model: string): boolean {
   return model === BUILTIN;
 }
 
-export function openModelFile(model: string): Promise<Checkpoint> {
-  return openCheckpoint(isBuiltin(model) ? builtinPath() : model);
+/** Opens what MODEL stands for: the built-in model, a path, or the short name of a model that was pulled. */
+export async function openModelFile(model: string): Promise<Checkpoint> {
+  if (isBuiltin(model)) return openCheckpoint(builtinPath());
+  if (existsSync(model)) return openCheckpoint(model);
+  const pulled = await findModel(storeFolder(), model);
+  if (pulled !== undefined) return openCheckpoint(pulled);
+  const looksLikeName = /^[\w][\w.-]*\/[\w.-]+(:[\w.-]+)?$/.test(model) && !/\.(gguf|safetensors|zip)$/i.test(model);
+  if (!looksLikeName) return openCheckpoint(model); // says what is wrong with the path
+  throw new FirstlightError(
+    'bad-argument',
+    `${model} does not exist, neither as a path nor as a model that was pulled: check it, or "firstlight pull ${model}"`,
+  );
 }
 
 const MOST_INPUT_BYTES = 16 << 20;
@@ -147,20 +162,26 @@ export async function withSession(
   // damaged files before the GPU: that error is the quicker and the more useful one
   const checkpoint = await openModelFile(model);
   try {
-    const device = await openAdapter(flags);
+    let progress = startProgress('loading');
+    const session = await createDurableSession({
+      checkpoint,
+      openDevice: () => openAdapter(flags),
+      load: { ...loadOptions(flags), onProgress: (done, total) => progress.update(done, total), signal },
+      session: async (loaded) => {
+        progress.end();
+        return { tuning: await tuningFor(loaded, tuningMode(flags)) };
+      },
+      onFault(line) {
+        progress.end();
+        progress = startProgress('loading');
+        note(`firstlight: ${line}`);
+      },
+    }).finally(() => progress.end());
     try {
-      const progress = startProgress('loading');
-      const loaded = await loadModel(device, checkpoint, {
-        ...loadOptions(flags),
-        onProgress: progress.update,
-        signal,
-      }).finally(progress.end);
-      const session = await createSession(loaded, { tuning: await tuningFor(loaded, tuningMode(flags)) });
-      await device.settle(); // memory that is not there is told now
       if (!flags.quiet) note(describePlacement(session));
       await work(session);
     } finally {
-      device.close(); // frees what the model and the session hold
+      await session.close();
     }
   } finally {
     await checkpoint.close();
