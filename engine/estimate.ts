@@ -12,8 +12,10 @@ import { packedBytes, roundUp } from '../quant/layout.ts';
 import { checkKv, type KvFormat } from './kv-cache.ts';
 import { STREAM_SLICES } from './layer-stream.ts';
 import { layerWindow } from './layers.ts';
-import { type BufferSpec, IN_FLIGHT, READBACK_BYTES, type SizeOptions, sessionBuffers, weightBuffers } from './plan.ts';
+import { IN_FLIGHT, READBACK_BYTES } from './plan.ts';
+import { sessionBuffers, weightBuffers } from './plan-buffers.ts';
 import { plainContext } from './rope.ts';
+import type { BufferSpec, SizeOptions } from './steps.ts';
 import { STREAM_SETS, streamedBytes } from './streaming.ts';
 import { loadingBytes, packedHostBytes, uploaderBytes } from './upload.ts';
 import type { Preferences } from './variants.ts';
@@ -29,8 +31,10 @@ export interface EstimateOptions extends Preferences {
   readonly kv?: KvFormat | undefined;
   /** Default `auto`. */
   readonly context?: ContextOption | undefined;
-  /** Prompt tokens per pass. Default 32. */
+  /** Prompt tokens per pass. Default 512, on integrated GPUs 256, on CPU drivers 32. */
   readonly chunk?: number | undefined;
+  /** Sequences that are to run at once, each with the context for itself. Default 1. */
+  readonly slots?: number | undefined;
   /** Free memory that is left to others; default 512 MiB on a GPU, 0 on software. */
   readonly marginBytes?: number | undefined;
   /** As in loadModel. */
@@ -71,6 +75,7 @@ export interface Estimate extends Fit {
   readonly wholeContext: number;
   readonly weightsOption: WeightsOption;
   readonly chunk: number;
+  readonly slots: number;
   /** Undefined for machines whose memory is not known. */
   readonly speed: Speed | undefined;
 }
@@ -87,7 +92,8 @@ export interface Speed {
   readonly assumption: string;
 }
 
-const DEFAULT_CHUNK = 32;
+/** Prompt tokens per pass: what fills a GPU. CPU drivers win nothing by many, and an abort is heard between passes. */
+const CHUNKS = { card: 512, integrated: 256, software: 32 };
 const DEFAULT_CONTEXT = 4096;
 /** What `auto` and `largest` ask for at least: with less memory than for this a load is refused. */
 const SMALLEST_CONTEXT = 256;
@@ -113,11 +119,12 @@ export function estimate(
   const { config, path } = checkpoint;
   const weightsOption = options.weights ?? defaultWeights(checkpoint);
   const weights = describeWeights(checkpoint, weightsOption, adapter.limits.maxBindingBytes);
-  const { context = 'auto', chunk = DEFAULT_CHUNK } = options;
+  const { context = 'auto', chunk = defaultChunk(adapter, topology), slots = 1 } = options;
   checkSizes(context, chunk, config, path);
+  checkSlots(slots);
   const kv = options.kv ?? (options.arithmetic === 'f32' ? 'f32' : 'f16');
   checkKv(kv, config, path);
-  const size = { config, weights, traits: adapter, preferences: options, kv, chunk, slots: 1 };
+  const size = { config, weights, traits: adapter, preferences: options, kv, chunk, slots };
   const budget = budgetBytes(topology, adapter, options.marginBytes, options.memoryBytes);
   const { stream = true, residentLayers } = options;
   checkResident(residentLayers, config, path);
@@ -129,6 +136,7 @@ export function estimate(
     wholeContext: whole.largestContext,
     weightsOption,
     chunk,
+    slots,
     speed: predictSpeed(config, weights, fit, adapter, topology),
   };
 }
@@ -168,6 +176,11 @@ function checkResident(layers: number | undefined, config: LlamaConfig, path: st
     'bad-argument',
     `residentLayers is ${layers}: ${path} has ${config.layers} layers, of which a whole number can stay on the device`,
   );
+}
+
+function defaultChunk(adapter: AdapterInfo, topology: Topology): number {
+  if (adapter.software) return CHUNKS.software;
+  return findGpu(topology, adapter)?.integrated ? CHUNKS.integrated : CHUNKS.card;
 }
 
 /** Sets the need of a session, and of `loading` the weights before it, beside a budget. */
@@ -251,6 +264,12 @@ export function checkSizes(context: ContextOption, chunk: number, config: LlamaC
       'bad-argument',
       `a context of ${context} was asked for, but ${path} was made for ${config.context}: ask for at most that`,
     );
+}
+
+/** Throws `bad-argument` for what is no number of sequences. */
+export function checkSlots(slots: number): void {
+  if (!Number.isInteger(slots) || slots < 1)
+    throw new FirstlightError('bad-argument', `slots is ${slots}: it must be a whole number of at least 1`);
 }
 
 /**

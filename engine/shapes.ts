@@ -107,9 +107,13 @@ export function shapeConfig(name: string): LlamaConfig {
 /** Bytes of random weights that are handed out again and again: enough that neighbouring rows differ. */
 const POOL_BYTES = 16 << 20;
 
-/** A checkpoint without a file: Q4_0 matrices of random codes, scaled so that activations keep their size; gains of one. */
+/** A checkpoint without a file, of a named shape. Throws `bad-argument` for an unknown name. */
 export function randomCheckpoint(name: string): Checkpoint {
-  const config = shapeConfig(name);
+  return randomCheckpointOf(shapeConfig(name), name);
+}
+
+/** Q4_0 matrices of random codes, scaled so that activations keep their size; gains of one. Columns are multiples of 32. */
+export function randomCheckpointOf(config: LlamaConfig, path: string): Checkpoint {
   const tensors = new Map<string, TensorInfo>();
   for (const [tensor, shape] of expectedTensors(config)) {
     const [rows, cols] = shape.length === 2 ? (shape as [number, number]) : [1, shape[0] as number];
@@ -119,10 +123,10 @@ export function randomCheckpoint(name: string): Checkpoint {
   const pools = new Map<number, Uint8Array>(); // by cols: the scale depends on them
   return {
     format: 'random Q4_0 weights',
-    path: name,
+    path,
     config,
     tensors,
-    async readRows(tensor, firstRow, rowCount) {
+    async readRows(tensor, firstRow, rowCount, into) {
       const info = tensors.get(tensor);
       assert(info, `the shape has ${tensor}`);
       if (info.type === 'F32') return new Uint8Array(new Float32Array(info.cols).fill(1).buffer);
@@ -133,7 +137,7 @@ export function randomCheckpoint(name: string): Checkpoint {
         pool = randomBlocks(rows * (info.cols / BLOCK), info.cols);
         pools.set(info.cols, pool);
       }
-      const out = new Uint8Array(rowCount * bytes);
+      const out = into?.subarray(0, rowCount * bytes) ?? new Uint8Array(rowCount * bytes);
       for (let row = 0; row < rowCount; ) {
         const from = (firstRow + row + tensor.length) % rows;
         const count = Math.min(rowCount - row, rows - from);

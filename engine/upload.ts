@@ -243,7 +243,12 @@ async function repackSlice(
   const fileRowBytes = rowBytes(tensor.type, matrix.cols);
   const bytes = rows * fileRowBytes;
   const slot = await staging.take();
-  await checkpoint.readRows(tensor.name, first, rows, slot.bytes);
+  try {
+    await checkpoint.readRows(tensor.name, first, rows, slot.bytes);
+  } catch (error) {
+    slot.release();
+    throw error;
+  }
   slot.send((encoder, buffer) => {
     let own = raws.get(buffer);
     if (!own) {
