@@ -4,8 +4,9 @@ import { type BenchResult, benchTest, bench as measure, profileDecode } from '..
 import { loadModel } from '../engine/model.ts';
 import { createSession } from '../engine/session.ts';
 import { randomCheckpoint } from '../engine/shapes.ts';
+import { BUILTIN, openModel } from '../loaders/named.ts';
 import { defineCommand } from './arguments.ts';
-import { ADAPTER_FLAG, BUILTIN, openAdapter, openModelFile, SHAPE_FLAG } from './model.ts';
+import { ADAPTER_FLAG, openAdapter, SHAPE_FLAG } from './model.ts';
 import { mebibytes, note, print, printJson, table } from './output.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
 
@@ -35,7 +36,7 @@ export const bench = defineCommand({
   },
   async run(values, [path], signal) {
     const device = await openAdapter(values);
-    const checkpoint = values.shape ? randomCheckpoint(values.shape) : await openModelFile(path ?? BUILTIN);
+    const checkpoint = values.shape ? randomCheckpoint(values.shape) : await openModel(path ?? BUILTIN);
     try {
       const startMs = performance.now();
       const model = await loadModel(device, checkpoint, { arithmetic: values.exact ? 'f32' : undefined, signal });

@@ -2,8 +2,9 @@
 
 import { loadModel } from '../engine/model.ts';
 import { randomCheckpoint } from '../engine/shapes.ts';
+import { BUILTIN, openModel } from '../loaders/named.ts';
 import { defineCommand } from './arguments.ts';
-import { ADAPTER_FLAG, BUILTIN, openAdapter, openModelFile, SHAPE_FLAG } from './model.ts';
+import { ADAPTER_FLAG, openAdapter, SHAPE_FLAG } from './model.ts';
 import { note, print, table } from './output.ts';
 import { tuningFor, tuningPath } from './tuning.ts';
 
@@ -23,7 +24,7 @@ export const tune = defineCommand({
   },
   async run(values, [path], signal) {
     const device = await openAdapter(values);
-    const checkpoint = values.shape ? randomCheckpoint(values.shape) : await openModelFile(path ?? BUILTIN);
+    const checkpoint = values.shape ? randomCheckpoint(values.shape) : await openModel(path ?? BUILTIN);
     try {
       if (device.traits.software) return note(`${device.traits.name} is a CPU, not a GPU: there is nothing to tune`);
       const model = await loadModel(device, checkpoint, { signal });
