@@ -2,6 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
+import { randomBlocks } from '../../engine/random-blocks.ts';
 import { encodeState } from '../../engine/state.ts';
 import { type Arithmetic, dotSpec } from '../../engine/variants.ts';
 import { FILE_TYPES, type FileType } from '../../quant/file-types.ts';
@@ -10,7 +11,6 @@ import { packRows, unpackRows } from '../../quant/pack.ts';
 import { type BlockForm, readBlocks, writeBlocks } from '../blocks.ts';
 import { deviceTests } from '../device.ts';
 import { createRandom, floats, relativeError, runKernel } from '../kernel.ts';
-import { randomBlocks } from '../random-blocks.ts';
 
 const test = suite('gemv');
 const check = await deviceTests(test);
