@@ -6,8 +6,9 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Traits } from '../devices/types.ts';
-import { type PlanOptions, planDecode, planPrefill } from '../engine/plan.ts';
+import { planDecode, planPrefill } from '../engine/plan.ts';
 import { randomCheckpoint } from '../engine/shapes.ts';
+import type { PlanOptions } from '../engine/steps.ts';
 import { describeWeights } from '../engine/weights.ts';
 import { type FileType, NAMED_TYPES } from '../quant/file-types.ts';
 import { BLOCK, isQuantised } from '../quant/layout.ts';
@@ -107,7 +108,8 @@ export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
   for (const [suffix, steps] of [
     ['', planDecode(plan, 'greedy')],
     [' (split)', planDecode(plan, 'top', 4)],
-    [' (prefill)', planPrefill(plan, undefined)],
+    [' (few)', planPrefill(plan, 4, undefined)],
+    [' (prefill)', planPrefill(plan, 'many', undefined)],
   ] as const) {
     for (const { name, kernel, spec, shape } of steps) {
       const key = `${kernel} ${JSON.stringify(spec)}`;
