@@ -9,10 +9,12 @@ export { findModel, listModels, removeModel, type StoredModel, storeFolder } fro
 export { BUILTIN, openModel } from '../loaders/named.ts';
 export type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 export { type ErrorCode, FirstlightError } from '../quant/errors.ts';
+export { type Batch, type BatchOptions, type BatchTokenOptions, createBatch } from './batch.ts';
 export { type Chat, type ChatSettings, createChat } from './chat.ts';
 export { CHAT_FAMILIES, type ChatFamily } from './chat-families.ts';
 export { type ChatMessage, type ChatOptions, encodeChat, renderChat } from './chat-template.ts';
 export { type ContextEnd, type Dropped, type WhenFull, withContextEnd } from './context-end.ts';
+export { createDurableSession, type DurableOptions } from './durable-session.ts';
 export { type ContextOption, type Estimate, type EstimateOptions, estimate } from './estimate.ts';
 export { generateText, type TextOptions, type TextPart, type TokenSource } from './generate-text.ts';
 export type { Grammar } from './grammar.ts';

@@ -8,7 +8,7 @@ import { FirstlightError } from '../quant/errors.ts';
 import { CHAT_FAMILIES, guessFamily } from './chat-families.ts';
 import { type ContextOption, type Estimate, estimate } from './estimate.ts';
 import type { KvFormat } from './kv-cache.ts';
-import { weightBuffers } from './plan.ts';
+import { weightBuffers } from './plan-buffers.ts';
 import { notEnoughMemory } from './refusal.ts';
 import { createTokenizer, type Tokenizer } from './tokenizer.ts';
 import { uploadWeights } from './upload.ts';
@@ -32,6 +32,8 @@ export interface LoadOptions extends Preferences, MemoryOptions {
   readonly kv?: KvFormat | undefined;
   /** Positions that sessions are to have: memory for one is planned for. Default `auto`: what fits, at most 4096. */
   readonly context?: ContextOption | undefined;
+  /** Sequences of a batch that memory is planned for instead, each with that context. Default 1. */
+  readonly slots?: number | undefined;
   /** Called once before anything is allocated, even when the load is then refused. */
   readonly onPlan?: ((plan: Estimate) => void) | undefined;
   /** Called after each slice of weights. */
