@@ -255,9 +255,13 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
   return steps.map((step) => compiledFor(options.traits, step));
 }
 
-/** CPU drivers get loops that they cannot unroll: they would compile for seconds. */
+/**
+ * CPU drivers get loops that they cannot unroll: they would compile for seconds. So do products on AMD's: enough waves hide
+ * latency there, and the registers of an unrolled loop would cost some of them.
+ */
 function compiledFor(traits: Traits, step: Step): Step {
-  return { ...step, spec: { ...step.spec, OPAQUE: traits.software } };
+  const opaque = traits.software || (traits.vendor === 'amd' && step.shape !== undefined);
+  return { ...step, spec: { ...step.spec, OPAQUE: opaque } };
 }
 
 /** Spec of a soft cap, where there is one. */
