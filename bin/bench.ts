@@ -3,9 +3,9 @@
 import { type BenchResult, benchTest, bench as measure, profileDecode } from '../engine/bench.ts';
 import { loadModel } from '../engine/model.ts';
 import { createSession } from '../engine/session.ts';
-import { randomCheckpoint, SHAPE_NAMES } from '../engine/shapes.ts';
+import { randomCheckpoint } from '../engine/shapes.ts';
 import { defineCommand } from './arguments.ts';
-import { ADAPTER_FLAG, BUILTIN, openAdapter, openModelFile } from './model.ts';
+import { ADAPTER_FLAG, BUILTIN, openAdapter, openModelFile, SHAPE_FLAG } from './model.ts';
 import { mebibytes, note, print, printJson, table } from './output.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
 
@@ -20,7 +20,7 @@ export const bench = defineCommand({
       'built-in model is measured.',
   ],
   flags: {
-    shape: { kind: 'choice', choices: SHAPE_NAMES, about: 'random weights of this shape instead of a file' },
+    ...SHAPE_FLAG,
     prompt: { ...count('prompt tokens of the pp test; 0 = leave it out; default 512'), short: 'p' },
     tokens: { ...count('tokens of the tg test; 0 = leave it out; default 128'), short: 'n' },
     depth: { ...count('positions that are in the context beforehand; default 0'), short: 'd' },

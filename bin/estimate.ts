@@ -19,7 +19,6 @@ export const estimate = defineCommand({
   ],
   flags: {
     ...MODEL_FLAGS,
-    kv: { kind: 'choice', choices: ['f16', 'f32'], about: 'form of the KV cache (default f16, f32 with --exact)' },
     json: { kind: 'switch', about: 'one JSON object; sizes in bytes' },
   },
   async run(values, [model = 'builtin']) {
@@ -27,7 +26,7 @@ export const estimate = defineCommand({
     try {
       const adapter = await findAdapter(wantedAdapter(values));
       const topology = await readTopology();
-      const plan = estimateModel(checkpoint, adapter, topology, { ...loadOptions(values), kv: values.kv });
+      const plan = estimateModel(checkpoint, adapter, topology, loadOptions(values));
       const { path, format } = checkpoint;
       const parameters = countParameters(checkpoint);
       const { name, driver, software } = adapter;

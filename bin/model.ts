@@ -5,6 +5,7 @@ import { openDevice } from '../devices/open.ts';
 import type { AdapterInfo, Device, DeviceOptions } from '../devices/types.ts';
 import { type LoadOptions, loadModel } from '../engine/model.ts';
 import { createSession, type Session } from '../engine/session.ts';
+import { SHAPE_NAMES } from '../engine/shapes.ts';
 import { createTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
 import { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
 import type { Checkpoint } from '../loaders/types.ts';
@@ -25,6 +26,15 @@ export const ABOUT_TEXT =
   'A lone argument is MODEL if there is such a file or folder or it looks like one (a path, or a name ending in .gguf, ' +
   '.safetensors or .zip), else it is the text. The text - is read from standard input.';
 
+/** Of commands that measure speed. */
+export const SHAPE_FLAG = {
+  shape: {
+    kind: 'text',
+    placeholder: 'SHAPE',
+    about: `random weights of a known shape instead of a file: ${SHAPE_NAMES.join(', ')}`,
+  },
+} as const satisfies Flags;
+
 export const ADAPTER_FLAG = {
   adapter: {
     kind: 'text',
@@ -39,6 +49,11 @@ export const MODEL_FLAGS = {
     kind: 'choice',
     choices: ['native', 'f32', 'f16', 'q8', 'q4'],
     about: "weights on the GPU (default native, the file's own; q4 for float models above 100 M parameters)",
+  },
+  kv: {
+    kind: 'choice',
+    choices: ['f16', 'q8', 'f32'],
+    about: 'form of the KV cache (default f16, f32 with --exact; q8 takes about half of f16)',
   },
   exact: { kind: 'switch', about: 'f32 arithmetic and KV cache: slower, results to the last digits' },
   ctx: {
@@ -117,9 +132,9 @@ export function openAdapter(flags: Values<typeof ADAPTER_FLAG>): Promise<Device>
   return openDevice({ adapter: wantedAdapter(flags), onNotice: (line) => note(`firstlight: ${line}`) });
 }
 
-export function loadOptions({ weights, exact, ctx, margin, overcommit }: ModelFlags): LoadOptions {
+export function loadOptions({ weights, kv, exact, ctx, margin, overcommit }: ModelFlags): LoadOptions {
   const marginBytes = margin === undefined ? undefined : margin * 2 ** 20;
-  return { weights, arithmetic: exact ? 'f32' : undefined, context: ctx, marginBytes, overcommit };
+  return { weights, kv, arithmetic: exact ? 'f32' : undefined, context: ctx, marginBytes, overcommit };
 }
 
 /** Opens a model for `work` and closes all behind it. Unless `quiet`, stderr is told what runs where. */

@@ -18,6 +18,7 @@ import {
 } from './model.ts';
 import { mebibytes, note, print, printJson } from './output.ts';
 import { MOST_SEED, SAMPLING_FLAGS, samplingOptions } from './sampling.ts';
+import { readTemplate, TEMPLATE_FLAG, templateFor } from './template.ts';
 
 const DEFAULT_TOKENS = 128;
 /** What the built-in model goes on from when it is not asked anything. */
@@ -56,6 +57,7 @@ export const run = defineCommand({
       about: 'with --json: the log probability of each token and of so many alternatives',
     },
     raw: { kind: 'switch', about: 'no chat template: go on with PROMPT as it is; control tokens in it stay text' },
+    ...TEMPLATE_FLAG,
     ...MODEL_FLAGS,
     json: {
       kind: 'switch',
@@ -66,6 +68,9 @@ export const run = defineCommand({
   async run(values, operands, signal) {
     const { model, text } = splitOperands(operands);
     const prompt = text === undefined ? undefined : await readText(text);
+    if (values.raw && values.template !== undefined)
+      throw new UsageError('--raw uses no template: leave one of both out');
+    const template = await readTemplate(values.template);
     const isStory = prompt === undefined && isBuiltin(model) && !values.raw;
     const sampling = samplingOptions(values);
     const { samples = 1, seed: firstSeed = Math.floor(Math.random() * (MOST_SEED + 1)) } = values;
@@ -75,6 +80,7 @@ export const run = defineCommand({
         session.model,
         isStory ? OPENING : prompt,
         isStory || values.raw === true,
+        template,
       );
       const answers: object[] = [];
       for (let sample = 0; sample < samples && !signal.aborted; sample++) {
@@ -103,16 +109,18 @@ async function encodePrompt(
   model: Model,
   prompt: string | undefined,
   raw: boolean,
+  chosen: string | undefined,
 ): Promise<{ ids: number[]; continued: boolean }> {
   const tokenizer = requireTokenizer(model.tokenizer, model.path);
-  if (raw || model.chatTemplate === undefined) {
+  const template = raw ? undefined : templateFor(model, chosen);
+  if (template === undefined) {
     const text = prompt ?? '';
     return { ids: tokenizer.encode(text, { special: false }), continued: text !== '' };
   }
   if (prompt === undefined)
     throw new UsageError('this model answers: give it a PROMPT, or --raw to let it write freely');
   return {
-    ids: await encodeChat(tokenizer, model.chatTemplate, [{ role: 'user', content: prompt }]),
+    ids: await encodeChat(tokenizer, template, [{ role: 'user', content: prompt }]),
     continued: false,
   };
 }

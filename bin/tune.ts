@@ -1,9 +1,9 @@
 /** `firstlight tune`: measures the kernel variants for a model's shapes on this GPU and keeps the best. */
 
 import { loadModel } from '../engine/model.ts';
-import { randomCheckpoint, SHAPE_NAMES } from '../engine/shapes.ts';
+import { randomCheckpoint } from '../engine/shapes.ts';
 import { defineCommand } from './arguments.ts';
-import { ADAPTER_FLAG, BUILTIN, openAdapter, openModelFile } from './model.ts';
+import { ADAPTER_FLAG, BUILTIN, openAdapter, openModelFile, SHAPE_FLAG } from './model.ts';
 import { note, print, table } from './output.ts';
 import { tuningFor, tuningPath } from './tuning.ts';
 
@@ -18,7 +18,7 @@ export const tune = defineCommand({
       'does the same in under two seconds; this takes its time and shows the figures.',
   ],
   flags: {
-    shape: { kind: 'choice', choices: SHAPE_NAMES, about: 'random weights of this shape instead of a file' },
+    ...SHAPE_FLAG,
     ...ADAPTER_FLAG,
   },
   async run(values, [path], signal) {

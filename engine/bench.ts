@@ -58,7 +58,7 @@ export async function bench(
       'bad-argument',
       `the tests need ${longest} positions but ${model.path} was made for ${model.config.context}: use a smaller depth`,
     );
-  const session = await createSession(model, { context: longest, tuning: options.tuning });
+  const session = await createSession(model, { context: longest, reserve: longest, tuning: options.tuning });
   const results: BenchResult[] = [];
   try {
     await warmUp(session, options.signal);

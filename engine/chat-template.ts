@@ -10,9 +10,10 @@
  * and searches as ever, the mark being in front of the control token's text; only a template that asks whether a message
  * equals or begins with a control token is told no, which is what it should hear of text that is not one.
  */
-import type { Environment } from '@huggingface/jinja';
+import { isJsonObject } from '../loaders/json.ts';
 import { literalPattern } from '../loaders/split-regex.ts';
 import { FirstlightError } from '../quant/errors.ts';
+import { renderTemplate, TemplateRefusal } from './jinja.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 export interface ChatMessage {
@@ -35,21 +36,20 @@ export interface ChatOptions {
   readonly variables?: Readonly<Record<string, unknown>>;
   /** The date that a template may print. Defaults to today. */
   readonly now?: Date;
+  /**
+   * Nothing is lost: a system message that the template refuses or leaves out goes before the user's first message, and
+   * tools that it leaves out are an error. Defaults to true; false does what transformers does.
+   */
+  readonly lossless?: boolean;
 }
 
 const ROLES: ReadonlySet<string> = new Set(['system', 'developer', 'user', 'assistant', 'tool']);
 
-/** Numbers that range() gives at most; a template from somewhere must not take all memory. */
-const MAX_RANGE = 100_000;
-
 /** Levels of nesting in a message or tool. */
 const MAX_DEPTH = 64;
 
-/** What raise_exception() of a template throws: it does not take these messages. */
-class TemplateRefusal extends Error {}
-
 /**
- * Renders messages as Hugging Face transformers' apply_chat_template does.
+ * Renders messages as Hugging Face transformers' apply_chat_template does, but for what `lossless` says.
  * @param template Jinja source, as in tokenizer_config.json or GGUF's tokenizer.chat_template
  * @throws FirstlightError 'bad-argument' when the template refuses the messages or a role is unknown, 'bad-tokenizer'
  *   when the template itself does not work
@@ -67,58 +67,66 @@ export async function renderChat(
       );
     }
   }
-  const jinja = await import('@huggingface/jinja'); // only here: most programs never chat
-  const environment = new jinja.Environment();
-  setVariables(environment, messages, options);
+  if (options.lossless === false) return render(template, messages, options);
+  const folded = foldSystem(messages);
+  const text = await render(template, messages, options).catch((error: unknown) => {
+    const refused = error instanceof FirstlightError && error.cause instanceof TemplateRefusal;
+    if (folded === undefined || !refused) throw error;
+    return render(template, folded, options);
+  });
+  const missing = (options.tools ?? []).map(toolName).find((name) => name !== undefined && !text.includes(name));
+  if (missing !== undefined)
+    throw new FirstlightError(
+      'bad-argument',
+      `the chat template has no place for tools such as ${missing}: leave them out, or use another model or --template`,
+    );
+  const system = messages[0]?.content?.trim() ?? '';
+  if (folded === undefined || text.includes(system)) return text;
+  const withSystem = await render(template, folded, options);
+  return withSystem.includes(system) ? withSystem : text;
+}
+
+/** The messages with the text of a leading system message put before the first one of the user. */
+function foldSystem(messages: readonly ChatMessage[]): ChatMessage[] | undefined {
+  const [system, ...turns] = messages;
+  const first = turns.findIndex((message) => message.role === 'user');
+  const user = turns[first];
+  if (system?.role !== 'system' && system?.role !== 'developer') return undefined;
+  if (typeof system.content !== 'string' || typeof user?.content !== 'string') return undefined;
+  return turns.with(first, { ...user, content: `${system.content}\n\n${user.content}` });
+}
+
+function toolName(tool: unknown): string | undefined {
+  const described = isJsonObject(tool) && isJsonObject(tool.function) ? tool.function : tool;
+  return isJsonObject(described) && typeof described.name === 'string' ? described.name : undefined;
+}
+
+async function render(template: string, messages: readonly ChatMessage[], options: ChatOptions): Promise<string> {
   try {
-    const program = jinja.parse(jinja.tokenize(template, { lstrip_blocks: true, trim_blocks: true }));
-    return String(new jinja.Interpreter(environment).run(program).value);
+    return await renderTemplate(template, {
+      strftime_now: (format: string) => formatDate(options.now ?? new Date(), format),
+      messages,
+      tools: options.tools ?? null,
+      documents: null,
+      add_generation_prompt: options.addGenerationPrompt ?? true,
+      bos_token: options.bosToken ?? '',
+      eos_token: options.eosToken ?? '',
+      ...options.variables,
+    });
   } catch (error) {
-    const reason = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ');
+    const reason = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ').slice(0, 300);
     throw error instanceof TemplateRefusal
       ? new FirstlightError(
           'bad-argument',
-          `the chat template does not take these messages: ${reason}; change them, or use --chat-template or --raw`,
+          `the chat template does not take these messages: ${reason}; change them, or use --template or --raw`,
           { cause: error },
         )
       : new FirstlightError(
           'bad-tokenizer',
-          `the chat template does not work: ${reason}; use --chat-template for another one or --raw for none`,
+          `the chat template does not work: ${reason}; use --template for another one or --raw for none`,
           { cause: error },
         );
   }
-}
-
-function setVariables(environment: Environment, messages: readonly ChatMessage[], options: ChatOptions): void {
-  const variables = {
-    true: true,
-    false: false,
-    none: null,
-    True: true,
-    False: false,
-    None: null,
-    range,
-    raise_exception: (message: unknown) => {
-      throw new TemplateRefusal(String(message));
-    },
-    strftime_now: (format: string) => formatDate(options.now ?? new Date(), format),
-    messages,
-    tools: options.tools ?? null,
-    documents: null,
-    add_generation_prompt: options.addGenerationPrompt ?? true,
-    bos_token: options.bosToken ?? '',
-    eos_token: options.eosToken ?? '',
-    ...options.variables,
-  };
-  for (const [name, value] of Object.entries(variables)) environment.set(name, value);
-}
-
-/** Python's range. */
-function range(first: number, end?: number, step = 1): number[] {
-  const start = end === undefined ? 0 : first;
-  const length = Math.max(0, Math.ceil(((end ?? first) - start) / step));
-  if (!(length <= MAX_RANGE)) throw new Error(`range() over more than ${MAX_RANGE} numbers`);
-  return Array.from({ length }, (_, index) => start + index * step);
 }
 
 /** Python's strftime in its "C" locale, whatever the machine's language is: models were trained on English dates. */

@@ -9,16 +9,9 @@ import type { AdapterInfo, Purpose } from '../devices/types.ts';
 import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { packedBytes, roundUp } from '../quant/layout.ts';
+import { checkKv, type KvFormat } from './kv-cache.ts';
 import { layerWindow } from './layers.ts';
-import {
-  type BufferSpec,
-  IN_FLIGHT,
-  type KvFormat,
-  READBACK_BYTES,
-  type SizeOptions,
-  sessionBuffers,
-  weightBuffers,
-} from './plan.ts';
+import { type BufferSpec, IN_FLIGHT, READBACK_BYTES, type SizeOptions, sessionBuffers, weightBuffers } from './plan.ts';
 import { plainContext } from './rope.ts';
 import { loadingBytes } from './upload.ts';
 import type { Preferences } from './variants.ts';
@@ -103,6 +96,7 @@ export function estimate(
   const { context = 'auto', chunk = DEFAULT_CHUNK } = options;
   checkSizes(context, chunk, config, path);
   const kv = options.kv ?? (options.arithmetic === 'f32' ? 'f32' : 'f16');
+  checkKv(kv, config, path);
   const size = { config, weights, traits: adapter, preferences: options, kv, chunk, slots: 1 };
   const budget = budgetBytes(topology, adapter, options.marginBytes);
   const fit = fitContext(size, budget, context, true);

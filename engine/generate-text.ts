@@ -14,6 +14,9 @@ export interface TextOptions extends TokenOptions {
   readonly continued?: boolean | undefined;
 }
 
+/** A session, or a batch. */
+export type TokenSource = Pick<Session, 'model' | 'tokens'>;
+
 /** What came with one token. */
 export interface TextPart {
   /** '' while a character, or what may be a stop string, is incomplete. */
@@ -26,18 +29,18 @@ export interface TextPart {
 
 /**
  * Continues `ids`, yields a part for each token. Without `stopIds` the tokenizer's own ends of an answer are those.
- * Throws as `Session.tokens`, and `bad-tokenizer` for a model that came without one.
+ * Throws as the source's `tokens`, and `bad-tokenizer` for a model that came without one.
  */
 export async function* generateText(
-  session: Session,
+  source: TokenSource,
   ids: readonly number[],
   options: TextOptions = {},
 ): AsyncGenerator<TextPart, void, void> {
-  const { tokenizer, path } = session.model;
+  const { tokenizer, path } = source.model;
   if (!tokenizer)
     throw new FirstlightError('bad-tokenizer', `${path} has no tokenizer: put the model's tokenizer.json beside it`);
   const stream = createTextStream(tokenizer, options);
-  for await (const { id, logprobs, finish } of session.tokens(ids, endingOptions(tokenizer, options))) {
+  for await (const { id, logprobs, finish } of source.tokens(ids, endingOptions(tokenizer, options))) {
     const text = stream.push(id);
     const end = stream.stopped === undefined ? finish : 'stop';
     yield { text: end ? text + stream.end() : text, id, logprobs, finish: end };

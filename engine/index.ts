@@ -6,6 +6,7 @@ export type { AdapterInfo, Device, DeviceOptions, Purpose, Traits } from '../dev
 export { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
 export type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 export { type ErrorCode, FirstlightError } from '../quant/errors.ts';
+export { CHAT_FAMILIES, type ChatFamily } from './chat-families.ts';
 export { type ChatMessage, type ChatOptions, encodeChat, renderChat } from './chat-template.ts';
 export { type ContextOption, type Estimate, type EstimateOptions, estimate } from './estimate.ts';
 export { generateText, type TextOptions, type TextPart } from './generate-text.ts';

@@ -1,10 +1,13 @@
 /** A model's weights on the GPU. */
+import { basename } from 'node:path';
 import { readTopology } from '../devices/topology.ts';
 import type { Device, Purpose } from '../devices/types.ts';
 import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
+import { CHAT_FAMILIES, guessFamily } from './chat-families.ts';
 import { type ContextOption, type Estimate, estimate } from './estimate.ts';
-import { type KvFormat, weightBuffers } from './plan.ts';
+import type { KvFormat } from './kv-cache.ts';
+import { weightBuffers } from './plan.ts';
 import { notEnoughMemory } from './refusal.ts';
 import { createTokenizer, type Tokenizer } from './tokenizer.ts';
 import { uploadWeights } from './upload.ts';
@@ -44,7 +47,12 @@ export interface Model {
   readonly weights: Weights;
   readonly weightsOption: WeightsOption;
   readonly tokenizer: Tokenizer | undefined;
+  /** What its files call it. */
+  readonly name: string | undefined;
+  /** From its files, or its family's where they have none and the family is known. */
   readonly chatTemplate: string | undefined;
+  /** For chats with tools, where the files have one of its own. */
+  readonly toolTemplate: string | undefined;
   readonly preferences: Preferences;
   readonly kv: KvFormat;
   /** The plan of the load: sessions have its context unless they ask for another. */
@@ -75,6 +83,7 @@ export async function loadModel(device: Device, checkpoint: Checkpoint, options:
     throw notEnoughMemory(checkpoint.path, plan, traits, topology, weights);
   const vocab = await checkpoint.vocab();
   const tokenizer = vocab && createTokenizer(vocab);
+  const family = vocab && guessFamily(vocab, [basename(checkpoint.path), vocab.modelName]);
   if (tokenizer && tokenizer.vocabSize > config.vocab)
     throw new FirstlightError(
       'bad-tokenizer',
@@ -115,7 +124,9 @@ export async function loadModel(device: Device, checkpoint: Checkpoint, options:
     weights,
     weightsOption: plan.weightsOption,
     tokenizer,
-    chatTemplate: vocab?.chatTemplate,
+    name: vocab?.modelName,
+    chatTemplate: vocab?.chatTemplate ?? (family && CHAT_FAMILIES[family]),
+    toolTemplate: vocab?.toolTemplate,
     preferences: { arithmetic: options.arithmetic, gemv: options.gemv, splits: options.splits },
     kv: plan.kv,
     plan,

@@ -7,7 +7,17 @@ export interface Pace {
   dueMs(nowMs: number): number;
 }
 
+/** How long passes of different kinds take. */
+export interface PassTimes {
+  /** A pass has taken so long since it could start. */
+  took(kind: string, ms: number): void;
+  /** Milliseconds to sleep before its end is looked for; 0 while nothing is known. */
+  expectedMs(kind: string): number;
+}
+
 const REMEMBERED = 9;
+/** Of what a pass usually takes. Who looks late measures the sleep, so the sleep must be the shorter to come down again. */
+const SLEPT = 0.9;
 
 /**
  * Goes by the median of the last gaps between tokens. A mean would not do: after one stall it is too long, the next sleep is
@@ -24,8 +34,25 @@ export function createPace(): Pace {
     },
     dueMs(nowMs) {
       if (lastMs === undefined || gaps.length === 0) return 0;
-      const median = [...gaps].sort((a, b) => a - b)[gaps.length >> 1] as number;
-      return Math.max(0, median - (nowMs - lastMs));
+      return Math.max(0, medianOf(gaps) - (nowMs - lastMs));
     },
   };
+}
+
+export function createPassTimes(): PassTimes {
+  const times = new Map<string, number[]>();
+  return {
+    took(kind, ms) {
+      const known = times.get(kind) ?? [];
+      times.set(kind, [...known, ms].slice(-REMEMBERED));
+    },
+    expectedMs(kind) {
+      const known = times.get(kind);
+      return known ? SLEPT * medianOf(known) : 0;
+    },
+  };
+}
+
+function medianOf(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] as number;
 }

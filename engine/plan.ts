@@ -7,6 +7,7 @@ import type { LlamaConfig } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf, packedBytes, roundUp } from '../quant/layout.ts';
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
+import { headStride, type KvFormat, kvBuffers, kvCapacity, kvPlaneBytes, kvPlanes, kvSpec } from './kv-cache.ts';
 import { attentionScale, layerRope, layerWindow, ropeNames } from './layers.ts';
 import { CANDIDATES_BYTES, editsBytes, RING, SAMPLER_BYTES, stateBytes } from './state.ts';
 import {
@@ -16,10 +17,12 @@ import {
   chooseColumns,
   chooseGemv,
   chooseSubgroup,
+  columnsFor,
   dotSpec,
   mostColumns,
   type Preferences,
   type ProductShape,
+  SPLIT_FROM_KEYS,
   splitsFor,
   weightSpec,
 } from './variants.ts';
@@ -64,8 +67,10 @@ export interface SizeOptions {
   readonly traits: AdapterInfo;
   readonly preferences: Preferences;
   readonly kv: KvFormat;
-  /** Positions of the KV cache. */
+  /** Positions that a sequence may have. */
   readonly context: number;
+  /** Positions that the KV cache has room for, which grows; default `context`. */
+  readonly capacity?: number | undefined;
   /** Most tokens in one pass. */
   readonly chunk: number;
   /** Sequences that the KV cache has room for, `context` positions each. */
@@ -76,10 +81,10 @@ export interface PlanOptions extends SizeOptions {
   readonly traits: Traits;
 }
 
-export type KvFormat = 'f16' | 'f32';
-
 /** How the next token is chosen on the GPU; `list` names the best for the CPU to choose from, `none` leaves the logits. */
 export type Choice = 'greedy' | 'noise' | 'top' | 'list' | 'none';
+/** Of a pass; `each`: every output's as its slot's sampler says. */
+export type PassChoice = Choice | 'each';
 
 /** What happens around a choice. */
 export interface ChoiceExtras {
@@ -87,7 +92,12 @@ export interface ChoiceExtras {
   readonly edited?: boolean | undefined;
   /** The best candidates before any edits, and what was chosen, are reported for log probabilities. */
   readonly reported?: boolean | undefined;
+  /** With `each`: the best candidates are named for those outputs that the CPU chooses. */
+  readonly listed?: boolean | undefined;
 }
+
+/** Positions that a workgroup copies. */
+const COPIED_POSITIONS = 64;
 
 /** Ids that a sequence's logit bias may name. */
 export const MOST_BIASES = 1024;
@@ -125,9 +135,42 @@ export function planPrefill(
   return choice === undefined ? body : [...body, ...planOutput(options), ...planChoice(options, choice, extras)];
 }
 
-/** Element stride of a head in the KV cache: whole 16-byte loads of f16. */
-export function headStride(config: LlamaConfig): number {
-  return roundUp(config.headDim, 8);
+/**
+ * The steps of one token for up to `columns` sequences, to their logits: each weight is read once for several of them. Every
+ * column's arithmetic is that of a column alone, whatever stands beside it, so that a text does not depend on who else asks.
+ */
+export function planBatch(options: PlanOptions, columns: number): readonly Step[] {
+  const atOnce = columnsFor(options.traits, columns);
+  return [...planBody(options, atOnce, chooseSplits(options), SPLIT_FROM_KEYS), ...planOutput(options, atOnce)];
+}
+
+/** The steps of a pass over prompt tokens of which the mean state is wanted; leaves its sum in the slot's part of `pooled`. */
+export function planPooled(options: PlanOptions): readonly Step[] {
+  const { config, traits } = options;
+  const pool: Step = {
+    name: 'pool',
+    kernel: 'pool',
+    spec: { BLOCKS: blocksOf(config.hidden), HIDDEN: config.hidden, EPSILON: config.normEpsilon },
+    buffers: { state: 'state', x_meta: 'x.meta', gains: 'finalGain', residual: 'residual', pooled: 'pooled' },
+    grid: { x: blocksOf(config.hidden), over: 'outputs', each: 1, z: 1 },
+  };
+  return [...planBody(options, chooseColumns(traits), 1), compiledFor(traits, pool)];
+}
+
+/** Copies what a slot of the KV cache has, up to the position of the first place, to that place's slot from the second's. */
+export function planCopy({ config, kv, traits }: PlanOptions): readonly Step[] {
+  const planes = kvPlanes(config, kv);
+  return Array.from({ length: config.layers }, (_, layer) =>
+    planes.map(({ name, rowBytes }) =>
+      compiledFor(traits, {
+        name: `layers.${layer}.copy.${name}`,
+        kernel: 'kv-copy',
+        spec: { KV_HEADS: config.kvHeads, ROW_BYTES: rowBytes },
+        buffers: { state: 'state', rows: `layers.${layer}.${name}` },
+        grid: { x: 2 * config.kvHeads, over: 'columns', each: COPIED_POSITIONS, z: 1 },
+      }),
+    ),
+  ).flat();
 }
 
 /** kv heads that one attention workgroup takes so that its outputs fill whole blocks of 32. */
@@ -137,13 +180,13 @@ function kvGroup(config: LlamaConfig): number {
   return config.kvHeads;
 }
 
-function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): readonly Step[] {
+/** `splitFrom`: keys from which on attention is split; fewer are one split's. */
+function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, splitFrom = 0): readonly Step[] {
   const { config, weights, kv } = options;
   const { headDim, heads, kvHeads, hidden, normEpsilon, norms, qkNorm } = config;
   const queryRows = heads * headDim;
   const kvRows = kvHeads * headDim;
-  const kvSpec = { KV: kv, KV_HEADS: kvHeads, HEAD_STRIDE: headStride(config) };
-  const headSpec = { HEAD_DIM: headDim, Q_ROWS: queryRows, KV_ROWS: kvRows, ...kvSpec };
+  const headSpec = { HEAD_DIM: headDim, Q_ROWS: queryRows, KV_ROWS: kvRows, ...kvSpec(config, kv) };
   const rms = { NORM: 'rms', HIDDEN: hidden, EPSILON: normEpsilon };
   const plain = { NORM: 'none' };
   /** The norm that is folded into the products behind the residual stream. */
@@ -177,6 +220,25 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
         buffers: { state: 'state', raw: 'raw', squares: 'raw.squares', post_gains: postGain, ...streams },
         grid: { x: blocksOf(hidden), over: 'columns', each: 1, z: 1 },
       },
+    ];
+  };
+
+  /** Gate, up and what joins them. Of different formats they are two products, and the gate waits in `raw`. */
+  const feedForward = (name: string, follower: Matrix): Step[] => {
+    const joined = { ...norm, ACTIVATION: config.activation, ...store(follower) };
+    const blocks = { y_codes: 'h.codes', y_meta: 'h.meta' };
+    const both = matrix(name);
+    if (both.alternate) return product(name, 'x', 'gate', joined, blocks);
+    const gateRows = roundUp(config.feedForward, BLOCK);
+    const half = (isGate: boolean) => ({
+      ...both,
+      parts: both.parts.filter(({ firstRow }) => firstRow < gateRows === isGate),
+    });
+    const gate = { ...norm, EPILOGUE: 'plain', BIAS: 'none', OUT_ROWS: gateRows };
+    const up = { ...joined, EPILOGUE: 'up', GATE_ROWS: gateRows };
+    return [
+      ...productSteps(options, half(true), name, 'x', columnsAtOnce, gate, { out: 'raw' }),
+      ...productSteps(options, half(false), name, 'x', columnsAtOnce, up, { gate: 'raw', ...blocks }),
     ];
   };
 
@@ -217,7 +279,7 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
     const bias = config.attentionBias ? { BIAS: 'add' } : { BIAS: 'none' };
     const rope = layerRope(config, layer);
     const ropeSpec: Spec = rope ? { ROPE: 'pairs', ROPE_DIM: config.ropeDim } : { ROPE: 'none' };
-    const target: Record<string, string> = { q: 'q', kv: `${at}.kv`, ...(rope && { rope }) };
+    const target: Record<string, string> = { q: 'q', ...kvBuffers(at, config, kv), ...(rope && { rope }) };
     if (qkNorm === 'none') {
       const spec = { ...norm, ...bias, ...headSpec, ...ropeSpec };
       steps.push(...product(`${at}.qkv`, 'x', 'qkv', spec, { ...target, biases: `${at}.qkvBias` }));
@@ -234,15 +296,9 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number): 
       });
     }
     steps.push(
-      ...attentionSteps(options, layer, splits),
+      ...attentionSteps(options, layer, splits, splitFrom),
       ...addition(`${at}.o`, 'attention', `${at}.attentionPostGain`, `${at}.feedForwardGain`, matrix(`${at}.gateUp`)),
-      ...product(
-        `${at}.gateUp`,
-        'x',
-        'gate',
-        { ...norm, ACTIVATION: config.activation, ...store(matrix(`${at}.down`)) },
-        { y_codes: 'h.codes', y_meta: 'h.meta' },
-      ),
+      ...feedForward(`${at}.gateUp`, matrix(`${at}.down`)),
       ...addition(
         `${at}.down`,
         'h',
@@ -269,7 +325,7 @@ function capSpec(cap: number | undefined): Spec {
   return cap === undefined ? { CAPPED: 'none' } : { CAPPED: 'tanh', CAP: cap };
 }
 
-function attentionSteps(options: PlanOptions, layer: number, splits: number): Step[] {
+function attentionSteps(options: PlanOptions, layer: number, splits: number, splitFrom: number): Step[] {
   const { config, weights, traits, kv } = options;
   const at = `layers.${layer}`;
   const follower = weights.matrices.get(`${at}.o`);
@@ -280,8 +336,6 @@ function attentionSteps(options: PlanOptions, layer: number, splits: number): St
     HEAD_DIM: config.headDim,
     GROUP: config.heads / config.kvHeads,
     KV_GROUP: group,
-    KV_HEADS: config.kvHeads,
-    HEAD_STRIDE: headStride(config),
     SPLITS: splits,
     THREADS,
   };
@@ -294,14 +348,20 @@ function attentionSteps(options: PlanOptions, layer: number, splits: number): St
     spec: {
       ...heads,
       ...team,
-      KV: kv,
+      ...kvSpec(config, kv),
       Q_ROWS: config.heads * config.headDim,
       WINDOW: layerWindow(config, layer) ?? 0,
+      SPLIT_FROM: splitFrom,
       SCALE: attentionScale(config),
       ...capSpec(config.attentionCap),
       ...(splits === 1 ? { OUT: 'whole', ...store } : { OUT: 'partial' }),
     },
-    buffers: { state: 'state', q: 'q', kv: `${at}.kv`, ...(splits === 1 ? blocks : { partials: 'partials' }) },
+    buffers: {
+      state: 'state',
+      q: 'q',
+      ...kvBuffers(at, config, kv),
+      ...(splits === 1 ? blocks : { partials: 'partials' }),
+    },
     grid: { x: workgroups, over: 'columns', each: 1, z: splits },
   };
   if (splits === 1) return [attention];
@@ -310,7 +370,7 @@ function attentionSteps(options: PlanOptions, layer: number, splits: number): St
     {
       name: `${at}.combine`,
       kernel: 'combine',
-      spec: { ...heads, ...store },
+      spec: { ...heads, KV_HEADS: config.kvHeads, HEAD_STRIDE: headStride(config), ...store },
       buffers: { state: 'state', partials: 'partials', ...blocks },
       grid: { x: workgroups, over: 'columns', each: 1, z: 1 },
     },
@@ -323,7 +383,7 @@ export function chooseSplits({ config, traits, preferences }: SizeOptions): numb
 }
 
 /** The steps from the residual stream of the outputs' columns to their logits. */
-export function planOutput(options: PlanOptions): readonly Step[] {
+export function planOutput(options: PlanOptions, columnsAtOnce = 1): readonly Step[] {
   const { config, weights } = options;
   const matrix = outputMatrix(config, weights);
   return productSteps(
@@ -331,7 +391,7 @@ export function planOutput(options: PlanOptions): readonly Step[] {
     matrix,
     'logits',
     'x',
-    1,
+    columnsAtOnce,
     {
       EPILOGUE: 'logits',
       NORM: 'rms',
@@ -345,7 +405,7 @@ export function planOutput(options: PlanOptions): readonly Step[] {
 }
 
 /** The steps from the logits of the outputs to their next tokens. */
-export function planChoice(options: PlanOptions, choice: Choice, extras: ChoiceExtras = {}): readonly Step[] {
+export function planChoice(options: PlanOptions, choice: PassChoice, extras: ChoiceExtras = {}): readonly Step[] {
   const { config, traits, context } = options;
   const output = { state: 'state', logits: 'logits', peaks: 'peaks' };
   const samplers = 'samplers';
@@ -368,26 +428,33 @@ export function planChoice(options: PlanOptions, choice: Choice, extras: ChoiceE
       buffers: { ...output, edits: 'edits', masks: 'masks' },
       grid: { ...grid, x: Math.ceil(blocksOf(config.vocab) / threads.THREADS) },
     });
-  if (choice === 'list') steps.push(rank('rank', 'candidates'));
-  else if (choice !== 'none') {
-    const { logits, peaks } = output;
-    const inputs = { greedy: { peaks }, noise: { samplers, logits, peaks }, top: { samplers, logits, peaks } };
+  if (choice === 'list' || extras.listed) steps.push(rank('rank', 'candidates'));
+  if (choice === 'list' || choice === 'none') return steps;
+  const { logits, peaks } = output;
+  const inputs = { greedy: { peaks }, noise: { samplers, logits, peaks }, top: { samplers, logits, peaks } };
+  const mixed = choice === 'each';
+  for (const one of mixed ? (['greedy', 'noise', 'top'] as const) : [choice])
     steps.push({
-      name: `choose.${choice}`,
+      name: `choose.${one}`,
       kernel: 'select',
-      spec: { CHOICE: choice, ...threads },
-      buffers: { state: 'state', tokens: 'tokens', picked: 'picked', ...inputs[choice] },
+      spec: { CHOICE: one, ...threads, ...(mixed && { TAKES: 'mixed' }) },
+      buffers: {
+        state: 'state',
+        tokens: 'tokens',
+        picked: 'picked',
+        ...inputs[one],
+        ...(mixed && { samplers }),
+      },
       grid,
     });
-    if (extras.reported)
-      steps.push({
-        name: 'report',
-        kernel: 'report',
-        spec: { VOCAB: config.vocab },
-        buffers: { state: 'state', picked: 'picked', logits, candidates: 'reports' },
-        grid,
-      });
-  }
+  if (extras.reported)
+    steps.push({
+      name: 'report',
+      kernel: 'report',
+      spec: { VOCAB: config.vocab },
+      buffers: { state: 'state', picked: 'picked', logits, candidates: 'reports' },
+      grid,
+    });
   return steps;
 }
 
@@ -427,12 +494,12 @@ function productSteps(
   const blocks = blocksOf(matrix.cols);
   const arithmetic = matrixArithmetic(options, matrix);
   const outputs = spec.EPILOGUE === 'logits';
-  return matrix.parts.map((part, index) => {
+  return matrix.parts.map((part) => {
     const shape: ProductShape = { rows: part.rows, blocks, tile, dot: `${arithmetic}-${part.format}` };
     const columns = Math.min(columnsAtOnce, mostColumns(part.format));
     const variant = chooseGemv(options.traits, shape, columns, options.preferences);
     return {
-      name: matrix.parts.length === 1 ? name : `${name}/${index}`,
+      name: name + part.name.slice(matrix.name.length), // `layers.0.qkv/1`, `logits` for `output`
       kernel: variant.kernel,
       spec: {
         ...spec,
@@ -473,12 +540,18 @@ export function weightBuffers(weights: Weights): readonly BufferSpec[] {
 /** The buffers of one session: KV cache, activations, state. */
 export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   const { config, weights, context, chunk, slots, kv } = options;
-  const columns = roundUp(Math.max(chunk, slots), chooseColumns(options.traits));
+  const columns = roundUp(
+    Math.max(chunk, slots),
+    Math.max(chooseColumns(options.traits), columnsFor(options.traits, slots)),
+  );
   const list: BufferSpec[] = [];
   const add = (name: string, bytes: number, purpose: Purpose) => list.push({ name, bytes, purpose });
 
-  const cacheBytes = slots * 2 * config.kvHeads * context * headStride(config) * (kv === 'f16' ? 2 : 4);
-  for (let layer = 0; layer < config.layers; layer++) add(`layers.${layer}.kv`, cacheBytes, 'kv');
+  const capacity = options.capacity ?? kvCapacity(context);
+  const planes = kvPlanes(config, kv);
+  for (let layer = 0; layer < config.layers; layer++)
+    for (const plane of planes)
+      add(`layers.${layer}.${plane.name}`, kvPlaneBytes(plane, config, slots, capacity), 'kv');
 
   const queryRows = roundUp(config.heads * config.headDim, BLOCK);
   const kvRows = roundUp(config.kvHeads * config.headDim, BLOCK);
@@ -489,6 +562,9 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   const raw = Math.max(
     config.qkNorm === 'none' ? 0 : queryRows + 2 * kvRows,
     config.norms === 'before' ? 0 : roundUp(config.hidden, BLOCK),
+    [...weights.matrices.values()].some(({ name, alternate }) => name.endsWith('.gateUp') && !alternate)
+      ? roundUp(config.feedForward, BLOCK)
+      : 0,
   );
   if (raw > 0) add('raw', columns * raw * 4, 'activations');
   if (config.norms !== 'before' || config.qkNorm === 'all')
@@ -505,7 +581,8 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   const vocabBlocks = paddedRows(outputMatrix(config, weights)) / BLOCK;
   add('logits', slots * vocabBlocks * BLOCK * 4, 'activations');
   add('peaks', slots * vocabBlocks * 8, 'activations');
-  for (const name of ropeNames(config)) add(name, context * config.ropeDim * 4, 'state');
+  for (const name of ropeNames(config)) add(name, capacity * config.ropeDim * 4, 'state');
+  add('pooled', slots * blocksOf(config.hidden) * BLOCK * 4, 'activations');
   add('state', stateBytes(columns), 'state');
   add('samplers', slots * SAMPLER_BYTES, 'state');
   add('tokens', columns * 4, 'state');

@@ -12,6 +12,7 @@ import { BLOCK, isQuantised } from '../quant/layout.ts';
 import { nativeFormat, packRows, unpackRows } from '../quant/pack.ts';
 import { attentionScale, layerRope, layerWindow } from './layers.ts';
 import { type RopeConfig, ropeConfig, ropeFrequencies, ropeMagnitude } from './rope.ts';
+import { halfSplitRow } from './upload.ts';
 import type { WeightsOption } from './weights.ts';
 
 export interface ReferenceOptions {
@@ -20,7 +21,7 @@ export interface ReferenceOptions {
   /** `f64`: no rounding. `i8`: inputs of products with quantised weights are rounded to int8 blocks. Default f64. */
   readonly activations?: 'f64' | 'i8' | undefined;
   /** Rounding of keys and values. Default none. */
-  readonly kv?: 'f64' | 'f16' | undefined;
+  readonly kv?: 'f64' | 'f16' | 'q8' | undefined;
   /** Positions of the session that it stands for: some models' RoPE goes by it. Default 1. */
   readonly context?: number | undefined;
   /** Hears the result of every step of the plan, by its name; of `qkv` the queries, of steps that add to it the residual. */
@@ -62,7 +63,12 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
 
   const { layers, hidden, heads, kvHeads, headDim, normEpsilon, qkNorm } = config;
   const norms = normNames(config);
-  const rounded = (value: number) => (options.kv === 'f16' ? f16ToF32(f32ToF16(value)) : value);
+  const inOrder = Array.from({ length: headDim }, (_, i) => i);
+  const keyOrder = config.ropePairs === 'half' ? inOrder.map((i) => halfSplitRow(i, config.ropeDim)) : inOrder;
+  const rounded = (vector: Float64Array, order: readonly number[]) => {
+    if (options.kv === 'f16') return vector.map((value) => f16ToF32(f32ToF16(value)));
+    return options.kv === 'q8' ? roundToKvBlocks(vector, order) : vector;
+  };
   const keys: Float64Array[][] = Array.from({ length: layers }, () => []); // [layer][position] -> [kvHeads * headDim]
   const values: Float64Array[][] = Array.from({ length: layers }, () => []);
   const trace = options.trace ?? (() => undefined);
@@ -157,8 +163,8 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
           if (rope) rotateHeads(vector, config, ropeConfig(config, rope), options.context ?? 1, position);
         }
         trace(`layers.${layer}.${qkNorm === 'none' ? 'qkv' : 'headNorm'}`, q);
-        (keys[layer] as Float64Array[]).push(k.map(rounded));
-        (values[layer] as Float64Array[]).push(v.map(rounded));
+        (keys[layer] as Float64Array[]).push(rounded(k, keyOrder));
+        (values[layer] as Float64Array[]).push(rounded(v, inOrder));
         const attended = attend(layer, q);
         trace(`layers.${layer}.attention`, attended);
         const attention = product(`${at}.self_attn.o_proj.weight`, attended);
@@ -175,6 +181,10 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
       position++;
       const output = config.tiedEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
       const [last, factor] = normed(x, 'model.norm.weight');
+      trace(
+        'pool',
+        last.map((value) => value * factor),
+      );
       const logits = product(output, last, factor).map((logit) => softCap(logit, config.logitCap));
       trace('logits', logits);
       return logits;
@@ -239,6 +249,28 @@ export function roundToInt8(x: Float64Array): Float64Array {
     const inverse = largest > 0 ? Math.fround(127 / largest) : 0;
     const d = Math.fround(largest * Math.fround(1 / 127));
     for (const [i, value] of block.entries()) out[start + i] = roundHalfEven(Math.fround(value * inverse)) * d;
+  }
+  return out;
+}
+
+/**
+ * The twin of kv-write-q8.wgsl: blocks of up to 32 within each head, the scale rounded to f16 before it is used. `order` has
+ * the elements of a head as the device puts them side by side.
+ */
+function roundToKvBlocks(x: Float64Array, order: readonly number[]): Float64Array {
+  const headDim = order.length;
+  let block = BLOCK;
+  while (headDim % block !== 0) block /= 2;
+  const out = new Float64Array(x.length);
+  for (let start = 0; start < x.length; start += block) {
+    const head = start - (start % headDim);
+    const places = order.slice(start - head, start - head + block).map((i) => head + i);
+    const largest = Math.max(...places.map((at) => Math.abs(x[at] as number)));
+    const scale = f16ToF32(f32ToF16(largest / 127));
+    for (const at of places) {
+      const code = scale > 0 ? roundHalfEven((x[at] as number) / scale) : 0;
+      out[at] = Math.min(127, Math.max(-127, code)) * scale;
+    }
   }
   return out;
 }

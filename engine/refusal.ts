@@ -55,6 +55,7 @@ export function advise(fit: Fit, adapter: AdapterInfo, topology: Topology, weigh
   const advice: string[] = [];
   if (largestContext > 0 && largestContext < context) advice.push(`ask for a context of at most ${largestContext}`);
   if (kv === 'f32') advice.push('keep the KV cache in f16');
+  if (kv === 'f16') advice.push('keep the KV cache in q8');
   if (wide) advice.push('load the weights as q4');
   else if (largestContext === 0) advice.push('use a smaller model');
   advice.push('close other programs');

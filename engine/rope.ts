@@ -90,13 +90,16 @@ export function ropeMagnitude({ ropeScaling }: RopeConfig): number {
   return 'attentionFactor' in ropeScaling ? ropeScaling.attentionFactor : 1;
 }
 
-/** cos and sin of every pair's turn times the magnitude, [context][ropeDim / 2][2] f32, each from one 2x2 rotation matrix. */
-export function ropeTable(rope: RopeConfig, context: number): Float32Array {
+/**
+ * cos and sin of every pair's turn times the magnitude, [positions][ropeDim / 2][2] f32, each from one 2x2 rotation matrix,
+ * for the first positions of a session of `context`.
+ */
+export function ropeTable(rope: RopeConfig, context: number, positions = context): Float32Array {
   const frequencies = ropeFrequencies(rope, context);
   const magnitude = ropeMagnitude(rope);
-  const table = new Float32Array(context * frequencies.length * 2);
+  const table = new Float32Array(positions * frequencies.length * 2);
   const rotation: mat2 = [1, 0, 0, 1]; // a plain array: gl-matrix then computes in doubles
-  for (let position = 0, at = 0; position < context; position++) {
+  for (let position = 0, at = 0; position < positions; position++) {
     for (const frequency of frequencies) {
       mat2.fromRotation(rotation, position * frequency);
       table[at++] = rotation[0] * magnitude;

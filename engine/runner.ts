@@ -7,9 +7,12 @@ import type { StepTime, Timer } from '../devices/timing.ts';
 import { readTopology } from '../devices/topology.ts';
 import { mapLate } from '../devices/wait.ts';
 import { assert, FirstlightError } from '../quant/errors.ts';
+import { BLOCK, blocksOf } from '../quant/layout.ts';
 import type { Edits } from './edits.ts';
 import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
 import { checkSizes, fitContext } from './estimate.ts';
+import { kvCapacity } from './kv-cache.ts';
+import { FIRST_POSITIONS, growCache, grownCapacity } from './kv-growth.ts';
 import { ropeNames } from './layers.ts';
 import type { Model } from './model.ts';
 import {
@@ -18,11 +21,15 @@ import {
   chooseSplits,
   IN_FLIGHT,
   mostEdits,
+  type PassChoice,
   type PassSize,
   type PlanOptions,
+  planBatch,
   planChoice,
+  planCopy,
   planDecode,
   planOutput,
+  planPooled,
   planPrefill,
   READBACK_BYTES,
   type Step,
@@ -30,9 +37,10 @@ import {
 } from './plan.ts';
 import { notEnoughMemory } from './refusal.ts';
 import { ropeConfig, ropeTable } from './rope.ts';
-import type { CompleteSampling } from './sampler.ts';
+import { type CompleteSampling, chooseChoice } from './sampler.ts';
 import {
   CANDIDATES_BYTES,
+  CAPACITY_AT,
   type Candidates,
   decodeCandidates,
   editsBytes,
@@ -44,11 +52,13 @@ import {
   RING,
   SAMPLER_BYTES,
 } from './state.ts';
-import { SPLIT_FROM_KEYS, type Tuning } from './variants.ts';
+import { columnsFor, SPLIT_FROM_KEYS, type Tuning } from './variants.ts';
 
 export interface RunnerOptions {
-  /** Positions of the KV cache in each slot. Default: what the load was planned with. */
+  /** Most positions of each sequence. Default: what the load was planned with. */
   readonly context?: number | undefined;
+  /** Positions to have memory for from the start; more is taken when it is needed. Default 512. */
+  readonly reserve?: number | undefined;
   /** Most prompt tokens per pass. Default 32. */
   readonly chunk?: number | undefined;
   /** Sequences. Default 1. */
@@ -72,16 +82,27 @@ export type Pass =
   | { readonly kind: 'prompt' }
   | ({ readonly kind: 'ending'; readonly choice: Choice } & ChoiceExtras)
   | ({ readonly kind: 'decode'; readonly choice: Choice; readonly position: number } & ChoiceExtras)
-  | ({ readonly kind: 'choice'; readonly choice: Choice } & ChoiceExtras)
-  | { readonly kind: 'output' };
+  | ({ readonly kind: 'choice'; readonly choice: PassChoice } & ChoiceExtras)
+  | { readonly kind: 'output' }
+  /** The next tokens of several sequences, to their logits. */
+  | { readonly kind: 'batch' }
+  /** A prompt whose states are added up. */
+  | { readonly kind: 'pooled' };
 
 export interface Runner {
   readonly model: Model;
   readonly context: number;
   readonly chunk: number;
   readonly slots: number;
+  /**
+   * Makes room for so many positions in every slot. Passes do so by themselves, but one step at a time. When memory runs out
+   * it throws `not-enough-memory`, and all slots are empty.
+   */
+  reserve(positions: number): Promise<void>;
   /** Compiles what generating with a choice needs, so that no later pass waits for a compiler; `late`: by passes of its own. */
   prepare(choice: Choice, extras?: ChoiceExtras, late?: boolean): Promise<void>;
+  /** Compiles what passes over several sequences need. */
+  prepareBatch(): Promise<void>;
   /** How the tokens of a slot are chosen from now on. */
   setSampler(slot: number, sampling: CompleteSampling): void;
   /** What changes a slot's logits in passes that are `edited`, from now on. */
@@ -97,6 +118,14 @@ export interface Runner {
   chosen(ticket: number, dueMs: number): Promise<number>;
   /** The same with all that was wanted. */
   outcome(ticket: number, dueMs: number): Promise<Outcome>;
+  /** Sends what has been chosen in all slots to gathering buffer `ticket`, as it is after what has been submitted. */
+  gather(ticket: number, extras: ChoiceExtras): void;
+  /** What `gather` sent, due in about so many milliseconds; the ticket, below IN_FLIGHT, is free again then. */
+  gathered(ticket: number, dueMs: number): Promise<Gathered>;
+  /** Gives a slot what another one holds of its sequence, up to a position. */
+  copyPrefix(from: number, to: number, positions: number): Promise<void>;
+  /** The sum of a slot's normalised states since its position 0, [hidden]. */
+  pooled(slot: number): Promise<Float32Array>;
   /** Logits of an output of the last pass, [vocab], as edits have left them. */
   logits(output: number): Promise<Float32Array>;
   /** Runs a decode pass with every step timed. */
@@ -126,6 +155,13 @@ export interface Outcome {
   readonly report: Report | undefined;
 }
 
+/** What passes over several sequences leave; of each slot the last RING tokens are there. */
+export type Gathered = (slot: number, position: number) => Outcome;
+
+function extrasKey({ edited, reported, listed }: ChoiceExtras): string {
+  return `${edited ? 'edited ' : ''}${reported ? 'reported ' : ''}${listed ? 'listed' : ''}`;
+}
+
 /** Where the parts of an outcome lie in a readback buffer. */
 const CANDIDATES_AT = 16;
 const REPORT_AT = CANDIDATES_AT + CANDIDATES_BYTES;
@@ -150,6 +186,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   const context = options.context ?? model.plan.context;
   const chunk = Math.min(options.chunk ?? model.plan.chunk, context);
   const slots = options.slots ?? 1;
+  let capacity = kvCapacity(Math.min(context, options.reserve ?? FIRST_POSITIONS));
   checkSizes(context, chunk, config, model.path);
   if (!Number.isInteger(slots) || slots < 1)
     throw new FirstlightError('bad-argument', `slots is ${slots}: it must be a whole number of at least 1`);
@@ -167,15 +204,21 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   await checkMemory(model, plan);
   const buffers = new Map<string, GPUBuffer>();
   const readbacks: GPUBuffer[] = [];
+  const gatherings: { readonly buffer: GPUBuffer; extras: ChoiceExtras }[] = [];
+  // in a gathering buffer, behind the rings of all slots: their candidates, then their reports
+  const listsAt = slots * RING * 4;
+  const gatheredBytes = listsAt + 2 * slots * CANDIDATES_BYTES;
   const close = () => {
-    for (const buffer of [...buffers.values(), ...readbacks]) device.free(buffer);
+    const gathered = gatherings.flatMap((each) => (each ? [each.buffer] : []));
+    for (const buffer of [...buffers.values(), ...readbacks, ...gathered]) device.free(buffer);
     return device.settle();
   };
   try {
-    for (const { name, bytes, purpose } of sessionBuffers(plan)) buffers.set(name, device.buffer(name, bytes, purpose));
+    for (const { name, bytes, purpose } of sessionBuffers({ ...plan, capacity }))
+      buffers.set(name, device.buffer(name, bytes, purpose));
     for (let i = 0; i < IN_FLIGHT; i++) readbacks.push(device.buffer(`chosen token ${i}`, READBACK_BYTES, 'readback'));
     for (const name of ropeNames(config))
-      await device.upload(own(name), 0, ropeTable(ropeConfig(config, name), context));
+      await device.upload(own(name), 0, ropeTable(ropeConfig(config, name), context, capacity));
   } catch (error) {
     await close().catch(() => undefined); // the first failure is the one to tell
     throw error;
@@ -198,31 +241,63 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     return compiled;
   };
   const splits = chooseSplits(plan);
-  const programFor = (pass: Pass): Promise<Program> => {
+  const programFor = (pass: Pass, columns: number): Promise<Program> => {
     if (pass.kind === 'prompt') return program('prompt', () => planPrefill(plan, undefined));
     if (pass.kind === 'output') return program('output', () => planOutput(plan));
+    if (pass.kind === 'pooled') return program('pooled', () => planPooled(plan));
+    if (pass.kind === 'batch') {
+      const atOnce = columnsFor(device.traits, columns);
+      return program(`batch ${atOnce}`, () => planBatch(plan, atOnce));
+    }
     const { choice } = pass;
-    const what = `${pass.kind} ${choice}${pass.edited ? ' edited' : ''}${pass.reported ? ' reported' : ''}`;
-    if (pass.kind === 'ending') return program(what, () => planPrefill(plan, choice, pass));
+    const what = `${pass.kind} ${choice} ${extrasKey(pass)}`;
     if (pass.kind === 'choice') return program(what, () => planChoice(plan, choice, pass));
+    if (pass.kind === 'ending') return program(what, () => planPrefill(plan, pass.choice, pass));
     const parts = pass.position < SPLIT_FROM_KEYS ? 1 : splits;
-    return program(`${what} ${parts}`, () => planDecode(plan, choice, parts, pass));
+    return program(`${what} ${parts}`, () => planDecode(plan, pass.choice, parts, pass));
   };
 
   const { queue } = device.gpu;
+  let lastPosition = 0; // of the columns as the next pass will find them
+  let advancing = false;
+  const grow = async (positions: number) => {
+    const to = grownCapacity(capacity, positions, context);
+    for (const name of ropeNames(config)) {
+      const table = ropeTable(ropeConfig(config, name), context, to);
+      const made = device.buffer(name, table.byteLength, 'state');
+      try {
+        await device.upload(made, 0, table);
+        await device.settle();
+      } catch (error) {
+        device.free(made);
+        throw error;
+      }
+      device.free(own(name));
+      buffers.set(name, made);
+    }
+    programs.clear(); // they are bound to the old buffers
+    await growCache({ device, config, kv: model.kv, slots, buffers }, capacity, to);
+    capacity = to;
+    queue.writeBuffer(own('state'), CAPACITY_AT, Uint32Array.of(capacity)); // passes may be going on by themselves
+  };
   const place: Runner['place'] = (columns, outputs, advance) => {
-    queue.writeBuffer(own('state'), 0, encodeState(columns, outputs, context, advance));
+    queue.writeBuffer(own('state'), 0, encodeState(columns, outputs, capacity, advance));
     queue.writeBuffer(
       own('tokens'),
       0,
       Uint32Array.from(columns, ({ token }) => token),
     );
+    lastPosition = Math.max(0, ...columns.map(({ position }) => position));
+    advancing = advance;
   };
   return {
     model,
     context,
     chunk,
     slots,
+    async reserve(positions) {
+      if (positions > capacity) await grow(positions);
+    },
     async prepare(choice, extras = {}, late = false) {
       const end = late ? { choice: 'none' as const } : { choice, ...extras };
       const passes: readonly Pass[] = [
@@ -232,10 +307,20 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         { kind: 'decode', ...end, position: SPLIT_FROM_KEYS },
       ];
       const last: readonly Pass[] = late ? [{ kind: 'choice', choice, ...extras }] : [];
-      await Promise.all([...passes, ...last].map(programFor));
+      await Promise.all([...passes, ...last].map((pass) => programFor(pass, 1)));
+    },
+    async prepareBatch() {
+      const passes: readonly Pass[] = [
+        { kind: 'prompt' },
+        { kind: 'ending', choice: 'none' },
+        { kind: 'batch' },
+        { kind: 'choice', choice: 'each' },
+      ];
+      await Promise.all([...passes.map((pass) => programFor(pass, 1)), programFor({ kind: 'batch' }, slots)]);
     },
     setSampler(slot, sampling) {
-      queue.writeBuffer(own('samplers'), slot * SAMPLER_BYTES, encodeSampler(sampling));
+      const state = { ...sampling, choice: chooseChoice(sampling) };
+      queue.writeBuffer(own('samplers'), slot * SAMPLER_BYTES, encodeSampler(state));
     },
     setEdits(slot, edits) {
       queue.writeBuffer(own('edits'), slot * editsBytes(mostEdits(config, context)), encodeEdits(edits));
@@ -243,7 +328,9 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     },
     place,
     async submit(pass, size, wanted) {
-      const compiled = await programFor(pass);
+      if (lastPosition >= capacity) await grow(lastPosition + 1);
+      if (advancing && 'choice' in pass && pass.choice !== 'none') lastPosition++;
+      const compiled = await programFor(pass, size.columns);
       const encoder = device.gpu.createCommandEncoder();
       recordPass(encoder, compiled, size);
       if (wanted) {
@@ -271,13 +358,57 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         report: tickets[ticket]?.report ? part(REPORT_AT) : undefined,
       };
     },
+    gather(ticket, { listed, reported }) {
+      const encoder = device.gpu.createCommandEncoder();
+      const into = gathering(ticket);
+      const copy = (name: string, at: number, bytes: number) =>
+        encoder.copyBufferToBuffer(own(name), 0, into, at, bytes);
+      copy('picked', 0, slots * RING * 4);
+      if (listed) copy('candidates', listsAt, slots * CANDIDATES_BYTES);
+      if (reported) copy('reports', listsAt + slots * CANDIDATES_BYTES, slots * CANDIDATES_BYTES);
+      queue.submit([encoder.finish()]);
+      gatherings[ticket]!.extras = { listed, reported };
+    },
+    async gathered(ticket, dueMs) {
+      const { listed, reported } = gatherings[ticket]?.extras ?? {};
+      const bytes = await mapLate(
+        device,
+        gathering(ticket),
+        listed || reported ? gatheredBytes : slots * RING * 4,
+        dueMs,
+      );
+      const view = new DataView(bytes.buffer, bytes.byteOffset);
+      const part = (at: number) => decodeCandidates(bytes.subarray(at, at + CANDIDATES_BYTES));
+      return (slot, position) => ({
+        id: view.getUint32((slot * RING + (position % RING)) * 4, true),
+        candidates: listed ? part(listsAt + slot * CANDIDATES_BYTES) : undefined,
+        report: reported ? part(listsAt + (slots + slot) * CANDIDATES_BYTES) : undefined,
+      });
+    },
+    async copyPrefix(from, to, positions) {
+      const compiled = await program('copy', () => planCopy(plan));
+      const places = [
+        { position: positions, slot: to },
+        { position: 0, slot: from },
+      ];
+      queue.writeBuffer(own('state'), 0, encodeState(places, [], capacity, false));
+      const encoder = device.gpu.createCommandEncoder();
+      recordPass(encoder, compiled, { columns: positions, outputs: 0 });
+      queue.submit([encoder.finish()]);
+    },
+    async pooled(slot) {
+      const stride = blocksOf(config.hidden) * BLOCK * 4;
+      const bytes = await device.read(own('pooled'), slot * stride, config.hidden * 4);
+      return new Float32Array(bytes.buffer, bytes.byteOffset, config.hidden);
+    },
     async logits(output) {
       const stride = Math.ceil(config.vocab / 32) * 32 * 4;
       const bytes = await device.read(own('logits'), output * stride, config.vocab * 4);
       return new Float32Array(bytes.buffer, bytes.byteOffset, config.vocab);
     },
     async timedPass(position, timer) {
-      const decode = await programFor({ kind: 'decode', choice: 'greedy', position });
+      if (position >= capacity) await grow(position + 1);
+      const decode = await programFor({ kind: 'decode', choice: 'greedy', position }, 1);
       place([{ token: 0, position, slot: 0 }], [0], false);
       const encoder = device.gpu.createCommandEncoder();
       recordTimedPass(encoder, decode, { columns: 1, outputs: 1 }, timer);
@@ -291,6 +422,12 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     },
     close,
   };
+
+  function gathering(ticket: number): GPUBuffer {
+    assert(ticket < IN_FLIGHT, `gathering buffer ${ticket} is one of ${IN_FLIGHT}`);
+    gatherings[ticket] ??= { buffer: device.buffer(`chosen tokens ${ticket}`, gatheredBytes, 'readback'), extras: {} };
+    return gatherings[ticket].buffer;
+  }
 
   function readback(ticket: number): GPUBuffer {
     const buffer = readbacks[ticket];

@@ -78,10 +78,41 @@ export interface Session {
   close(): Promise<void>;
 }
 
+/** Throws `bad-argument` for no ids or ids outside the vocabulary, `context-full` for more than `most`. */
+export function checkPrompt(
+  { config, path }: Pick<Model, 'config' | 'path'>,
+  ids: readonly number[],
+  context: number,
+  most: number,
+): void {
+  if (ids.length === 0)
+    throw new FirstlightError('bad-argument', 'the prompt is empty: give at least one token, such as the begin token');
+  const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocab);
+  if (wrong !== undefined)
+    throw new FirstlightError(
+      'bad-argument',
+      `token id ${wrong} is outside the vocabulary of ${path}: ids go from 0 to ${config.vocab - 1}`,
+    );
+  if (ids.length > most)
+    throw new FirstlightError(
+      'context-full',
+      `the prompt has ${ids.length} tokens and the context ${context} positions: shorten the prompt` +
+        (context < config.context ? ` or ask for a larger context (up to ${config.context})` : ''),
+    );
+}
+
+/** Throws `bad-argument` for a number of alternatives that cannot be reported. */
+export function checkLogprobs(logprobs: number | undefined): void {
+  if (logprobs === undefined || (Number.isInteger(logprobs) && logprobs >= 0 && logprobs <= MOST_CANDIDATES)) return;
+  throw new FirstlightError(
+    'bad-argument',
+    `logprobs is ${logprobs}: it must be a whole number from 0 to ${MOST_CANDIDATES}`,
+  );
+}
+
 /** A session with a KV cache of its own. Throws `not-enough-memory`, `bad-argument`. */
 export async function createSession(model: Model, options: SessionOptions = {}): Promise<Session> {
   const runner = await createRunner(model, options);
-  const { config } = model;
   const { context, chunk } = runner;
   const turns = new Set<Promise<unknown>>(); // of generators, on their way to the next yield
   let closed = false;
@@ -105,19 +136,6 @@ export async function createSession(model: Model, options: SessionOptions = {}):
       throw new FirstlightError(
         'bad-argument',
         'the session is already generating: wait, abort it, or use another session',
-      );
-  };
-  const checkIds = (ids: readonly number[]) => {
-    if (ids.length === 0)
-      throw new FirstlightError(
-        'bad-argument',
-        'the prompt is empty: give at least one token, such as the begin token',
-      );
-    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocab);
-    if (wrong !== undefined)
-      throw new FirstlightError(
-        'bad-argument',
-        `token id ${wrong} is outside the vocabulary of ${model.path}: ids go from 0 to ${config.vocab - 1}`,
       );
   };
   const columnsOf = (ids: readonly number[], first: number) =>
@@ -148,19 +166,9 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     options: TokenOptions = {},
   ): AsyncGenerator<GeneratedToken, void, void> {
     checkIdle();
-    checkIds(ids);
-    if (ids.length >= context)
-      throw new FirstlightError(
-        'context-full',
-        `the prompt has ${ids.length} tokens and the context ${context} positions: shorten the prompt` +
-          (context < config.context ? ` or ask for a larger context (up to ${config.context})` : ''),
-      );
+    checkPrompt(model, ids, context, context - 1);
     const { logprobs, signal, stopIds, constraint } = options;
-    if (logprobs !== undefined && !(Number.isInteger(logprobs) && logprobs >= 0 && logprobs <= MOST_CANDIDATES))
-      throw new FirstlightError(
-        'bad-argument',
-        `logprobs is ${logprobs}: it must be a whole number from 0 to ${MOST_CANDIDATES}`,
-      );
+    checkLogprobs(logprobs);
     const sampling = completeSampling(options);
     const steering = createSteering(options, constraint, ids, tokenFacts(model));
     const room = context - ids.length;
@@ -176,6 +184,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
       while (reused < ids.length - 1 && history[reused] === ids[reused]) reused++;
       history = history.slice(0, reused);
       const startMs = performance.now();
+      await runner.reserve(ids.length + 1); // at once, not by chunks
       await prefill(ids, reused, method.ending, options);
 
       let firstMs = 0;
@@ -201,6 +210,10 @@ export async function createSession(model: Model, options: SessionOptions = {}):
         if (finish) return;
         signal?.throwIfAborted();
       }
+    } catch (error) {
+      // a cache that could not grow is empty
+      if (error instanceof FirstlightError && error.code === 'not-enough-memory') history = [];
+      throw error;
     } finally {
       busy = false;
     }
@@ -212,15 +225,11 @@ export async function createSession(model: Model, options: SessionOptions = {}):
 
   async function* logits(ids: readonly number[], { signal }: { readonly signal?: AbortSignal | undefined } = {}) {
     checkIdle();
-    checkIds(ids);
-    if (ids.length > context)
-      throw new FirstlightError(
-        'context-full',
-        `${ids.length} ids do not fit the context of ${context} positions: give fewer or ask for a larger context`,
-      );
+    checkPrompt(model, ids, context, context);
     busy = true;
     try {
       history = [];
+      await runner.reserve(ids.length);
       for (let position = 0; position < ids.length; ) {
         signal?.throwIfAborted();
         const columns = columnsOf(ids.slice(position, position + chunk), position);
@@ -279,7 +288,8 @@ export async function createSession(model: Model, options: SessionOptions = {}):
   };
 }
 
-function tokenFacts({ config, tokenizer }: Model): TokenFacts {
+/** What penalties want to know of a model's tokens. */
+export function tokenFacts({ config, tokenizer }: Model): TokenFacts {
   return {
     vocab: config.vocab,
     isControl: (id) => tokenizer?.isSpecial(id) ?? false,

@@ -1,27 +1,64 @@
 /** The shapes of well-known models, filled with random 4-bit weights: what speed is measured on when there is no file. */
+import { slidingLayers } from '../loaders/architectures.ts';
+import { expectedTensors } from '../loaders/model-tensors.ts';
 import type { Checkpoint, LlamaConfig, TensorInfo } from '../loaders/types.ts';
 import { assert, FirstlightError } from '../quant/errors.ts';
 import { f32ToF16 } from '../quant/f16.ts';
-import { type FileType, rowBytes } from '../quant/file-types.ts';
+import { rowBytes } from '../quant/file-types.ts';
 import { BLOCK } from '../quant/layout.ts';
 
-type Shape = Pick<
+type Sizes = Pick<
   LlamaConfig,
   'layers' | 'hidden' | 'feedForward' | 'heads' | 'kvHeads' | 'headDim' | 'vocab' | 'ropeTheta' | 'tiedEmbeddings'
 >;
 
-const SHAPES: Readonly<Record<string, Shape>> = {
-  'llama2-7b': shape(32, 4096, 11008, 32, 32, 128, 32000, 1e4, false),
-  'llama2-13b': shape(40, 5120, 13824, 40, 40, 128, 32000, 1e4, false),
-  'llama2-70b': shape(80, 8192, 28672, 64, 8, 128, 32000, 1e4, false),
-  'llama3.1-8b': shape(32, 4096, 14336, 32, 8, 128, 128256, 5e5, false),
-  'llama3.2-1b': shape(16, 2048, 8192, 32, 8, 64, 128256, 5e5, true),
-  'tinyllama-1.1b': shape(22, 2048, 5632, 32, 4, 64, 32000, 1e4, false),
+/** Gemma's arithmetic, all but the windows: these depend on the number of layers. */
+const GEMMA: Partial<LlamaConfig> = { norms: 'both', activation: 'gelu' };
+
+const SHAPES: Readonly<Record<string, Sizes & Partial<LlamaConfig>>> = {
+  'llama2-7b': sizes(32, 4096, 11008, 32, 32, 128, 32000, 1e4, false),
+  'llama2-13b': sizes(40, 5120, 13824, 40, 40, 128, 32000, 1e4, false),
+  'llama2-70b': sizes(80, 8192, 28672, 64, 8, 128, 32000, 1e4, false),
+  'llama3.1-8b': sizes(32, 4096, 14336, 32, 8, 128, 128256, 5e5, false),
+  'llama3.2-1b': sizes(16, 2048, 8192, 32, 8, 64, 128256, 5e5, true),
+  'tinyllama-1.1b': sizes(22, 2048, 5632, 32, 4, 64, 32000, 1e4, false),
+  'qwen3-8b': {
+    ...sizes(36, 4096, 12288, 32, 8, 128, 151936, 1e6, false),
+    architecture: 'qwen3',
+    qkNorm: 'head',
+  },
+  'phi3-mini': { ...sizes(32, 3072, 8192, 32, 32, 96, 32064, 1e4, false), architecture: 'phi3', slidingWindow: 2047 },
+  'gemma2-2b': {
+    ...sizes(26, 2304, 9216, 8, 4, 256, 256000, 1e4, true),
+    ...GEMMA,
+    architecture: 'gemma2',
+    embeddingScale: Math.sqrt(2304),
+    attentionCap: 50,
+    logitCap: 30,
+    slidingWindow: 4096,
+    slidingLayers: slidingLayers(2, 26),
+  },
+  'gemma3-4b': {
+    ...sizes(34, 2560, 10240, 8, 4, 256, 262208, 1e6, true),
+    ...GEMMA,
+    architecture: 'gemma3',
+    qkNorm: 'head',
+    embeddingScale: Math.sqrt(2560),
+    slidingWindow: 1024,
+    slidingLayers: slidingLayers(6, 34),
+    localRopeTheta: 1e4,
+  },
+  'olmo2-7b': {
+    ...sizes(32, 4096, 11008, 32, 32, 128, 100352, 5e5, false),
+    architecture: 'olmo2',
+    norms: 'after',
+    qkNorm: 'all',
+  },
 };
 
 export const SHAPE_NAMES = Object.keys(SHAPES);
 
-function shape(
+function sizes(
   layers: number,
   hidden: number,
   feedForward: number,
@@ -31,7 +68,7 @@ function shape(
   vocab: number,
   ropeTheta: number,
   tiedEmbeddings: boolean,
-): Shape {
+): Sizes {
   return { layers, hidden, feedForward, heads, kvHeads, headDim, vocab, ropeTheta, tiedEmbeddings };
 }
 
@@ -44,7 +81,6 @@ export function shapeConfig(name: string): LlamaConfig {
       `there is no shape "${name}": it must be one of ${SHAPE_NAMES.join(', ')}`,
     );
   return {
-    ...known,
     architecture: 'llama',
     context: 16384,
     normEpsilon: 1e-5,
@@ -64,6 +100,7 @@ export function shapeConfig(name: string): LlamaConfig {
     slidingLayers: undefined,
     localRopeTheta: undefined,
     attentionBias: false,
+    ...known,
   };
 }
 
@@ -74,24 +111,10 @@ const POOL_BYTES = 16 << 20;
 export function randomCheckpoint(name: string): Checkpoint {
   const config = shapeConfig(name);
   const tensors = new Map<string, TensorInfo>();
-  const add = (tensor: string, type: FileType, rows: number, cols: number) =>
-    tensors.set(tensor, { name: tensor, type, rows, cols });
-  const { layers, hidden, feedForward, heads, kvHeads, headDim, vocab } = config;
-  add('model.embed_tokens.weight', 'Q4_0', vocab, hidden);
-  for (let layer = 0; layer < layers; layer++) {
-    const at = `model.layers.${layer}`;
-    add(`${at}.input_layernorm.weight`, 'F32', 1, hidden);
-    add(`${at}.self_attn.q_proj.weight`, 'Q4_0', heads * headDim, hidden);
-    add(`${at}.self_attn.k_proj.weight`, 'Q4_0', kvHeads * headDim, hidden);
-    add(`${at}.self_attn.v_proj.weight`, 'Q4_0', kvHeads * headDim, hidden);
-    add(`${at}.self_attn.o_proj.weight`, 'Q4_0', hidden, heads * headDim);
-    add(`${at}.post_attention_layernorm.weight`, 'F32', 1, hidden);
-    add(`${at}.mlp.gate_proj.weight`, 'Q4_0', feedForward, hidden);
-    add(`${at}.mlp.up_proj.weight`, 'Q4_0', feedForward, hidden);
-    add(`${at}.mlp.down_proj.weight`, 'Q4_0', hidden, feedForward);
+  for (const [tensor, shape] of expectedTensors(config)) {
+    const [rows, cols] = shape.length === 2 ? (shape as [number, number]) : [1, shape[0] as number];
+    tensors.set(tensor, { name: tensor, type: shape.length === 2 ? 'Q4_0' : 'F32', rows, cols });
   }
-  add('model.norm.weight', 'F32', 1, hidden);
-  if (!config.tiedEmbeddings) add('lm_head.weight', 'Q4_0', vocab, hidden);
 
   const pools = new Map<number, Uint8Array>(); // by cols: the scale depends on them
   return {

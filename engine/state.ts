@@ -11,6 +11,8 @@ export const RING = 64;
 export const FROM_RING = 0xffffffff;
 
 const HEADER_WORDS = 4;
+/** Byte of the capacity in a State. */
+export const CAPACITY_AT = 8;
 const PLACE_WORDS = 4;
 const SAMPLER_WORDS = 8;
 
@@ -41,8 +43,13 @@ export function encodeState(
   return words;
 }
 
+/** As in choose-*.wgsl. */
+const CHOICE_CODES = { none: 0, list: 0, greedy: 1, noise: 2, top: 3 } as const;
+
 /** What the GPU wants to know of a sequence's sampling; see Sampling in sampler.ts. */
 export interface SamplerState {
+  /** Who chooses in a pass over sequences that are sampled in several ways. */
+  readonly choice?: keyof typeof CHOICE_CODES | undefined;
   readonly seed: number;
   readonly topK: number;
   readonly temperature: number;
@@ -51,10 +58,11 @@ export interface SamplerState {
 }
 
 /** A slot's Sampler. */
-export function encodeSampler({ seed, topK, temperature, topP, minP }: SamplerState): Uint32Array {
+export function encodeSampler({ seed, topK, temperature, topP, minP, choice = 'none' }: SamplerState): Uint32Array {
   const words = new Uint32Array(SAMPLER_WORDS);
   words.set([seed, topK]);
   new Float32Array(words.buffer).set([temperature, topP, minP], 2);
+  words[5] = CHOICE_CODES[choice];
   return words;
 }
 

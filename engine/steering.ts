@@ -21,7 +21,8 @@ export interface Steering {
   accept(id: number): void;
 }
 
-const NONE: Edits = {
+/** Changes nothing. */
+export const NO_EDITS: Edits = {
   ids: new Uint32Array(0),
   divisors: new Float32Array(0),
   biases: new Float32Array(0),
@@ -39,7 +40,7 @@ export function createSteering(
   return {
     changes: constraint || state?.changes ? 'always' : state ? 'once' : 'never',
     edits: () => {
-      const edits = state?.edits() ?? NONE;
+      const edits = state?.edits() ?? NO_EDITS;
       return constraint ? { ...edits, mask: constraint.mask() } : edits;
     },
     accept(id) {

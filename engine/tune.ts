@@ -44,6 +44,7 @@ const OUTPUTS: Readonly<Record<string, string>> = {
   plain: 'raw',
   residual: 'residual',
   gate: 'h.meta',
+  up: 'h.meta',
   logits: 'logits',
 };
 

@@ -1,6 +1,6 @@
 /**
- * Weights from the checkpoint to the device, slice by slice. Blocks that the device keeps as they are (Q4_0 as q4, Q8_0 as q8)
- * are read straight into mapped memory and taken apart by the GPU; everything else is packed on the CPU. Several slices are
+ * Weights from the checkpoint to the device, slice by slice. Blocks of quantised types are read straight into mapped memory and
+ * taken apart by the GPU; everything else is packed on the CPU. Several slices are
  * on their way at once, so that reading, packing and copying overlap.
  */
 import { IDLE_STAGING_BYTES, uploadStagingBytes } from '../devices/allocation.ts';
@@ -8,9 +8,20 @@ import { createStaging, type Staging } from '../devices/staging.ts';
 import type { Device } from '../devices/types.ts';
 import type { Checkpoint } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
-import { decodeRows, FILE_TYPES, rowBytes } from '../quant/file-types.ts';
-import { blocksOf, type Format, ROW_BLOCK, roundUp, rowWords } from '../quant/layout.ts';
+import { decodeRows, type FileType, rowBytes } from '../quant/file-types.ts';
+import {
+  blocksOf,
+  type Format,
+  isQuantised,
+  QUANTISED,
+  type QuantisedFormat,
+  ROW_BLOCK,
+  roundUp,
+  rowWords,
+  SCALES,
+} from '../quant/layout.ts';
 import { nativeFormat, packRows } from '../quant/pack.ts';
+import type { Spec } from '../shaders/specialise.ts';
 import { type Matrix, type Part, type Section, type Vector, vectorLength, type Weights } from './weights.ts';
 
 /** Bytes of one slice, as they lie in the file or, decoded, as f32: what is in host memory for it. */
@@ -100,8 +111,7 @@ export async function uploadWeights(
 
 /** Whether the GPU takes the file's blocks apart by itself. */
 function isRepacked({ section, part }: Slice): boolean {
-  const { type } = section.tensor;
-  return (type === 'Q4_0' || type === 'Q8_0') && nativeFormat(type) === part.format;
+  return isQuantised(part.format) && nativeFormat(section.tensor.type) === part.format;
 }
 
 function slicesOf(matrix: Matrix): Slice[] {
@@ -142,6 +152,22 @@ function wholeHeads({ section, row, count }: Slice): {
   return { first, rows: roundUp(row + count, section.interleaveHead) - first, lead: row - first };
 }
 
+/** The variant of repack.wgsl that takes a file type apart. */
+export function repackSpec(type: FileType, format: QuantisedFormat): Spec {
+  const { codes, scales } = QUANTISED[format];
+  const { blocks, offset } = SCALES[scales];
+  const sameBlocks: Partial<Record<FileType, FileType>> = { IQ4_NL: 'Q4_0' };
+  const raw = (sameBlocks[type] ?? type).toLowerCase();
+  return {
+    RAW: raw.startsWith('group4_') ? 'group4' : raw,
+    CODE_BITS: codes === 'table' ? 4 : Number(codes),
+    SCALE_BLOCKS: blocks,
+    OWN: /^(super|halves)/.test(scales),
+    PAIRED: offset !== 'centre',
+    WIDE: scales === 'wide',
+  };
+}
+
 interface RawSlot {
   readonly raw: GPUBuffer;
   readonly params: GPUBuffer;
@@ -157,13 +183,14 @@ async function repackSlice(
 ): Promise<void> {
   const { matrix, part, section, count } = slice;
   const { tensor } = section;
-  const { blockBytes } = FILE_TYPES[tensor.type];
-  const { pipeline, layout } = await device.pipeline('repack', { BLOCK_BYTES: blockBytes });
+  assert(isQuantised(part.format), 'only quantised types have blocks to take apart');
+  const { pipeline, layout } = await device.pipeline('repack', repackSpec(tensor.type, part.format));
   const codes = find(`${part.name}.codes`);
   const scales = find(`${part.name}.scales`);
   assert(codes && scales, `the plan lists ${part.name}`);
   const { first, rows, lead } = wholeHeads(slice);
-  const bytes = rows * rowBytes(tensor.type, matrix.cols);
+  const fileRowBytes = rowBytes(tensor.type, matrix.cols);
+  const bytes = rows * fileRowBytes;
   const slot = await staging.take();
   await checkpoint.readRows(tensor.name, first, rows, slot.bytes);
   slot.send((encoder, buffer) => {
@@ -180,7 +207,7 @@ async function repackSlice(
     device.gpu.queue.writeBuffer(
       own.params,
       0,
-      Uint32Array.of(count, blocks, slice.target, lead, section.interleaveHead, section.ropeDim, side, 0),
+      Uint32Array.of(count, blocks, slice.target, lead, section.interleaveHead, section.ropeDim, side, fileRowBytes),
     );
     encoder.copyBufferToBuffer(buffer, 0, own.raw, 0, roundUp(bytes, 4));
     const pass = encoder.beginComputePass();

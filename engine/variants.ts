@@ -1,6 +1,6 @@
 /** Which variant of a kernel suits a device and a shape, before anything has been measured. */
 import type { Traits } from '../devices/types.ts';
-import { type Format, isQuantised, QUANTISED, roundUp } from '../quant/layout.ts';
+import { type Format, isQuantised, QUANTISED, roundUp, SCALES, type ScaleForm } from '../quant/layout.ts';
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
 
 /**
@@ -53,14 +53,18 @@ export function dotSpec(arithmetic: Arithmetic, format: Format): Spec {
   const { codes, scales } = QUANTISED[format];
   // its nibbles become f16 without a conversion
   if (arithmetic === 'mix' && format === 'q4') return { DOT: 'mix-q4' };
-  return { DOT: arithmetic, CODES: codes, SCALES: scales };
+  return { DOT: arithmetic, CODES: codes, ...scaleSpec(scales) };
 }
 
 /** The shader files that answer single weights of a format. */
 export function weightSpec(format: Format): Spec {
   if (!isQuantised(format)) return { WEIGHT: format };
   const { codes, scales } = QUANTISED[format];
-  return { WEIGHT: 'codes', CODES: codes, SCALES: scales };
+  return { WEIGHT: 'codes', CODES: codes, ...scaleSpec(scales) };
+}
+
+function scaleSpec(form: ScaleForm): Spec {
+  return form.startsWith('zero-') ? { SCALES: 'zero', GROUP_BLOCKS: SCALES[form].blocks } : { SCALES: form };
 }
 
 /** The subgroup size that kernels are compiled for, or undefined when it cannot be known beforehand. */
@@ -167,18 +171,22 @@ export function chooseAttention(
 } {
   const subgroup = chooseSubgroup(traits);
   const chunks = roundUp(headDim, 8) / 8;
-  const most = Math.min(subgroup?.size ?? traits.subgroups?.min ?? 1, 16);
+  // no lane holds more of a head than one chunk: heads of 256 (Gemma) would take 256 registers with two
+  const most = Math.min(subgroup?.size ?? traits.subgroups?.min ?? 1, chunks > 16 ? 32 : 16);
   let lanes = 1;
   while (lanes * 2 <= most && lanes < chunks) lanes *= 2;
-  const threads = traits.software ? Math.max(32, lanes * 4) : 256;
   // all teams of a subgroup join by shuffles before workgroup memory
-  const merged = lanes === 1 ? 1 : Math.max(1, (subgroup?.size ?? lanes) / lanes);
+  const merged = lanes === 1 ? 1 : Math.min(Math.max(1, (subgroup?.size ?? lanes) / lanes), 32 / lanes);
+  let threads = Math.min(traits.software ? Math.max(32, lanes * 4) : 256, traits.limits.maxWorkgroupThreads);
+  // every team that is left leaves a head in workgroup memory, which holds the outputs too
+  const teamBytes = (chunks * 8 + 2) * 4;
+  while (threads > 32 && (threads / lanes / merged) * teamBytes > traits.limits.maxWorkgroupBytes / 2) threads /= 2;
   return {
     LANES: lanes,
     SHARE: lanes === 1 ? 'none' : 'lanes',
-    MERGED: Math.min(merged, 32 / lanes),
+    MERGED: merged,
     KEYS: traits.software ? 1 : 4, // loads in flight; CPU drivers only compile longer
-    THREADS: Math.min(threads, traits.limits.maxWorkgroupThreads),
+    THREADS: threads,
   };
 }
 
@@ -203,6 +211,12 @@ export function splitsFor(traits: Pick<Traits, 'software' | 'vendor'>, workgroup
  */
 export function chooseColumns(traits: Pick<Traits, 'software'>): 1 | 4 {
   return traits.software ? 1 : 4;
+}
+
+/** Columns that one workgroup handles in a pass of so many sequences, as far as that pays. */
+export function columnsFor(traits: Pick<Traits, 'software'>, columns: number): 1 | 2 | 4 {
+  if (traits.software || columns === 1) return 1;
+  return columns === 2 ? 2 : 4;
 }
 
 /** Columns at once that weights of a format leave registers for: f32 weights with four columns of f32 activations spill. */

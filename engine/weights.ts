@@ -32,7 +32,7 @@ export interface Part {
 export interface Matrix {
   readonly name: string;
   readonly cols: number;
-  /** All sections one after another, or, for gate and up, two sections alternating every 32 rows. */
+  /** All sections one after another, or, for gate and up of one format, two sections alternating every 32 rows. */
   readonly sections: readonly Section[];
   readonly alternate: boolean;
   readonly parts: readonly Part[];
@@ -89,7 +89,7 @@ export function describeWeights(
   };
   const formatOf = (info: TensorInfo) => (option === 'native' ? nativeFormat(info.type) : option);
 
-  const add = (name: string, names: readonly string[], alternate: boolean, interleaveHead = 0) => {
+  const add = (name: string, names: readonly string[], mayAlternate: boolean, interleaveHead = 0) => {
     const sections: Section[] = [];
     let firstRow = 0;
     for (const [i, tensorName] of names.entries()) {
@@ -106,8 +106,10 @@ export function describeWeights(
     }
     const first = sections[0];
     assert(first, 'a matrix has sections');
+    const format = formatOf(first.tensor);
+    const alternate = mayAlternate && sections.every((section) => formatOf(section.tensor) === format);
     const parts = alternate
-      ? splitRows(name, firstRow, 2 * ROW_BLOCK, first.tensor.cols, widest(sections.map((s) => formatOf(s.tensor))), 0)
+      ? splitRows(name, firstRow, 2 * ROW_BLOCK, first.tensor.cols, format, 0)
       : joinSections(sections).flatMap(({ format, start, rows }) =>
           splitRows(name, rows, ROW_BLOCK, first.tensor.cols, format, start),
         );
@@ -214,13 +216,4 @@ export function paddedRows(matrix: Matrix): number {
 /** Elements of a vector after padding. */
 export function vectorLength(vector: Vector): number {
   return vector.sections.reduce((sum, section) => sum + roundUp(section.rows, ROW_BLOCK), 0);
-}
-
-/**
- * A format that holds all without loss, for matrices whose rows alternate: a quantised weight is an f16 scale times a small
- * whole number, which only f32 holds exactly, as it does f16 and bf16.
- */
-function widest(formats: readonly Format[]): Format {
-  const [first = 'f32', ...others] = formats;
-  return others.every((format) => format === first) ? first : 'f32';
 }

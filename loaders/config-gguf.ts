@@ -41,7 +41,9 @@ export function configFromGguf(
   const headDim = number('attention.key_length', hidden / heads);
   const layers = number('block_count');
   const cap = (key: string) => (key in defaults ? number(key, Number(defaults[key])) || undefined : undefined);
-  const ropeTheta = number('rope.freq_base', 10000);
+  // Ollama's own Gemma 3 files have two keys where llama.cpp's have one, and no epsilon
+  const ropeTheta = number('rope.freq_base', number('rope.global.freq_base', Number(defaults.rope_theta)));
+  const usualEpsilon = name === 'gemma3' ? Number(defaults.rms_norm_eps) : undefined;
   const config: LlamaConfig = {
     ...architecture.design,
     normOffset: 0, // converters have added it
@@ -55,7 +57,7 @@ export function configFromGguf(
     headDim,
     vocab: tokenCount(metadata) ?? number('vocab_size'),
     context: number('context_length'),
-    normEpsilon: number('attention.layer_norm_rms_epsilon'),
+    normEpsilon: number('attention.layer_norm_rms_epsilon', usualEpsilon),
     embeddingScale: architecture.scaledEmbedding ? Math.sqrt(hidden) : 1,
     attentionScale: SCALED_BY_SHARE.get(name) === layers ? 1 / Math.sqrt(hidden / heads) : undefined,
     attentionCap: cap('attn_logit_softcapping'),
@@ -158,6 +160,8 @@ function readRopeScaling(metadata: Metadata, { ggufName }: Architecture, file: s
   if (kind !== 'yarn') throw refusedRopeScaling(kind, file);
   if (number('scaling.yarn_log_multiplier', 0) !== 0)
     throw unsupported(file, 'YaRN with a log multiplier of its own is not run');
+  const blend = number('scaling.yarn_ext_factor', 1); // negative: not set
+  if (blend >= 0 && blend !== 1) throw unsupported(file, `YaRN with an extrapolation factor of ${blend} is not run`);
   // llama.cpp multiplies YaRN's own factor by attn_factor, but OLMo's converter writes all of it there
   const own = ggufName === 'olmo2' && metadata.has('olmo2.rope.scaling.attn_factor') ? 1 : yarnAttention(factor);
   return {
@@ -182,7 +186,8 @@ function localTheta(
 ): number | undefined {
   if (usual === undefined) return undefined;
   // Gemma's local theta is always the same, OLMo's that of its other layers
-  const theta = readNumber(metadata, `${ggufName}.rope.freq_base_swa`, file, name === 'gemma3' ? usual : ropeTheta);
+  const others = name === 'gemma3' ? readNumber(metadata, 'gemma3.rope.local.freq_base', file, usual) : ropeTheta;
+  const theta = readNumber(metadata, `${ggufName}.rope.freq_base_swa`, file, others);
   const scaled = (metadata.get(`${ggufName}.rope.scaling.type`) ?? 'none') !== 'none';
   return theta === ropeTheta && !scaled ? undefined : theta;
 }

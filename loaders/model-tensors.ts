@@ -1,6 +1,6 @@
 /** The tensors that a model of the Llama family needs, by Hugging Face's names. */
 import { FirstlightError } from '../quant/errors.ts';
-import { FILE_TYPES, isFileType } from '../quant/file-types.ts';
+import { isFileType, NAMED_TYPES } from '../quant/file-types.ts';
 import type { StoredTensor } from './container.ts';
 import type { LlamaConfig, TensorInfo } from './types.ts';
 
@@ -106,7 +106,7 @@ function mismatch(file: string, what: string): FirstlightError {
 }
 
 function unknownTypes(file: string, refused: readonly string[]): FirstlightError {
-  const runs = Object.keys(FILE_TYPES).join(', ');
+  const runs = NAMED_TYPES.join(', ');
   const more = refused.length > 1 ? ` and ${refused.length - 1} more tensors` : '';
   const what = `the type of ${refused[0]}${more} is not run`;
   return new FirstlightError('unsupported-model', `${file}: ${what}; get the model in one of ${runs}`);

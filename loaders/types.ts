@@ -168,6 +168,10 @@ export interface Vocab {
   /** The model was trained with `bos` before the text. */
   readonly addBos: boolean;
   readonly chatTemplate: string | undefined;
+  /** The template for chats with tools, where the files have one by itself. */
+  readonly toolTemplate: string | undefined;
+  /** What the files call the model: says what kind it is where they have no template. */
+  readonly modelName: string | undefined;
 }
 
 /** How a piece of text becomes tokens. */

@@ -20,16 +20,18 @@ export async function folderVocab(folder: Folder, config: unknown): Promise<Voca
     return isJsonObject(json) ? json : {};
   };
   const tokenizerConfig = { ...(await optional('tokenizer_config.json')), ...(await readTemplate(folder)) };
-  const { bos_token_id, eos_token_id } = isJsonObject(config) ? config : {};
+  const { bos_token_id, eos_token_id, _name_or_path: name } = isJsonObject(config) ? config : {};
+  const modelName = typeof name === 'string' && name !== '' ? name : undefined;
   const generationConfig = { bos_token_id, eos_token_id, ...(await optional('generation_config.json')) };
   if (names.has('tokenizer.json')) {
     const file = join(path, 'tokenizer.json');
-    return vocabFromTokenizerJson(await readJson(folder, 'tokenizer.json'), tokenizerConfig, generationConfig, file);
+    const json = await readJson(folder, 'tokenizer.json');
+    return { ...vocabFromTokenizerJson(json, tokenizerConfig, generationConfig, file), modelName };
   }
   if (!names.has('tokenizer.model')) return undefined;
   const beside = { tokenizerConfig, generationConfig, addedTokens: await optional('added_tokens.json') };
   const file = join(path, 'tokenizer.model');
-  return vocabFromSentencePiece(await readSmallFile(folder, 'tokenizer.model'), beside, file);
+  return { ...vocabFromSentencePiece(await readSmallFile(folder, 'tokenizer.model'), beside, file), modelName };
 }
 
 /** Newer models keep their template in a file of its own, which goes before the one in tokenizer_config.json. */

@@ -56,7 +56,10 @@ export function vocabFromGguf(metadata: ReadonlyMap<string, GgufValue>, file: st
   const unknown = id('unknown', spm ? 0 : undefined);
   const added = addedByType(tokens, types, metadata.get('general.name'));
   const eos = answerEnds([id('eos', spm ? 2 : undefined), id('eot'), id('eom')], added);
-  const template = metadata.get('tokenizer.chat_template');
+  const textOf = (key: string) => {
+    const value = metadata.get(key);
+    return typeof value === 'string' ? value : undefined;
+  };
   return {
     kind: spm ? 'spm' : 'bytes',
     tokens,
@@ -71,7 +74,9 @@ export function vocabFromGguf(metadata: ReadonlyMap<string, GgufValue>, file: st
     bos,
     eos,
     addBos: flag('add_bos_token', pre?.addBos ?? true) && bos !== undefined,
-    chatTemplate: typeof template === 'string' ? template : undefined,
+    chatTemplate: textOf('tokenizer.chat_template'),
+    toolTemplate: textOf('tokenizer.chat_template.tool_use'),
+    modelName: textOf('general.name'),
   };
 }
 

@@ -9,7 +9,7 @@ import {
   isId,
   MAX_TOKENS,
   markSpecial,
-  readChatTemplate,
+  readChatTemplates,
   readEnds,
   readMerges,
   UNKNOWN_PENALTY,
@@ -64,7 +64,8 @@ export function vocabFromTokenizerJson(
     bos,
     eos,
     addBos: addBos && bos !== undefined,
-    chatTemplate: readChatTemplate(config.chat_template),
+    ...readChatTemplates(config.chat_template),
+    modelName: undefined,
   };
 }
 

@@ -14,7 +14,7 @@ import {
   isId,
   MAX_TOKENS,
   markSpecial,
-  readChatTemplate,
+  readChatTemplates,
   readEnds,
   UNKNOWN_PENALTY,
 } from './vocab.ts';
@@ -110,7 +110,8 @@ export function vocabFromSentencePiece(bytes: Uint8Array, beside: Beside, file: 
     bos: ends.bos,
     eos,
     addBos: ends.bos !== undefined && tokenizerConfig.add_bos_token !== false,
-    chatTemplate: readChatTemplate(tokenizerConfig.chat_template),
+    ...readChatTemplates(tokenizerConfig.chat_template),
+    modelName: undefined,
   };
 }
 

@@ -1,7 +1,7 @@
 /** What the readers of vocabularies have in common: their checks, and which tokens control a model. */
 import { FirstlightError } from '../quant/errors.ts';
 import { isJsonObject, type JsonObject } from './json.ts';
-import type { AddedToken } from './types.ts';
+import type { AddedToken, Vocab } from './types.ts';
 
 /** Ids above this are taken for damage; the largest vocabularies have a quarter of it. */
 export const MAX_TOKENS = 1 << 20;
@@ -127,10 +127,13 @@ export function readEnds(
 }
 
 /** tokenizer_config.json has one template or several by name, e.g. one for tools. */
-export function readChatTemplate(value: unknown): string | undefined {
-  if (typeof value === 'string') return value;
-  if (!Array.isArray(value)) return undefined;
+export function readChatTemplates(value: unknown): Pick<Vocab, 'chatTemplate' | 'toolTemplate'> {
+  if (typeof value === 'string') return { chatTemplate: value, toolTemplate: undefined };
+  if (!Array.isArray(value)) return { chatTemplate: undefined, toolTemplate: undefined };
   const named = value.filter(isJsonObject);
-  const chosen = named.find((one) => one.name === 'default') ?? named[0];
-  return typeof chosen?.template === 'string' ? chosen.template : undefined;
+  const textOf = (one: JsonObject | undefined) => (typeof one?.template === 'string' ? one.template : undefined);
+  return {
+    chatTemplate: textOf(named.find((one) => one.name === 'default') ?? named[0]),
+    toolTemplate: textOf(named.find((one) => one.name === 'tool_use')),
+  };
 }

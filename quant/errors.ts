@@ -11,6 +11,7 @@ export type ErrorCode =
   | 'not-enough-memory'
   | 'device-lost'
   | 'device-timeout' // the GPU did not answer in time
+  | 'queue-full' // too many requests wait already
   | 'context-full' // the prompt or the text no longer fits the context
   | 'wrong-result'; // a self-test failed: driver or hardware computes wrongly
 

@@ -8,6 +8,7 @@ import { assert } from './errors.ts';
 import { decodeF16 } from './f16.ts';
 import { takeIQ4_XS, takeQ2_K, takeQ3_K, takeQ4_K, takeQ5_K, takeQ6_K } from './k-quants.ts';
 import { type Format, QUANTISED, type QuantisedFormat } from './layout.ts';
+import { takeGroup4, takeMlc4, takeMlc4Wide } from './row-quants.ts';
 import { takeQ4_0, takeQ4_1, takeQ5_0, takeQ5_1, takeQ8_0 } from './simple-quants.ts';
 import { emptyBlock, type TakenApart, weightsOf } from './taken-apart.ts';
 
@@ -15,18 +16,22 @@ export type FileType =
   | ('F32' | 'F16' | 'BF16')
   | ('Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q8_0')
   | ('Q2_K' | 'Q3_K' | 'Q4_K' | 'Q5_K' | 'Q6_K')
-  | ('IQ4_NL' | 'IQ4_XS');
+  | ('IQ4_NL' | 'IQ4_XS')
+  | ('MLC4' | 'MLC4_WIDE')
+  | ('GROUP4_32' | 'GROUP4_64' | 'GROUP4_128');
 
 export interface FileTypeTraits {
   /** Weights per block; rows consist of whole blocks. */
   readonly blockLength: number;
   readonly blockBytes: number;
+  /** A row is planes that a loader has put together: no file has the type under this name. */
+  readonly planes?: true;
   /** The device format that holds the weights without loss. */
   readonly format: Format;
-  /** Takes the block at a byte apart; undefined for floats. */
-  readonly take?: (bytes: Uint8Array, at: number, block: TakenApart) => void;
-  /** Writes the exact weights of whole blocks to `values`, which has room for just as many. */
-  readonly decode: (bytes: Uint8Array, values: Float32Array) => void;
+  /** Takes the `nth` block of the row of `cols` weights that starts at a byte apart; undefined for floats. */
+  readonly take?: (bytes: Uint8Array, row: number, cols: number, nth: number, block: TakenApart) => void;
+  /** Writes the exact weights of whole rows of `cols` to `values`, which has room for just as many. */
+  readonly decode: (bytes: Uint8Array, values: Float32Array, cols: number) => void;
 }
 
 export const FILE_TYPES: Readonly<Record<FileType, FileTypeTraits>> = {
@@ -38,19 +43,40 @@ export const FILE_TYPES: Readonly<Record<FileType, FileTypeTraits>> = {
     format: 'bf16',
     decode: (bytes, values) => decodeBf16(asUint16(bytes), values),
   },
-  Q4_0: quantised(32, 18, 'q4', takeQ4_0),
-  Q4_1: quantised(32, 20, 'q4m', takeQ4_1),
-  Q5_0: quantised(32, 22, 'q5', takeQ5_0),
-  Q5_1: quantised(32, 24, 'q5m', takeQ5_1),
-  Q8_0: quantised(32, 34, 'q8', takeQ8_0),
-  Q2_K: quantised(256, 84, 'q2k', takeQ2_K),
-  Q3_K: quantised(256, 110, 'q3k', takeQ3_K),
-  Q4_K: quantised(256, 144, 'q4k', takeQ4_K),
-  Q5_K: quantised(256, 176, 'q5k', takeQ5_K),
-  Q6_K: quantised(256, 210, 'q6k', takeQ6_K),
-  IQ4_NL: quantised(32, 18, 'iq4', takeQ4_0),
-  IQ4_XS: quantised(256, 136, 'iq4k', takeIQ4_XS),
+  Q4_0: blocks(32, 18, 'q4', takeQ4_0),
+  Q4_1: blocks(32, 20, 'q4m', takeQ4_1),
+  Q5_0: blocks(32, 22, 'q5', takeQ5_0),
+  Q5_1: blocks(32, 24, 'q5m', takeQ5_1),
+  Q8_0: blocks(32, 34, 'q8', takeQ8_0),
+  Q2_K: blocks(256, 84, 'q2k', takeQ2_K),
+  Q3_K: blocks(256, 110, 'q3k', takeQ3_K),
+  Q4_K: blocks(256, 144, 'q4k', takeQ4_K),
+  Q5_K: blocks(256, 176, 'q5k', takeQ5_K),
+  Q6_K: blocks(256, 210, 'q6k', takeQ6_K),
+  IQ4_NL: blocks(32, 18, 'iq4', takeQ4_0),
+  IQ4_XS: blocks(256, 136, 'iq4k', takeIQ4_XS),
+  MLC4: planes(32, 18, 'q4', takeMlc4),
+  MLC4_WIDE: planes(32, 20, 'q4w', takeMlc4Wide),
+  GROUP4_32: planes(32, 20, 'q4z32', takeGroup4(32)),
+  GROUP4_64: planes(64, 36, 'q4z64', takeGroup4(64)),
+  GROUP4_128: planes(128, 68, 'q4z128', takeGroup4(128)),
 };
+
+/** A type of blocks that stand by themselves. */
+function blocks(
+  blockLength: number,
+  blockBytes: number,
+  format: QuantisedFormat,
+  take: (bytes: Uint8Array, at: number, block: TakenApart) => void,
+): FileTypeTraits {
+  return quantised(blockLength, blockBytes, format, (bytes, row, _cols, nth, block) =>
+    take(bytes, row + nth * blockBytes, block),
+  );
+}
+
+function planes(...traits: Parameters<typeof quantised>): FileTypeTraits {
+  return { ...quantised(...traits), planes: true };
+}
 
 function quantised(
   blockLength: number,
@@ -64,14 +90,20 @@ function quantised(
     blockBytes,
     format,
     take,
-    decode(bytes, values) {
-      for (let at = 0, first = 0; at < bytes.length; at += blockBytes, first += blockLength) {
-        take(bytes, at, block);
-        weightsOf(block, QUANTISED[format], values, first, blockLength);
+    decode(bytes, values, cols) {
+      const perRow = cols / blockLength;
+      for (let row = 0, first = 0; row < bytes.length; row += perRow * blockBytes) {
+        for (let nth = 0; nth < perRow; nth++, first += blockLength) {
+          take(bytes, row, cols, nth, block);
+          weightsOf(block, QUANTISED[format], values, first, blockLength);
+        }
       }
     },
   };
 }
+
+/** The types that files name. */
+export const NAMED_TYPES = (Object.keys(FILE_TYPES) as FileType[]).filter((type) => !FILE_TYPES[type].planes);
 
 /** Whether a name, from a file for instance, is one of the types above. */
 export function isFileType(name: string): name is FileType {
@@ -89,6 +121,6 @@ export function rowBytes(type: FileType, cols: number): number {
 export function decodeRows(type: FileType, bytes: Uint8Array, rows: number, cols: number): Float32Array {
   assert(bytes.length === rows * rowBytes(type, cols), `${bytes.length} bytes are not ${rows} x ${cols} of ${type}`);
   const values = new Float32Array(rows * cols);
-  FILE_TYPES[type].decode(bytes, values);
+  FILE_TYPES[type].decode(bytes, values, cols);
   return values;
 }

@@ -21,7 +21,9 @@
  *
  *   scales  [row / 4][unit] of words: four neighbouring rows (a "row quad") lie together, an f16 or a byte each
  *     quad            four f16 scales
+ *     wide            four f32 scales
  *     minimum         four f16 scales, four f16 minima
+ *     zero-N          a unit is N weights: four f16 scales, four f16 that are the codes of weight zero
  *     super           a unit is 8 blocks: for each four u8 scales and four u8 minima; then four f16 that multiply the
  *                     scales and four that multiply the minima
  *     halves          a unit is 8 blocks: for each four int8 scales of the weights 0..15 and four of 16..31; then four f16
@@ -29,26 +31,19 @@
  *     halves-minimum  a unit is 8 blocks: for each four bytes for the weights 0..15 and four for 16..31, the scale in a
  *                     byte's lower half and the minimum in its upper one; then as in super
  *
- *   weight = scale * (code - centre), or scale * code + minimum where the form has minima
+ *   weight = scale * (code - centre), scale * (code - zero), or scale * code + minimum, as the form says
  */
 export type Format = 'f32' | 'f16' | 'bf16' | QuantisedFormat;
 
 export type QuantisedFormat =
-  | 'q8'
-  | 'q4'
-  | 'q4m'
-  | 'q5'
-  | 'q5m'
-  | 'iq4'
-  | 'iq4k'
-  | 'q2k'
-  | 'q3k'
-  | 'q4k'
-  | 'q5k'
-  | 'q6k';
+  | ('q4' | 'q5' | 'q8' | 'iq4')
+  | ('q4m' | 'q5m' | 'q4w' | 'q4z32' | 'q4z64' | 'q4z128')
+  | ('q2k' | 'q3k' | 'q4k' | 'q5k' | 'q6k' | 'iq4k');
 
 export type CodeForm = '2' | '3' | '4' | '5' | '6' | '8' | 'table';
-export type ScaleForm = 'quad' | 'minimum' | 'super' | 'halves' | 'halves-minimum';
+export type ScaleForm =
+  | ('quad' | 'wide' | 'minimum' | 'zero-32' | 'zero-64' | 'zero-128')
+  | ('super' | 'halves' | 'halves-minimum');
 
 /** How many blocks lie together, and in how many words. */
 interface Unit {
@@ -57,14 +52,13 @@ interface Unit {
 }
 
 interface CodeTraits extends Unit {
-  /** The code of weight zero where the scales have no minima. */
+  /** The code of weight zero where the scales say nothing else. */
   readonly centre: number;
 }
 
 interface ScaleTraits extends Unit {
-  readonly minima: boolean;
-  /** Weights that share a scale. */
-  readonly group: 16 | 32;
+  /** What a code becomes a weight with besides its scale. */
+  readonly offset: 'centre' | 'zero' | 'minimum';
 }
 
 export const CODES: Readonly<Record<CodeForm, CodeTraits>> = {
@@ -78,11 +72,15 @@ export const CODES: Readonly<Record<CodeForm, CodeTraits>> = {
 };
 
 export const SCALES: Readonly<Record<ScaleForm, ScaleTraits>> = {
-  quad: { blocks: 1, words: 2, minima: false, group: 32 },
-  minimum: { blocks: 1, words: 4, minima: true, group: 32 },
-  super: { blocks: 8, words: 20, minima: true, group: 32 },
-  halves: { blocks: 8, words: 18, minima: false, group: 16 },
-  'halves-minimum': { blocks: 8, words: 20, minima: true, group: 16 },
+  quad: { blocks: 1, words: 2, offset: 'centre' },
+  wide: { blocks: 1, words: 4, offset: 'centre' },
+  minimum: { blocks: 1, words: 4, offset: 'minimum' },
+  'zero-32': { blocks: 1, words: 4, offset: 'zero' },
+  'zero-64': { blocks: 2, words: 4, offset: 'zero' },
+  'zero-128': { blocks: 4, words: 4, offset: 'zero' },
+  super: { blocks: 8, words: 20, offset: 'minimum' },
+  halves: { blocks: 8, words: 18, offset: 'centre' },
+  'halves-minimum': { blocks: 8, words: 20, offset: 'minimum' },
 };
 
 export interface QuantisedTraits {
@@ -96,6 +94,10 @@ export const QUANTISED: Readonly<Record<QuantisedFormat, QuantisedTraits>> = {
   q8: { codes: '8', scales: 'quad' },
   iq4: { codes: 'table', scales: 'quad' },
   q4m: { codes: '4', scales: 'minimum' },
+  q4w: { codes: '4', scales: 'wide' },
+  q4z32: { codes: '4', scales: 'zero-32' },
+  q4z64: { codes: '4', scales: 'zero-64' },
+  q4z128: { codes: '4', scales: 'zero-128' },
   q5m: { codes: '5', scales: 'minimum' },
   q4k: { codes: '4', scales: 'super' },
   q5k: { codes: '5', scales: 'super' },

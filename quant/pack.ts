@@ -94,15 +94,16 @@ function firstScale(row: number, blocks: number): number {
 
 /** Any other quantised type: block by block. */
 function takeApart(type: FileType, bytes: Uint8Array, packed: PackedRows): void {
-  const { take, blockBytes, blockLength } = FILE_TYPES[type];
+  const { take, blockLength } = FILE_TYPES[type];
   assert(take, `${type} has blocks`);
   const planes = planesOf(packed);
   const taken = emptyBlock();
   const perRow = packed.cols / blockLength;
   const parts = blockLength / BLOCK;
-  for (let row = 0, at = 0; row < packed.rows; row++) {
-    for (let i = 0; i < perRow; i++, at += blockBytes) {
-      take(bytes, at, taken);
+  const bytesPerRow = rowBytes(type, packed.cols);
+  for (let row = 0; row < packed.rows; row++) {
+    for (let i = 0; i < perRow; i++) {
+      take(bytes, row * bytesPerRow, packed.cols, i, taken);
       for (let part = 0; part < parts; part++) writeBlock(planes, row, i * parts + part, taken, part);
     }
   }
@@ -127,7 +128,7 @@ function convertRows(type: FileType, bytes: Uint8Array, packed: PackedRows): voi
   const padded = new Float32Array(blocksOf(cols) * BLOCK); // zeros from cols on
   const values = padded.subarray(0, cols);
   for (let row = 0; row < rows; row++) {
-    decode(bytes.subarray(row * bytesPerRow, (row + 1) * bytesPerRow), values);
+    decode(bytes.subarray(row * bytesPerRow, (row + 1) * bytesPerRow), values, cols);
     encodeRow(padded, packed, row);
   }
 }

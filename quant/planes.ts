@@ -12,6 +12,7 @@ export interface Planes {
   readonly codes: Uint8Array;
   readonly bytes: Uint8Array; // of the scales
   readonly halves: Uint16Array; // of the scales
+  readonly floats: Float32Array; // of the scales
 }
 
 export function planesOf({ codes, scales, format, cols }: PackedRows): Planes {
@@ -25,6 +26,7 @@ export function planesOf({ codes, scales, format, cols }: PackedRows): Planes {
     codes: new Uint8Array(codes.buffer, codes.byteOffset, codes.byteLength),
     bytes: new Uint8Array(scales.buffer, scales.byteOffset, scales.byteLength),
     halves: new Uint16Array(scales.buffer, scales.byteOffset, scales.byteLength / 2),
+    floats: new Float32Array(scales.buffer, scales.byteOffset, scales.length),
   };
 }
 
@@ -139,21 +141,34 @@ function readBits(codes: Uint8Array, at: number, to: Int8Array, bit: number): vo
   for (let i = 0; i < BLOCK; i++) to[i] = to[i]! | (((codes[at + (i & 3)]! >> (i >> 2)) & 1) << bit);
 }
 
+/** Whether each block has bytes of its own besides what its unit shares. */
+function hasOwn(form: ScaleForm): boolean {
+  return form === 'super' || form === 'halves' || form === 'halves-minimum';
+}
+
 /** Byte at which a block's own scales start, and the halfword of its unit's common ones; of the row within its quad. */
 function scalePlace({ scaleForm, scaleWords }: Planes, row: number, block: number): { own: number; common: number } {
   const { blocks, words } = SCALES[scaleForm];
   const unit = (row >> 2) * scaleWords + Math.floor(block / blocks) * words;
   const inQuad = row & 3;
-  if (blocks === 1) return { own: 0, common: 2 * unit + inQuad };
+  if (!hasOwn(scaleForm)) return { own: 0, common: 2 * unit + inQuad };
   return { own: 4 * unit + 8 * (block % blocks) + inQuad, common: 2 * (unit + 2 * blocks) + inQuad };
 }
 
+function widePlace({ scaleWords }: Planes, row: number, block: number): number {
+  return (row >> 2) * scaleWords + 4 * block + (row & 3);
+}
+
 function writeScales(planes: Planes, row: number, block: number, from: TakenApart, group: number): void {
-  const { scaleForm, bytes, halves } = planes;
+  const { scaleForm, bytes, halves, floats } = planes;
   const { own, common } = scalePlace(planes, row, block);
   const { scales, minima } = from;
+  if (scaleForm === 'wide') {
+    floats[widePlace(planes, row, block)] = from.wide;
+    return;
+  }
   halves[common] = from.d;
-  if (SCALES[scaleForm].minima) halves[common + 4] = from.m;
+  if (SCALES[scaleForm].offset !== 'centre') halves[common + 4] = from.m;
   switch (scaleForm) {
     case 'super':
       bytes[own] = scales[group]!;
@@ -171,11 +186,15 @@ function writeScales(planes: Planes, row: number, block: number, from: TakenApar
 }
 
 function readScales(planes: Planes, row: number, block: number, to: TakenApart): void {
-  const { scaleForm, bytes, halves } = planes;
+  const { scaleForm, bytes, halves, floats } = planes;
   const { own, common } = scalePlace(planes, row, block);
   const { scales, minima } = to;
+  if (scaleForm === 'wide') {
+    to.wide = floats[widePlace(planes, row, block)]!;
+    return;
+  }
   to.d = halves[common]!;
-  if (SCALES[scaleForm].minima) to.m = halves[common + 4]!;
+  if (SCALES[scaleForm].offset !== 'centre') to.m = halves[common + 4]!;
   switch (scaleForm) {
     case 'super':
       scales.fill(bytes[own]!, 0, 2);

@@ -1,9 +1,10 @@
 /**
  * A block of a file's quantised type taken apart into the numbers that it stands for. Readers of file types fill it in,
- * the device layouts are written from it, and decoding is its one formula:
+ * the device layouts are written from it, and decoding is its one formula, of which the form of scales takes what it has:
  *
- *   weight i = d * scales[i / 16] * (codes[i] - centre)                     without minima
- *   weight i = d * scales[i / 16] * codes[i] + m * minima[i / 16]           with minima
+ *   weight i = d * scales[i / 16] * (codes[i] - centre)                     `centre`
+ *   weight i = d * (codes[i] - m)                                           `zero`
+ *   weight i = d * scales[i / 16] * codes[i] + m * minima[i / 16]           `minimum`
  *
  * codes[i] stands for itself, or, with a table, for table[codes[i]].
  */
@@ -15,6 +16,8 @@ export interface TakenApart {
   /** f16 bits. */
   d: number;
   m: number;
+  /** In place of `d` where the scale is an f32. */
+  wide: number;
   readonly scales: Int8Array; // [16], one for 16 weights
   readonly minima: Int8Array; // [16]
 }
@@ -27,6 +30,7 @@ export function emptyBlock(): TakenApart {
     codes: new Int8Array(MOST_WEIGHTS),
     d: 0,
     m: 0,
+    wide: 0,
     scales: new Int8Array(MOST_WEIGHTS / 16).fill(1),
     minima: new Int8Array(MOST_WEIGHTS / 16).fill(1),
   };
@@ -41,15 +45,15 @@ export function weightsOf(
   count: number,
 ): void {
   const { codes, scales, minima } = block;
-  const d = f16ToF32(block.d);
-  const { minima: hasMinima } = SCALES[scaleForm];
-  const m = hasMinima ? f16ToF32(block.m) : 0;
+  const { offset } = SCALES[scaleForm];
+  const d = scaleForm === 'wide' ? block.wide : f16ToF32(block.d);
+  const m = offset === 'centre' ? 0 : f16ToF32(block.m);
   const table = codeForm === 'table' ? IQ4_TABLE : undefined;
-  const { centre } = CODES[codeForm];
+  const zero = offset === 'zero' ? m : CODES[codeForm].centre;
   for (let i = 0; i < count; i++) {
     const scale = d * scales[i >> 4]!;
     const code = codes[i]!;
-    if (hasMinima) values[first + i] = scale * code + m * minima[i >> 4]!;
-    else values[first + i] = scale * (table ? table[code]! : code - centre);
+    if (offset === 'minimum') values[first + i] = scale * code + m * minima[i >> 4]!;
+    else values[first + i] = scale * (table ? table[code]! : code - zero);
   }
 }

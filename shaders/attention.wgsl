@@ -6,6 +6,7 @@
 //! param Q_ROWS u32
 //! param WINDOW u32
 //! param SCALE f32
+//! param SPLIT_FROM u32 =0
 //! param KEYS u32 1 2 4
 //! param THREADS u32
 
@@ -46,10 +47,11 @@ fn main(
   let team = thread / LANES;
   let lane = thread % LANES;
   let gathered = opaque_count(GATHERED);
-  // this split's keys: [first_key, end_key)
+  // this split's keys: [first_key, end_key); where there are few, all are the first one's
   let first_seen = select(0u, position + 1u - min(WINDOW, position + 1u), WINDOW > 0u);
-  let share = (position + SPLITS - first_seen) / SPLITS;
-  let first_key = first_seen + group.z * share;
+  let splits = select(SPLITS, 1u, position < SPLIT_FROM);
+  let share = (position + splits - first_seen) / splits;
+  let first_key = min(first_seen + group.z * share, position + 1u);
   let end_key = min(first_key + share, position + 1u);
 
   begin_output(thread);

@@ -1,6 +1,7 @@
 // A token drawn from softmax(logits / temperature), of those that min-p leaves: the largest of logit / temperature + Gumbel
 // noise (Gumbel-max trick).
 //! include argmax random sampler
+const CHOICE_CODE = 2u; // in a sampler
 @group(0) @binding(5) var<storage, read> logits: array<f32>;      // [output][VOCAB padded to 32]
 @group(0) @binding(6) var<storage, read> peaks: array<vec2<f32>>; // [output][block of 32 rows]: best logit, its id as bits
 

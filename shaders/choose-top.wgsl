@@ -1,5 +1,6 @@
 // A token drawn from the TOP (at most 64) best after temperature, cut further by top-p and min-p.
 //! include top random sampler
+const CHOICE_CODE = 3u; // in a sampler
 var<workgroup> chosen: u32;
 
 fn choose(result: u32, slot: u32, position: u32, thread: u32) -> u32 {

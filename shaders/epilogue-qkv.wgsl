@@ -23,25 +23,19 @@ fn early(row_block: u32, column: u32, lane: u32) -> vec2<f32> {
 fn epilogue(row_block: u32, column: u32, at: u32, thread: u32, live: bool, factor: f32, turn: vec2<f32>) {
   let lane = thread % 32u;
   let row = row_block * 32u + lane;
-  let value = fma(y_rows[at + lane], factor, bias(row));
-  let partner = fma(y_rows[at + (lane ^ 1u)], factor, bias(row ^ 1u));
   let inner = inner_row(row);
   let dim = inner % HEAD_DIM;
-  if (!live) {
-    return;
+  let is_value = row >= Q_PADDED + KV_PADDED;
+  var value = fma(y_rows[at + lane], factor, bias(row));
+  var neighbour = fma(y_rows[at + (lane ^ 1u)], factor, bias(row ^ 1u));
+  if (!is_value) {
+    let before = value;
+    value = rotate(turn, dim, value, neighbour);
+    neighbour = rotate(turn, dim + 1u, neighbour, before);
   }
-  if (row < Q_PADDED) {
-    q[column * Q_PADDED + row] = rotate(turn, dim, value, partner);
-    return;
+  if (live && row < Q_PADDED) {
+    q[column * Q_PADDED + row] = value;
   }
-  if (lane % 2u == 1u || inner >= KV_ROWS) { // the even lane of a pair writes both
-    return;
-  }
-  let position = position_of(column);
-  let slot = slot_of(column);
-  if (row >= Q_PADDED + KV_PADDED) {
-    store_kv(kv_place(slot, 1u, inner / HEAD_DIM, position), dim, value, partner);
-  } else {
-    store_kv(kv_place(slot, 0u, inner / HEAD_DIM, position), dim, rotate(turn, dim, value, partner), rotate(turn, dim + 1u, partner, value));
-  }
+  let place = kv_place(slot_of(column), select(0u, 1u, is_value), inner / HEAD_DIM, position_of(column));
+  keep_kv(place, dim, thread, value, neighbour, live && row >= Q_PADDED && inner < KV_ROWS);
 }

@@ -1,4 +1,5 @@
-// For models that normalise q and k: RMSNorm, then rotary embedding, then q to its buffer and k, v into the cache. A workgroup has one head of q, k or v of one column.
+// For models that normalise q and k: RMSNorm, then rotary embedding, then q to its buffer and k, v into the cache. A
+// workgroup has one head of q, k or v of one column.
 //! include state-read scope-$SCOPE rope-$ROPE kv-write-$KV
 //! param HEAD_DIM u32
 //! param Q_ROWS u32
@@ -32,25 +33,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
   let position = position_of(column);
   let slot = slot_of(column);
-  for (var dim = 2u * thread; dim < HEAD_DIM; dim += 2u * THREADS) {
-    var a = raw[start + dim];
-    var b = raw[start + dim + 1u];
-    if (is_value) {
-      store_kv(kv_place(slot, 1u, head, position), dim, a, b);
-      continue;
+  let place = kv_place(slot, select(0u, 1u, is_value), head, position);
+  for (var first = 0u; first < HEAD_DIM; first += THREADS) {
+    let dim = first + thread;
+    let live = dim < HEAD_DIM;
+    var value = 0.0;
+    var neighbour = 0.0;
+    if (live) {
+      value = raw[start + dim];
+      neighbour = raw[start + (dim ^ 1u)];
     }
-    let gain = gain_place(is_query, head, dim);
-    a *= factor * gains[gain];
-    b *= factor * gains[gain + 1u];
-    let turn = turn_of(position, dim);
-    let turned_a = rotate(turn, dim, a, b);
-    let turned_b = rotate(turn, dim + 1u, b, a);
+    if (!is_value) {
+      let gain = gain_place(is_query, head, dim);
+      let turn = turn_of(position, dim);
+      let a = value * factor * gains[gain];
+      let b = neighbour * factor * gains[gain_place(is_query, head, dim ^ 1u)];
+      value = rotate(turn, dim, a, b);
+      neighbour = rotate(turn, dim + 1u, b, a);
+    }
     if (is_query) {
-      let at = column * Q_PADDED + head * HEAD_DIM + dim;
-      q[at] = turned_a;
-      q[at + 1u] = turned_b;
+      if (live) {
+        q[column * Q_PADDED + head * HEAD_DIM + dim] = value;
+      }
     } else {
-      store_kv(kv_place(slot, 0u, head, position), dim, turned_a, turned_b);
+      workgroupBarrier(); // what the dimensions before left has been read
+      keep_kv(place, dim, thread, value, neighbour, live);
     }
   }
 }

@@ -1,5 +1,5 @@
 // Ends a pass: chooses the next token of every output, a workgroup each, and leaves it for the next pass and for the CPU.
-//! include state ring choose-$CHOICE
+//! include state ring choose-$CHOICE takes-$TAKES=all
 //! param VOCAB u32
 //! param THREADS u32 64 256 1024
 const VOCAB_BLOCKS = (VOCAB + 31u) / 32u;
@@ -12,6 +12,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let result = group.y;
   let source = state.places[state.places[result].output];
   let position = source.position + 1u; // of the token that is chosen
+  if (!takes(source.slot, thread)) {
+    return;
+  }
   let id = choose(result, source.slot, position, thread);
   if (thread > 0u) {
     return;

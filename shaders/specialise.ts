@@ -3,8 +3,9 @@
  *
  *   //! include state dot-$DOT            other files, each joined once, before this one; $DOT is an include slot:
  *                                         the spec's value names the file, so algorithms are chosen by include
+ *   //! include takes-$TAKES=all          the slot has a default, so that a specification need not name it
  *   //! param TILE u32 32 64              becomes `const TILE: u32 = 32;`; values listed are the only ones allowed
- *   //! param OPAQUE bool =false          has a default, so that a specification need not name it
+ *   //! param OPAQUE bool =false          likewise
  *   //! enable f16                        likewise `requires NAME` and `diagnostic off RULE`
  *
  * The bodies are never touched, so a file stays legal WGSL that editors understand.
@@ -25,6 +26,8 @@ export type ShaderName =
   | 'edit'
   | 'rank'
   | 'report'
+  | 'kv-copy'
+  | 'pool'
   | 'repack';
 
 /** Values for a shader's parameters and include slots. */
@@ -91,7 +94,12 @@ export function specialise(name: ShaderName, spec: Spec): Specialised {
     const part = readPart(partName);
     for (const [kind, ...names] of part.directives) {
       if (kind !== 'include') continue;
-      for (const wanted of names) visit(wanted.replace(/\$(\w+)/g, (_, key: string) => String(value(key))));
+      for (const wanted of names)
+        visit(
+          wanted.replace(/\$(\w+)(?:=(\w+))?/g, (_, key: string, usual?: string) =>
+            usual !== undefined && spec[key] === undefined ? usual : String(value(key)),
+          ),
+        );
     }
     joined.push(part);
   };
@@ -107,7 +115,7 @@ export function specialise(name: ShaderName, spec: Spec): Specialised {
       else if (kind === 'diagnostic') head.add(`diagnostic(${first}, ${type});`);
       else if (kind === 'param') {
         const standard = allowed[0]?.startsWith('=') && spec[first] === undefined;
-        const given = standard ? allowed[0] === '=true' : value(first);
+        const given = standard ? JSON.parse(allowed[0]!.slice(1)) : value(first);
         constants.set(first, constant(first, type, allowed[0]?.startsWith('=') ? [] : allowed, given, where));
       } else throw new Error(`${partName}.wgsl: unknown directive "${kind}"`);
     }

@@ -3,7 +3,7 @@ import { ARCHITECTURES } from '../loaders/architectures.ts';
 import type { Folder } from '../loaders/folder.ts';
 import { expectedTensors } from '../loaders/model-tensors.ts';
 import { memorySource } from '../loaders/source.ts';
-import type { LlamaConfig, RopeScaling } from '../loaders/types.ts';
+import type { Checkpoint, LlamaConfig, RopeScaling, TensorInfo } from '../loaders/types.ts';
 import { encodeBf16 } from '../quant/bf16.ts';
 import { encodeF16 } from '../quant/f16.ts';
 import { FILE_TYPES, type FileType } from '../quant/file-types.ts';
@@ -12,6 +12,7 @@ import { quantiseQ4 } from '../quant/q4.ts';
 import { quantiseQ8 } from '../quant/q8.ts';
 import { ggufMetadata, ggufWeights, type Weights } from './gguf-conventions.ts';
 import { randomValues, seededRandom } from './random.ts';
+import { randomBlocks } from './random-blocks.ts';
 import { type GgufEntry, type GgufOptions, writeGguf } from './write-gguf.ts';
 import { type TensorBytes, writeSafetensors } from './write-safetensors.ts';
 
@@ -62,8 +63,8 @@ export function randomWeights(config: LlamaConfig, seed = 1): Map<string, Weight
   return weights;
 }
 
-/** The bytes of a file's tensor; whole blocks of 32 for Q8_0 and Q4_0. */
-export function encodeRows(type: FileType, values: Float32Array): Uint8Array {
+/** The bytes of a file's tensor; of types that nothing here quantises to, random blocks of about the right size. */
+export function encodeRows(type: FileType, values: Float32Array, cols = values.length): Uint8Array {
   const { blockLength, blockBytes } = FILE_TYPES[type];
   const bytes = new Uint8Array((values.length / blockLength) * blockBytes);
   switch (type) {
@@ -83,7 +84,7 @@ export function encodeRows(type: FileType, values: Float32Array): Uint8Array {
       quantiseQ4(values, bytes.subarray(2), 18, new Uint16Array(bytes.buffer), 9);
       break;
     default:
-      throw new Error(`tests do not quantise to ${type}: see randomBlocks`);
+      return randomBlocks(type, values.length / cols, cols, cols ** -0.5, seededRandom(values.length));
   }
   return bytes;
 }
@@ -173,17 +174,18 @@ function ropeScalingJson(scaling: RopeScaling): Record<string, unknown> | null {
   }
 }
 
-/** A GGUF file as llama.cpp's converter writes it; matrices of `type`, vectors F32. */
+/** A GGUF file as llama.cpp's converter writes it; matrices of `type` (by the file's names), vectors F32. */
 export function ggufFile(
   config: LlamaConfig,
   weights: ReadonlyMap<string, Weights>,
-  type: FileType = 'F32',
+  type: FileType | ((name: string) => FileType) = 'F32',
   options: GgufOptions & { readonly metadata?: readonly GgufEntry[]; readonly tensors?: readonly TensorBytes[] } = {},
 ): Uint8Array {
   const tensors: TensorBytes[] = [];
   for (const [name, { shape, values }] of ggufWeights(config, weights)) {
-    const stored = shape.length === 2 ? type : 'F32';
-    tensors.push({ name, type: stored, shape, bytes: encodeRows(stored, values) });
+    const matrixType = typeof type === 'function' ? type(name) : type;
+    const stored = shape.length === 2 ? matrixType : 'F32';
+    tensors.push({ name, type: stored, shape, bytes: encodeRows(stored, values, shape.at(-1)) });
   }
   const metadata = [...ggufMetadata(config), ...(options.metadata ?? [])];
   return writeGguf(metadata, [...tensors, ...(options.tensors ?? [])], options);
@@ -202,4 +204,31 @@ function splitPair(name: string, [rows, cols]: readonly number[], bytes: Uint8Ar
     { name: `${name}.codes`, type: 'U8', shape: [rows!, cols! / 2], bytes: codes },
     { name: `${name}.scales`, type: 'F16', shape: [rows!, cols! / BLOCK], bytes: scales },
   ];
+}
+
+/** A checkpoint without a file, for types that no file has as they stand; matrices of `type`, vectors F32. */
+export function plainCheckpoint(config: LlamaConfig, type: FileType): Checkpoint {
+  const tensors = new Map<string, TensorInfo>();
+  const data = new Map<string, Uint8Array>();
+  for (const [name, { shape, values }] of randomWeights(config)) {
+    const [cols = 1, rows = 1] = shape.toReversed();
+    const stored = shape.length === 2 ? type : 'F32';
+    tensors.set(name, { name, type: stored, rows, cols });
+    data.set(name, encodeRows(stored, values, cols));
+  }
+  return {
+    format: 'none',
+    path: 'memory',
+    config,
+    tensors,
+    async readRows(name, firstRow, rowCount, into) {
+      const { rows } = tensors.get(name)!;
+      const bytes = data.get(name)!;
+      const found = bytes.subarray((firstRow * bytes.length) / rows, ((firstRow + rowCount) * bytes.length) / rows);
+      into?.set(found);
+      return into?.subarray(0, found.length) ?? found;
+    },
+    vocab: async () => undefined,
+    close: async () => undefined,
+  };
 }

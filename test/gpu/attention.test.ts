@@ -2,6 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
+import type { KvFormat } from '../../engine/kv-cache.ts';
 import { encodeState } from '../../engine/state.ts';
 import { chooseAttention } from '../../engine/variants.ts';
 import { decodeF16, encodeF16 } from '../../quant/f16.ts';
@@ -28,7 +29,7 @@ interface Heads {
   readonly group: number;
   readonly kvHeads: number;
   readonly window: number;
-  readonly kv: 'f16' | 'f32';
+  readonly kv: KvFormat;
   /** Gemma 2's soft cap, with a scale that is not 1 / sqrt(headDim). */
   readonly cap?: number;
 }
@@ -46,11 +47,29 @@ function randomCache(random: ReturnType<typeof createRandom>, { headDim, kvHeads
   const stride = roundUp(headDim, 8);
   const values = new Float32Array(2 * kvHeads * CAPACITY * stride);
   for (let i = 0; i < values.length; i++) if (i % stride < headDim) values[i] = random.normal();
-  if (kv === 'f32') return { stride, values, bytes: values };
+  if (kv === 'f32') return { stride, values, words: new Uint32Array(values.buffer), scales: undefined };
+  if (kv === 'q8') {
+    const block = kvBlockOf(headDim);
+    const codes = Int8Array.from(values, () => random.below(255) - 127);
+    const scales = new Uint16Array(values.length / block);
+    encodeF16(
+      Float32Array.from(scales, () => 0.02 * random.uniform()),
+      scales,
+    );
+    const decoded = new Float32Array(scales.length);
+    decodeF16(scales, decoded);
+    for (const [i, code] of codes.entries()) values[i] = code * (decoded[Math.floor(i / block)] as number);
+    return { stride, values, words: new Uint32Array(codes.buffer), scales: new Uint32Array(scales.buffer) };
+  }
   const halves = new Uint16Array(values.length);
   encodeF16(values, halves);
   decodeF16(halves, values);
-  return { stride, values, bytes: new Uint32Array(halves.buffer) };
+  return { stride, values, words: new Uint32Array(halves.buffer), scales: undefined };
+}
+
+/** Elements that share a scale of a q8 cache. */
+function kvBlockOf(headDim: number): number {
+  return [32, 16, 8].find((block) => headDim % block === 0) as number;
 }
 
 function expectedAttention(
@@ -120,9 +139,15 @@ async function runAttention(
   const blocks = { y_codes: columns * Y_BLOCKS * 128, y_meta: columns * Y_BLOCKS * 16 };
   // in the second slot of two
   const state = stateOf(position, columns, 1);
-  const words = new Uint32Array(cache.bytes.buffer);
-  const kv = new Uint32Array(2 * words.length).fill(0x3c003c00);
-  kv.set(words, words.length);
+  const second = (words: Uint32Array) => {
+    const both = new Uint32Array(2 * words.length).fill(0x3c003c00);
+    both.set(words, words.length);
+    return both;
+  };
+  const kv = {
+    kv: second(cache.words),
+    ...(cache.scales ? { kv_scales: second(cache.scales) } : {}),
+  };
   const workgroups = Math.ceil(heads.kvHeads / KV_GROUP);
   const partialBytes = columns * heads.kvHeads * heads.group * splits * (cache.stride + 2) * 4;
   const attended = await runKernel(
@@ -132,13 +157,14 @@ async function runAttention(
       ...shared,
       ...team,
       KV: heads.kv,
+      ...(heads.kv === 'q8' ? { KV_BLOCK: kvBlockOf(heads.headDim) } : {}),
       Q_ROWS: width,
       WINDOW: heads.window,
       SCALE: scaleOf(heads),
       ...(heads.cap === undefined ? { CAPPED: 'none' } : { CAPPED: 'tanh', CAP: heads.cap }),
       ...(splits === 1 ? { OUT: 'whole', STORE: 'f32', Y_BLOCKS } : { OUT: 'partial' }),
     },
-    { state, q, kv, ...blocks, partials: partialBytes },
+    { state, q, ...kv, ...blocks, partials: partialBytes },
     [workgroups, columns, splits],
   );
   const result =
@@ -167,6 +193,8 @@ const CASES: readonly Heads[] = [
   { headDim: 80, group: 1, kvHeads: 3, window: 17, kv: 'f16' },
   { headDim: 96, group: 7, kvHeads: 1, window: 0, kv: 'f32' },
   { headDim: 128, group: 2, kvHeads: 2, window: 0, kv: 'f16' },
+  { headDim: 80, group: 2, kvHeads: 3, window: 9, kv: 'q8' },
+  { headDim: 128, group: 4, kvHeads: 2, window: 0, kv: 'q8' },
   { headDim: 256, group: 2, kvHeads: 2, window: 9, kv: 'f16', cap: 1.5 },
 ];
 
@@ -232,6 +260,26 @@ function turned(head: readonly number[], turns: Float32Array, position: number, 
   });
 }
 
+function cacheValues(
+  kv: KvFormat,
+  headDim: number,
+  elements: number,
+  words: Uint32Array,
+  scaleWords: Uint32Array | undefined,
+): Float32Array {
+  if (kv === 'f32') return floats(words);
+  const values = new Float32Array(elements);
+  if (kv === 'f16') {
+    decodeF16(new Uint16Array(words.buffer, words.byteOffset, elements), values);
+    return values;
+  }
+  const block = kvBlockOf(headDim);
+  const codes = new Int8Array(words.buffer, words.byteOffset, elements);
+  const scales = new Float32Array(elements / block);
+  decodeF16(new Uint16Array(scaleWords!.buffer, scaleWords!.byteOffset, scales.length), scales);
+  return values.map((_, i) => (codes[i] as number) * (scales[Math.floor(i / block)] as number));
+}
+
 interface Projection {
   readonly headDim: number;
   readonly heads: number;
@@ -277,6 +325,8 @@ function compareProjection(
 for (const [projection, kv] of [
   [{ headDim: 16, heads: 3, kvHeads: 1, ropeDim: 16 }, 'f16'],
   [{ headDim: 20, heads: 4, kvHeads: 2, ropeDim: 12 }, 'f32'],
+  [{ headDim: 32, heads: 3, kvHeads: 3, ropeDim: 32 }, 'q8'],
+  [{ headDim: 80, heads: 4, kvHeads: 2, ropeDim: 80 }, 'q8'],
   [{ headDim: 16, heads: 2, kvHeads: 2, ropeDim: 0 }, 'f32'],
 ] as const) {
   const what = projection.ropeDim > 0 ? 'turns' : 'does not turn';
@@ -320,6 +370,7 @@ for (const [projection, kv] of [
         EPILOGUE: 'qkv',
         BIAS: 'add',
         KV: kv,
+        ...(kv === 'q8' ? { KV_BLOCK: kvBlockOf(headDim) } : {}),
         KV_HEADS: kvHeads,
         HEAD_STRIDE: stride,
         HEAD_DIM: headDim,
@@ -335,7 +386,8 @@ for (const [projection, kv] of [
         biases,
         rope: turns,
         q: columns * (offsets[1] as number) * 4,
-        kv: elements * (kv === 'f16' ? 2 : 4),
+        kv: elements * { q8: 1, f16: 2, f32: 4 }[kv],
+        kv_scales: (elements / 8) * 2, // where there are any
       },
       [rows / 32, columns],
     );
@@ -350,18 +402,20 @@ for (const [projection, kv] of [
         return sum * factor + (biases[first + d] as number);
       });
     };
-    const words = result.kv as Uint32Array;
-    const cache = new Float32Array(elements);
-    if (kv === 'f16') decodeF16(new Uint16Array(words.buffer, words.byteOffset, elements), cache);
-    else cache.set(floats(words));
-    const tolerance = kv === 'f16' ? 1e-3 : 3e-6;
+    const cache = cacheValues(kv, headDim, elements, result.kv as Uint32Array, result.kv_scales);
+    // q8: half a code of a block's largest, of which a random value is about 0.4
+    const tolerance = { q8: 8e-3, f16: 1e-3, f32: 3e-6 }[kv];
     compareProjection(projection, before, turns, start, columns, floats(result.q as Uint32Array), cache, tolerance);
   });
 }
 
-for (const scope of ['head', 'all'] as const)
+for (const [scope, kv] of [
+  ['head', 'f32'],
+  ['head', 'q8'],
+  ['all', 'f32'],
+] as const)
   check(
-    `head norms: RMS over ${scope === 'head' ? 'each head' : 'all'} of q and k, then RoPE; v as it is`,
+    `head norms: RMS over ${scope === 'head' ? 'each head' : 'all'} of q and k, then RoPE; v as it is; ${kv} cache`,
     async (device) => {
       const projection = { headDim: 80, heads: 3, kvHeads: 2, ropeDim: 80 };
       const { headDim, heads, kvHeads } = projection;
@@ -391,7 +445,8 @@ for (const scope of ['head', 'all'] as const)
           Q_ROWS: heads * headDim,
           KV_ROWS: kvHeads * headDim,
           EPSILON: 1e-6,
-          KV: 'f32',
+          KV: kv,
+          ...(kv === 'q8' ? { KV_BLOCK: kvBlockOf(headDim) } : {}),
           KV_HEADS: kvHeads,
           HEAD_STRIDE: headDim,
           ROPE: 'pairs',
@@ -407,6 +462,7 @@ for (const scope of ['head', 'all'] as const)
           rope: turns,
           q: columns * padded[0] * 4,
           kv: elements * 4,
+          kv_scales: elements / 4,
         },
         [heads + 2 * kvHeads, columns],
       );
@@ -431,8 +487,8 @@ for (const scope of ['head', 'all'] as const)
         start,
         columns,
         floats(result.q as Uint32Array),
-        floats(result.kv as Uint32Array),
-        3e-6,
+        cacheValues(kv, headDim, elements, result.kv as Uint32Array, result.kv_scales),
+        kv === 'q8' ? 8e-3 : 3e-6,
       );
     },
   );

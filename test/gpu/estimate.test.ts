@@ -136,7 +136,7 @@ check('a session beyond the plan is refused when the machine has no room for it'
   assert.is(code, 'not-enough-memory');
   assert.match(
     message,
-    /^blank needs \d+ MiB \(KV cache 192 for a context of 12288, .* at most \d+, close other programs/,
+    /^blank needs \d+ MiB \(KV cache 192 for a context of 12288, .* at most \d+, keep the KV cache in q8, close other programs/,
   );
   assert.is(heldBytes, plan?.bytes.weights, 'the weights stay, the session took nothing');
 });

@@ -18,6 +18,10 @@ const check = await deviceTests(test);
 /** What files hold in the formats that nothing is quantised to. */
 const TYPES: Readonly<Partial<Record<Format, FileType>>> = {
   q4m: 'Q4_1',
+  q4w: 'MLC4_WIDE',
+  q4z32: 'GROUP4_32',
+  q4z64: 'GROUP4_64',
+  q4z128: 'GROUP4_128',
   q5: 'Q5_0',
   q5m: 'Q5_1',
   iq4: 'IQ4_NL',
@@ -369,7 +373,7 @@ for (const cap of [undefined, 1.5])
           TILE: 32,
           COLS: 1,
           OPAQUE: true,
-          DOT: 'f32-q8',
+          ...dotSpec('f32', 'q8'),
           BLOCKS: 3,
           FIRST_ROW,
           OUTPUTS: true,

@@ -57,7 +57,10 @@ async function loadBlank(load: BlankLoad): Promise<BlankResult> {
       },
     });
     if (!asDeck) {
-      const session = await createSession(model, { context: sessionContext });
+      const session = await createSession(model, {
+        context: sessionContext,
+        reserve: sessionContext ?? model.plan.context,
+      });
       for await (const _ of session.generate([1, 2, 3], { maxTokens })) tokens++;
     }
   } catch (error) {

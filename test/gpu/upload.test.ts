@@ -8,11 +8,11 @@ import type { Matrix, Weights } from '../../engine/weights.ts';
 import { openGgufSource } from '../../loaders/checkpoint.ts';
 import { memorySource } from '../../loaders/source.ts';
 import type { Checkpoint, LlamaConfig } from '../../loaders/types.ts';
-import { type FileType, rowBytes } from '../../quant/file-types.ts';
+import { FILE_TYPES, type FileType, rowBytes } from '../../quant/file-types.ts';
 import { type Format, roundUp } from '../../quant/layout.ts';
 import { packRows, unpackRows } from '../../quant/pack.ts';
 import { deviceTests } from '../device.ts';
-import { ggufFile, randomWeights, SMALL_LLAMA } from '../random-model.ts';
+import { ggufFile, plainCheckpoint, randomWeights, SMALL_LLAMA } from '../random-model.ts';
 
 const test = suite('upload');
 const check = await deviceTests(test);
@@ -30,6 +30,9 @@ const ODD: LlamaConfig = {
   ropeDim: 48,
   vocab: 101,
 };
+
+/** The same for rows of whole super-blocks. */
+const SUPER: LlamaConfig = { ...ODD, layers: 1, hidden: 256, feedForward: 512, heads: 16, kvHeads: 8 };
 
 function openRandom(config: LlamaConfig, type: FileType): Promise<Checkpoint> {
   return openGgufSource(memorySource('random.gguf', ggufFile(config, randomWeights(config), type)));
@@ -85,9 +88,26 @@ for (const [type, option] of [
   ['F16', 'native'],
   ['F32', 'q4'],
   ['Q8_0', 'q4'],
+  ['Q4_1', 'native'],
+  ['Q5_0', 'native'],
+  ['Q5_1', 'native'],
+  ['IQ4_NL', 'native'],
+  ['Q2_K', 'native'],
+  ['Q3_K', 'native'],
+  ['Q4_K', 'native'],
+  ['Q5_K', 'native'],
+  ['Q6_K', 'native'],
+  ['IQ4_XS', 'native'],
+  ['Q4_K', 'q8'],
+  ['MLC4', 'native'],
+  ['MLC4_WIDE', 'native'],
+  ['GROUP4_32', 'native'],
+  ['GROUP4_64', 'native'],
+  ['GROUP4_128', 'native'],
 ] as const) {
   check(`${type} as ${option}: every row is where the kernels look for it`, async (device) => {
-    const checkpoint = await openRandom(ODD, type);
+    const config = FILE_TYPES[type].blockLength > 32 ? SUPER : ODD;
+    const checkpoint = FILE_TYPES[type].planes ? plainCheckpoint(config, type) : await openRandom(config, type);
     const model = await loadModel(device, checkpoint, { weights: option });
     for (const matrix of model.weights.matrices.values()) {
       const format = matrix.parts[0]?.format as Format;

@@ -1,8 +1,10 @@
 /** Every kernel in every weight format and arithmetic compiles for RDNA 2 and RDNA 3, and none spills registers. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { repackSpec } from '../../engine/upload.ts';
 import { type Arithmetic, chooseAttention, dotSpec, mostColumns, weightSpec } from '../../engine/variants.ts';
-import { type Format, QUANTISED, type QuantisedFormat } from '../../quant/layout.ts';
+import { FILE_TYPES, type FileType } from '../../quant/file-types.ts';
+import { type Format, isQuantised, QUANTISED, type QuantisedFormat } from '../../quant/layout.ts';
 import { type ShaderName, type Spec, specialise } from '../../shaders/specialise.ts';
 import { compileKernels, DECK, hasDeckCompiler } from '../deck.ts';
 
@@ -68,7 +70,7 @@ function allKernels(): { label: string; code: string }[] {
   }
   add('gemv-lanes', 'capped logits', { ...normed, EPILOGUE: 'logits', VOCAB: 256000, ...CAPPED });
   for (const GROUP of [1, 4, 8])
-    for (const cache of ['f16', 'f32'])
+    for (const cache of ['f16', 'q8', 'f32'])
       add('attention', `${GROUP} heads to a kv head, ${cache}`, {
         ...chooseAttention(DECK, 128),
         HEAD_DIM: 128,
@@ -84,7 +86,10 @@ function allKernels(): { label: string; code: string }[] {
         Y_BLOCKS: 8 * GROUP * 4,
         ...KV,
         KV: cache,
+        ...(cache === 'q8' ? { KV_BLOCK: 32 } : {}),
       });
+  const q8 = { ...HEADS, KV: 'q8', KV_BLOCK: 32 };
+  add('gemv-lanes', 'qkv, q8 cache', { ...normed, EPILOGUE: 'qkv', BIAS: 'none', ...q8 });
   for (const GROUP of [1, 2, 4])
     add('attention', `heads of 256, ${GROUP} to a kv head`, {
       ...chooseAttention(DECK, 256),
@@ -92,6 +97,7 @@ function allKernels(): { label: string; code: string }[] {
       ...{ OUT: 'whole', STORE: 'i8-lanes', Y_BLOCKS: 4 * GROUP * 8, KV: 'f16', KV_HEADS: 4, HEAD_STRIDE: 256 },
     });
   for (const SCOPE of ['head', 'all']) add('head-norm', SCOPE, { ...HEADS, SCOPE, EPSILON: 1e-6 });
+  add('head-norm', 'q8 cache', { ...q8, SCOPE: 'head', EPSILON: 1e-6 });
   for (const GAIN of ['vector', 'none'])
     add('post-norm', GAIN, { GAIN, HIDDEN: 3584, EPSILON: 1e-6, STORE: 'i8-lanes', Y_BLOCKS: 112 });
   for (const format of ['f32', 'f16', 'bf16', ...QUANTISED_FORMATS] as const)
@@ -101,7 +107,8 @@ function allKernels(): { label: string; code: string }[] {
   add('edit', '', { ...choosing, MOST_EDITS: 5120 });
   add('rank', '', choosing);
   add('report', '', { VOCAB: 128256 });
-  for (const BLOCK_BYTES of [18, 34]) add('repack', `${BLOCK_BYTES}`, { BLOCK_BYTES });
+  for (const [type, { format }] of Object.entries(FILE_TYPES) as [FileType, { format: Format }][])
+    if (isQuantised(format)) add('repack', type, repackSpec(type, format));
   return list;
 }
 

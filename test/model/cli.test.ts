@@ -65,6 +65,7 @@ test('says what is wrong with a command line', async () => {
   expectFailure(await runCli(['run', '-n', '0']), 2, /-n is "0": .* \(firstlight run --help\)/);
   expectFailure(await runCli(['logits', '--ids', '1,x']), 2, /--ids is "1,x"/);
   expectFailure(await runCli(['logits']), 2, /--ids is missing/);
+  expectFailure(await runCli(['run', 'hello', '--raw', '--template', 'gemma']), 2, /--raw uses no template/);
 });
 
 test('says what is wrong with a model', async () => {
@@ -84,6 +85,10 @@ test('says what is wrong with a model', async () => {
     [['plan', other], /other.*architecture/i],
     [['tokenize', broken, 'hello'], /tokenizer\.json/],
     [['tokenize', without, 'hello'], /has no tokenizer/],
+    [
+      ['run', without, 'hello', '--template', 'lama2'],
+      /--template "lama2" is no file .* known templates: llama2, llama3/,
+    ],
   ];
   for (const [args, message] of cases) expectFailure(await runCli(args), 1, message);
 });
@@ -133,6 +138,23 @@ check('a chat is answered, in text and in JSON, and no message forges control to
     /^chat on .*: weights \d.* MiB \(native\), KV \d.* MiB \(f16\), context 2048; at load .*free .*$/m,
   );
   assert.match(text.stderr, /^prefill: [\d.]+ tok\/s, decode: [\d.]+ tok\/s \(/m);
+});
+
+check('a chat model without a template asks for one, and takes it by name or from a file', async () => {
+  const path = await writeFolder(
+    'its-chat',
+    withFiles({ 'tokenizer.json': TOKENIZER, 'short.jinja': 'o{{ messages[0].content }}' }),
+  );
+  const args = ['run', path, 'hello', '-n', '1', '--json', ...ADAPTER];
+  expectFailure(
+    await runCli([...args, '-q']),
+    1,
+    /its-chat is a chat model without a chat template.*--template \(llama2.*--raw/,
+  );
+  const prompts = [];
+  for (const options of [['--raw'], ['--template', join(path, 'short.jinja')], ['--template', 'zephyr']])
+    prompts.push(JSON.parse((await runCli([...args, ...options])).stdout).promptTokens);
+  assert.equal(prompts, [1, 2, 9 + 1 + 1 + 15], 'zephyr: <|user|>, line break, hello, <|end|>, line break, ...');
 });
 
 check('Ctrl-C ends the text, with the stats and exit code 130', async () => {

@@ -119,6 +119,39 @@ for (const name of MODELS) {
   });
 }
 
+// how far a q8 cache moves the logits of a trained model, and of one with random weights
+for (const [name, most] of [
+  ['aidreams260K/hf', 0.1],
+  ['tiny-qwen3', 0.5],
+] as const) {
+  const path = sharedPath(`models/${name}`);
+  if (!existsSync(path)) {
+    test.skip(`${name}: no shared data`);
+    continue;
+  }
+  check(`${name}: a q8 cache stays near the expected logits`, async (device) => {
+    await withSession(device, path, { arithmetic: 'f32', kv: 'q8' }, async (session) => {
+      const { runs, rows } = readExpected(path, session.model.config.vocab);
+      const checkpoint = await openCheckpoint(path);
+      for (const [r, run] of runs.entries()) {
+        const wanted = rows[r] as Float32Array[];
+        const ids = [...run.prompt_ids, ...run.greedy_ids].slice(0, wanted.length);
+        const reference = await createReference(checkpoint, { kv: 'q8' });
+        let position = 0;
+        for await (const got of session.logits(ids)) {
+          const error = largest(got, wanted[position] as Float32Array);
+          assert.ok(error < most, `run ${r}, position ${position}: a logit is off by ${error}`);
+          // an element on the edge between two codes may fall either way and then shows in later positions
+          const off = largest(got, reference.next(ids[position] as number));
+          assert.ok(off < most / 10, `run ${r}, position ${position}: off the reference that rounds alike by ${off}`);
+          position++;
+        }
+      }
+      await checkpoint.close();
+    });
+  });
+}
+
 for (const name of ['aidreams260K/gguf/aidreams260K-Q8_0.gguf', 'aidreams260K/gguf/aidreams260K-Q4_0.gguf']) {
   const path = sharedPath(`models/${name}`);
   if (!existsSync(path)) {

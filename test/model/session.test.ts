@@ -261,7 +261,7 @@ check('what cannot be done is refused, and the session goes on', async (device) 
     for (const id of [-1, 100, 1.5, Number.NaN])
       await expectError(refused([1, id]), 'bad-argument', /outside the vocabulary.*0 to 99/);
     await expectError(refused([1], { temperature: -1 }), 'bad-argument', /temperature/);
-    await expectError(() => allLogits(session, randomIds(17, 1)), 'context-full', /17 ids.*16 positions/);
+    await expectError(() => allLogits(session, randomIds(17, 1)), 'context-full', /17 tokens.*16 positions/);
 
     const stream = session.generate([1], GREEDY);
     await stream.next();

@@ -1,7 +1,9 @@
 /** Chat templates: real ones against Python's jinja2, their errors, and messages that try to forge control tokens. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { CHAT_FAMILIES, type ChatFamily, guessFamily, namesChat } from '../../engine/chat-families.ts';
 import { type ChatMessage, encodeChat, renderChat } from '../../engine/chat-template.ts';
+import { renderTemplate } from '../../engine/jinja.ts';
 import { createTokenizer, type Tokenizer } from '../../engine/tokenizer.ts';
 import { literalPattern } from '../../loaders/split-regex.ts';
 import { vocabFromTokenizerJson } from '../../loaders/vocab-json.ts';
@@ -52,6 +54,7 @@ interface JinjaCase {
   context: Record<string, unknown>;
   options?: { trim_blocks?: boolean; lstrip_blocks?: boolean };
   expected: string;
+  python_jinja2_gives?: string;
 }
 
 function user(content: string): ChatMessage[] {
@@ -170,12 +173,12 @@ test('variables and dates', async () => {
     await renderChat('{{ range(3) | join }}{{ range(5, 0, -2) | join }}{{ range(1, 3) | join }}', []),
     '012531' + '12',
   );
-  assert.is(await renderChat('[{{ bos_token }}{{ eos_token }}{{ tools is none }}]', []), '[true]');
+  assert.is(await renderChat('[{{ bos_token }}{{ eos_token }}{{ tools is none }}]', []), '[True]');
 });
 
 test('errors say what to do', async () => {
   const refusing = "{{ raise_exception('roles must\\nalternate') }}";
-  await expectError(() => renderChat(refusing, []), 'bad-argument', /roles must alternate.*--chat-template.*--raw/);
+  await expectError(() => renderChat(refusing, []), 'bad-argument', /roles must alternate.*--template.*--raw/);
   for (const template of [
     '{% if %}',
     '{{ nothing() }}',
@@ -183,7 +186,7 @@ test('errors say what to do', async () => {
     '{{ range(1, 9, 0) }}',
     '{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}',
   ]) {
-    await expectError(() => renderChat(template, []), 'bad-tokenizer', /--chat-template.*--raw/);
+    await expectError(() => renderChat(template, []), 'bad-tokenizer', /--template.*--raw/);
   }
   const role = [{ role: 'endoftext', content: 'x' }] as unknown as ChatMessage[];
   await expectError(() => renderChat('x', role), 'bad-argument', /"endoftext".*system, developer/);
@@ -195,11 +198,97 @@ test('errors say what to do', async () => {
   await expectError(() => encodeChat(createControlTokenizer(), 'x', user(everything)), 'bad-argument', /private use/);
 });
 
+test('printed values look as in Python', async () => {
+  const texts = ["it's", 'say "it\'s"', 'a\nb\\', '\u00e9'];
+  const print = async (expression: string) => renderTemplate(`{{ ${expression} }}`, { half: 0.5, texts });
+  assert.is(await print('true'), 'True');
+  assert.is(await print('none'), 'None');
+  assert.is(await print('missing'), '');
+  const list = "[1, 2.0, half, none, {'a': (false, 'x')}]";
+  assert.is(await print(list), "[1, 2.0, 0.5, None, {'a': (False, 'x')}]");
+  assert.is(await print('texts'), `["it's", 'say "it\\'s"', 'a\\nb\\\\', '\u00e9']`);
+  assert.is(await print("none ~ '-' ~ true ~ 1.0"), 'None-True1.0');
+  assert.is(await print('[true] | string'), '[True]');
+  assert.is(await print("[{'a': 'x'}, {'a': 'y'}] | selectattr('a', '==', 'y') | list"), "[{'a': 'y'}]");
+  const kept = '{% set x %}{{ none }}{% endset %}{% macro m(a) %}<{{ a }}>{% endmacro %}{{ m(x) }}';
+  assert.is(await renderTemplate(kept, {}), '<None>');
+});
+
+test('a template cannot run for ever or take all memory', async () => {
+  const nested = '{% for i in range(1000) %}{% for j in range(1000) %}x{% endfor %}{% endfor %}';
+  for (const template of [nested, '{% for i in range(90000) %}{{ range(90000) | length }}{% endfor %}'])
+    await expectError(() => renderChat(template, []), 'bad-tokenizer', /range\(\) over more than 100000/);
+});
+
+test('a system message that a template refuses or drops goes before the first message of the user', async () => {
+  const messages: ChatMessage[] = [
+    { role: 'system', content: ' Be brief. ' },
+    { role: 'user', content: 'Hello' },
+    { role: 'user', content: 'there' },
+  ];
+  const drops = "{% for m in messages %}{% if m.role == 'user' %}<{{ m.content }}>{% endif %}{% endfor %}";
+  const refuses = `{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}${drops}`;
+  for (const template of [drops, refuses]) {
+    assert.is(await renderChat(template, messages), '< Be brief. \n\nHello><there>');
+    assert.is(await renderChat(template, messages.slice(1)), '<Hello><there>');
+  }
+  assert.is(await renderChat(drops, messages, { lossless: false }), '<Hello><there>');
+  await expectError(() => renderChat(refuses, messages, { lossless: false }), 'bad-argument', /no system/);
+  await expectError(() => renderChat(refuses, messages.slice(0, 1)), 'bad-argument', /no system/);
+  const trims = '{% for m in messages %}[{{ m.content | trim }}]{% endfor %}';
+  assert.is(
+    await renderChat(trims, messages),
+    '[Be brief.][Hello][there]',
+    'one that has a place for it is left alone',
+  );
+});
+
+test('tools that a template has no place for are an error', async () => {
+  const tools = [{ type: 'function', function: { name: 'get_weather' } }];
+  await expectError(() => renderChat(CHATML, user('Hello'), { tools }), 'bad-argument', /get_weather.*--template/);
+  assert.match(await renderChat(`{{ tools | tojson }}${CHATML}`, user('Hello'), { tools }), /get_weather/);
+  assert.not.match(await renderChat(CHATML, user('Hello'), { tools, lossless: false }), /get_weather/);
+});
+
+test('families by tokens and names', () => {
+  const vocabOf = (...control: string[]) => {
+    const added_tokens = control.map((content, index) => ({ id: 268 + index, content, special: true }));
+    return vocabFromTokenizerJson(byteLevelJson({ added_tokens }), {}, {}, 'json');
+  };
+  const cases: [ChatFamily | undefined, string[], string][] = [
+    ['chatml', ['<|im_start|>', '<|im_end|>'], 'Qwen2.5-0.5B-Instruct-Q4_K_M.gguf'],
+    [undefined, ['<|im_start|>', '<|im_end|>'], 'Qwen2.5-0.5B'],
+    ['llama3', ['<|start_header_id|>', '<|eot_id|>'], 'Meta-Llama-3-8B-Instruct'],
+    [undefined, ['<|start_header_id|>', '<|eot_id|>'], 'Meta-Llama-3-8B'],
+    ['gemma', ['<start_of_turn>'], 'gemma-2-2b-it'],
+    ['gemma', ['<start_of_turn>'], 'gemma-2-2b-it.Q8_0.gguf'],
+    [undefined, ['<start_of_turn>'], 'gemma-2-2b'],
+    ['phi3', ['<|user|>', '<|assistant|>', '<|end|>'], 'model.gguf'],
+    ['mistral', ['[INST]', '[/INST]'], 'Mistral-7B-Instruct-v0.3'],
+    ['mistral', [], 'mistral-7b-instruct-v0.1.Q4_0.gguf'],
+    ['llama2', [], 'llama-2-7b-chat.Q4_0.gguf'],
+    ['llama2', [], 'Llama-2-13b-chat-hf'],
+    [undefined, [], 'Llama-2-13b-hf'],
+    ['zephyr', [], 'TinyLlama-1.1B-Chat-v1.0'],
+    ['zephyr', [], 'zephyr-7b-beta'],
+    [undefined, [], 'some-chat'],
+    [undefined, [], 'git-model'],
+  ];
+  for (const [family, tokens, name] of cases) assert.is(guessFamily(vocabOf(...tokens), [name]), family, name);
+  assert.ok(namesChat([undefined, 'some-chat']));
+  assert.not.ok(namesChat(['bitnet', 'gitlab', undefined]));
+});
+
 const shared = hasSharedData ? test : test.skip;
 
 function readRendered() {
   const { conversations, templates, variables } = readSharedJson('chat/chat-rendered.json') as Rendered;
-  const fixed = { bosToken: variables.bos_token, eosToken: variables.eos_token, now: new Date(2024, 6, 26) };
+  const fixed = {
+    lossless: false,
+    bosToken: variables.bos_token,
+    eosToken: variables.eos_token,
+    now: new Date(2024, 6, 26),
+  };
   return { conversations, templates, fixed };
 }
 
@@ -223,6 +312,40 @@ shared('600 renderings of real templates are those of Python', async () => {
     }
   }
   assert.is(equal, 600);
+});
+
+shared('templates of families give what real ones of them do', async () => {
+  const { conversations, templates, fixed } = readRendered();
+  const twins: [ChatFamily, string, string][] = [
+    ['llama2', 'llama2-chat-1', ''],
+    ['llama3', 'llama3-instruct-1', ''],
+    ['mistral', 'mistral-instruct-1', ''],
+    ['chatml', 'chatml-4', '<s>'],
+    ['gemma', 'gemma-instruct-1', ''],
+    ['phi3', 'phi-3-3', ''],
+    ['zephyr', 'zephyr-1', ''],
+  ];
+  let compared = 0;
+  for (const [family, name, bos] of twins) {
+    const { renderings } = templates.find((one) => one.name === name)!;
+    for (const { conversation, add_generation_prompt, expected } of renderings) {
+      const { messages } = conversations[conversation]!;
+      if (expected === undefined || messages.some((message) => message.role === 'tool')) continue;
+      const options = { ...fixed, addGenerationPrompt: add_generation_prompt };
+      const text = bos + (await renderChat(CHAT_FAMILIES[family], messages, options));
+      // one of the real ones ends a conversation by eos
+      const ended = family === 'phi3' && !add_generation_prompt ? `${text}</s>` : text;
+      assert.is(ended, expected, `${name}, ${conversation}`);
+      compared++;
+    }
+  }
+  assert.ok(compared >= 80, `${compared} compared`);
+  const system: ChatMessage[] = [{ role: 'system', content: 'S' }, ...user('U')];
+  assert.is(
+    await renderChat(CHAT_FAMILIES.gemma, system, fixed),
+    '<s><start_of_turn>user\nS\n\nU<end_of_turn>\n<start_of_turn>model\n',
+  );
+  assert.is(await renderChat(CHAT_FAMILIES.mistral, system, fixed), '<s>[INST] S\n\nU [/INST]');
 });
 
 shared('real templates keep their text whatever the messages hold, and no message makes a control token', async () => {
@@ -255,13 +378,25 @@ shared('the template language, run on its own cases', async () => {
   const read = (file: string) => (readSharedJson(`chat/${file}`) as { cases: JinjaCase[] }).cases;
   let ran = 0;
   const jinja = await import('@huggingface/jinja');
-  for (const { name, template, context, expected } of read('jinja-language.json')) {
-    // renderChat trims the lines of blocks, which these cases do not expect; eight have line breaks or own messages.
-    if (/\n/.test(template) || 'messages' in context) continue;
-    assert.is(await renderChat(template, [], { variables: context }), expected, name);
-    ran++;
+  const different: string[] = [];
+  for (const { name, template, context, expected, python_jinja2_gives = expected } of read('jinja-language.json')) {
+    // templates are written for Python, which prints booleans, lists and so on in its own way; the last line break goes
+    const rendered = await renderTemplate(template, context).catch(String);
+    if (rendered !== python_jinja2_gives && `${rendered}\n` !== python_jinja2_gives) different.push(name);
+    else ran++;
   }
-  assert.is(ran, 149);
+  assert.equal(
+    different.sort(),
+    [
+      // Python refuses to add numbers to strings, and lengths of generators; here they are taken
+      ...['FOR_LOOP_UNPACKING', 'FOR_LOOP_OBJECTS', 'OBJECT_OPERATORS_2', 'MACROS_2', 'REPLACE'],
+      ...['FILTER_OPERATOR_4', 'FILTER_OPERATOR_5', 'FILTER_OPERATOR_6', 'FILTER_OPERATOR_7'],
+      ...['FILTER_OPERATOR_11', 'FILTER_OPERATOR_12', 'SORT_UNDEFINED_VALUES'],
+      // whether 1 is in a list with True
+      ...['MEMBERSHIP', 'MEMBERSHIP_NEGATION_1', 'MEMBERSHIP_NEGATION_2'],
+    ].sort(),
+  );
+  assert.is(ran, 142);
   for (const { name, template, context, options, expected } of read('jinja-whitespace.json')) {
     const environment = new jinja.Environment();
     for (const [key, value] of Object.entries({ True: true, ...context })) environment.set(key, value);
@@ -269,10 +404,10 @@ shared('the template language, run on its own cases', async () => {
     assert.is(String(new jinja.Interpreter(environment).run(program).value), expected, name);
   }
   for (const { template, context } of read('jinja-errors.json')) {
-    await expectError(() => renderChat(template, [], { variables: context }), 'bad-tokenizer', /--chat-template/);
+    await expectError(() => renderChat(template, [], { variables: context }), 'bad-tokenizer', /--template/);
   }
 });
 
-if (!hasSharedData) reportSkipped('chat-template.test.ts', 3);
+if (!hasSharedData) reportSkipped('chat-template.test.ts', 4);
 
 test.run();

@@ -489,6 +489,9 @@ test("GGUF files of Gemma leave out what llama.cpp knows: caps, windows, and 27B
   assert.equal(gemma3.slidingLayers?.map(Number).join(''), '111110111110');
   const local = await ofArchitecture('gemma3', [['gemma3.rope.freq_base', 'f32', 1e6]]);
   assert.equal([local.ropeTheta, local.localRopeTheta], [1e6, 1e4]);
+  const entries = ggufMetadata({ ...SMALL_LLAMA, architecture: 'gemma3' }).filter(([key]) => !/freq|epsilon/.test(key));
+  const ollama = await parseGguf(writeGguf([...entries, ['gemma3.rope.global.freq_base', 'f32', 5e5]], []));
+  assert.equal([ollama.ropeTheta, ollama.localRopeTheta, ollama.normEpsilon], [5e5, 1e4, 1e-6], "Ollama's own keys");
 });
 
 test('GGUF YaRN: attn_factor multiplies its own factor, except in OLMo, where it is all of it', async () => {
@@ -503,6 +506,12 @@ test('GGUF YaRN: attn_factor multiplies its own factor, except in OLMo, where it
     assert.ok(ropeScaling.kind === 'yarn' && ropeScaling.originalContext === 32 && ropeScaling.betaFast === 32);
     return ropeScaling.attentionFactor;
   };
+  for (const key of ['yarn_log_multiplier', 'yarn_ext_factor'])
+    await expectError(
+      () => factor('qwen2', [[`qwen2.rope.scaling.${key}`, 'f32', 0.5]]),
+      'unsupported-model',
+      /YaRN with .* is not run/,
+    );
   const own = 0.1 * Math.log(4) + 1;
   assert.is(await factor('qwen2', []), own);
   assert.is(await factor('qwen2', [['qwen2.rope.scaling.attn_factor', 'f32', 1.5]]), 1.5 * own);

@@ -117,6 +117,15 @@ test('a float checkpoint is planned in 4 bits, as it is loaded', async () => {
   assert.is(exact.bytes.kv, 2048 * MIB);
 });
 
+test('a q8 cache has 34 bytes for 32 elements', async () => {
+  const topology = await topologyOf(MACHINES.deckLcd);
+  const plan = (config: LlamaConfig, kv: 'f16' | 'q8') =>
+    estimate(blankCheckpoint(config, 'Q4_0'), DECK, topology, { kv, context: 2048 }).bytes.kv;
+  assert.is(plan(LLAMA_2_7B, 'q8'), (plan(LLAMA_2_7B, 'f16') * 34) / 64);
+  const tens = { ...SMALL_LLAMA, headDim: 10, ropeDim: 10, context: 2048 };
+  await expectError(() => plan(tens, 'q8'), 'bad-argument', /heads of a multiple of 8.* have 10 elements: use f16/);
+});
+
 test('speed follows the bandwidth of a known machine, and is not guessed for others', async () => {
   const plan = async (machine: FakeMachine, adapter: AdapterInfo) =>
     estimate(blankCheckpoint(LLAMA_2_7B, 'Q4_0'), adapter, await topologyOf(machine), { context: 4096 }).speed;
@@ -220,7 +229,7 @@ const REFUSALS: readonly (readonly [
     [
       'model needs 8620 MiB (weights 6984, KV cache 1600 for a context of 2048, activations 6, staging 4, rounding 27)',
       ' on AMD Custom GPU 0405 (RADV VANGOGH), but of 9152 MiB (VRAM + GTT) 8752 MiB are free, of which 512 MiB are left',
-      `to other programs: ask for a context of at most 1562, ${BIOS}`,
+      `to other programs: ask for a context of at most 1536, keep the KV cache in q8, ${BIOS}`,
     ],
   ],
   [
@@ -229,7 +238,10 @@ const REFUSALS: readonly (readonly [
     LLAMA_2_13B,
     'Q4_0',
     { context: 4096 },
-    [`ask for a context of at most 3477, ${ANYWAY}`, 'of which 2 GiB of main memory stay available'],
+    [
+      `ask for a context of at most 3456, keep the KV cache in q8, ${ANYWAY}`,
+      'of which 2 GiB of main memory stay available',
+    ],
   ],
   [
     'smaller weights and a smaller cache',
@@ -245,7 +257,7 @@ const REFUSALS: readonly (readonly [
     LLAMA_2_13B,
     'Q4_0',
     {},
-    ['KV cache 200 for a context of 256', ` programs: use a smaller model, ${BIOS}`],
+    ['KV cache 200 for a context of 256', ` programs: keep the KV cache in q8, use a smaller model, ${BIOS}`],
   ],
 ];
 for (const [title, machine, config, type, options, parts] of REFUSALS) {

@@ -237,7 +237,7 @@ test('sizes that do not fit are a bug', () => {
 
 shared('llama.cpp blocks decode and pack to their exact values', () => {
   for (const type of TYPES) {
-    if (type === 'F32') continue;
+    if (type === 'F32' || FILE_TYPES[type].planes) continue;
     const name = type.toLowerCase().replace('_k', '_K');
     const bytes = readShared(`quant-vectors/${name}.bin`);
     const exact = decodeRows('F32', readShared(`quant-vectors/${name}.f32`), 16, 512);

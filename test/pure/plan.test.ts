@@ -2,6 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Traits } from '../../devices/types.ts';
+import type { KvFormat } from '../../engine/kv-cache.ts';
 import {
   type Choice,
   type PlanOptions,
@@ -11,9 +12,10 @@ import {
   sessionBuffers,
   weightBuffers,
 } from '../../engine/plan.ts';
-import type { Arithmetic, Preferences } from '../../engine/variants.ts';
+import { type Arithmetic, chooseAttention, type Preferences } from '../../engine/variants.ts';
 import { describeWeights, type WeightsOption } from '../../engine/weights.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
+import { roundUp } from '../../quant/layout.ts';
 import { specialise } from '../../shaders/specialise.ts';
 import { blankCheckpoint, LLAMA_2_7B, LLAMA_31_8B } from '../blank-model.ts';
 import { DECK } from '../deck.ts';
@@ -58,6 +60,7 @@ interface Wishes {
   /** `mixed`: some matrices in 4 bits, some in f16, as quantisers leave them. */
   readonly weights?: WeightsOption | 'mixed';
   readonly maxBindingBytes?: number;
+  readonly kv?: KvFormat;
 }
 
 function planOf({
@@ -66,6 +69,7 @@ function planOf({
   preferences = {},
   weights = 'native',
   maxBindingBytes,
+  kv = preferences.arithmetic === 'f32' ? 'f32' : 'f16',
 }: Wishes): PlanOptions {
   const checkpoint = blankCheckpoint(config, 'Q4_0');
   const tensors = new Map(checkpoint.tensors);
@@ -78,7 +82,7 @@ function planOf({
     weights: describeWeights({ config, tensors }, option, maxBindingBytes ?? traits.limits.maxBindingBytes),
     traits,
     preferences,
-    kv: preferences.arithmetic === 'f32' ? 'f32' : 'f16',
+    kv,
     context: 256,
     chunk: 32,
     slots: 1,
@@ -188,6 +192,9 @@ for (const [device, traits] of Object.entries(DEVICES)) {
             checkSteps(plan, steps, `${name}, ${arithmetic ?? 'default'} arithmetic, ${weights} weights`);
         }
       }
+      if (config.headDim % 8 > 0) continue;
+      const plan = planOf({ config: small, traits, kv: 'q8', preferences: { splits: 8 } });
+      for (const steps of allPlans(plan)) checkSteps(plan, steps, `${name}, q8 cache`);
     }
   });
 }
@@ -211,6 +218,21 @@ test('matrices that exceed a binding get a step for each part, each writing rows
   }
   assert.is(row, 2 * SMALL_LLAMA.feedForward);
   assert.ok(steps.filter(({ kernel }) => kernel === 'embed').length > 1);
+});
+
+test("what attention's teams leave fits workgroup memory, with any heads on any device", () => {
+  for (const [device, traits] of Object.entries(DEVICES)) {
+    for (const maxWorkgroupBytes of [32768, 65536]) {
+      const limited = { ...traits, limits: { ...traits.limits, maxWorkgroupBytes } };
+      for (const headDim of [16, 80, 128, 256]) {
+        const { LANES, MERGED, THREADS } = chooseAttention(limited, headDim);
+        const bytes = (THREADS / LANES / MERGED) * (roundUp(headDim, 8) + 2) * 4;
+        const where = `heads of ${headDim} on ${device}: ${bytes} of ${maxWorkgroupBytes} bytes`;
+        // 32 threads are the fewest that can write a block
+        assert.ok(bytes <= maxWorkgroupBytes / 2 || THREADS === 32, where);
+      }
+    }
+  }
 });
 
 test('a plan can be printed', () => {

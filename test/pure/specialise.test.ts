@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { repackSpec } from '../../engine/upload.ts';
 import { type ShaderName, type Spec, specialise } from '../../shaders/specialise.ts';
 
 const test = suite('specialise');
@@ -61,7 +62,10 @@ test('bindings are read back from the shader', () => {
   assert.is(byName.get('residual'), '5 read_write');
   assert.is(byName.get('y_meta'), '8 read_write');
   assert.not(specialise('embed', FLOATS).bindings.some(({ name }) => name === 'scales'));
-  assert.is(specialise('repack', { BLOCK_BYTES: 18 }).bindings.find(({ binding }) => binding === 0)?.access, 'uniform');
+  assert.is(
+    specialise('repack', repackSpec('Q4_0', 'q4')).bindings.find(({ binding }) => binding === 0)?.access,
+    'uniform',
+  );
 });
 
 const { BLOCKS: _, ...WITHOUT_BLOCKS } = EMBED;

@@ -49,7 +49,8 @@ test('tokenizer.json: what configuration files add', () => {
     { name: 'tool_use', template: 'a' },
     { name: 'default', template: 'b' },
   ];
-  assert.is(read({ chat_template: named }, undefined).chatTemplate, 'b');
+  const { chatTemplate, toolTemplate } = read({ chat_template: named }, undefined);
+  assert.equal([chatTemplate, toolTemplate], ['b', 'a']);
   assert.is(read(undefined, { bos_token_id: 7 }).bos, 7);
 
   const spm = read({ add_bos_token: false }, undefined, spmJson());

@@ -1,0 +1,558 @@
+/**
+ * Continuous batching: many sequences over one model, each token of all of them one pass. Sequences join and leave between
+ * tokens, prompts are read in chunks between the steps of running answers, and what one sequence has computed serves the
+ * beginnings of others.
+ */
+import { assert, FirstlightError } from '../quant/errors.ts';
+import { chooseFrom, sampleOnCpu } from './candidates.ts';
+import { createFairQueue } from './fair-queue.ts';
+import { logprobsOf } from './logprobs.ts';
+import type { Model } from './model.ts';
+import { createPassTimes } from './pace.ts';
+import type { Choice, ChoiceExtras } from './plan.ts';
+import { type Column, createRunner, type Outcome, type RunnerOptions } from './runner.ts';
+import { type CompleteSampling, chooseChoice, completeSampling } from './sampler.ts';
+import {
+  checkLogprobs,
+  checkPrompt,
+  type GeneratedToken,
+  type GenerateOptions,
+  type Stats,
+  type TokenOptions,
+  tokenFacts,
+} from './session.ts';
+import { chooseSlot, commonPrefix, createSlots, findPrefix, type Slot } from './slots.ts';
+import { FROM_RING } from './state.ts';
+import { type Constraint, createSteering, NO_EDITS, type Steering } from './steering.ts';
+
+export interface BatchOptions extends RunnerOptions {
+  /** Requests that may wait for a slot. Default 256. */
+  readonly queue?: number | undefined;
+}
+
+export interface BatchTokenOptions extends TokenOptions {
+  /** Whose request it is: the queue is fair between clients. Default: all are one. */
+  readonly client?: string | undefined;
+  /** Called when the generation ends, however it does. */
+  readonly onStats?: ((stats: BatchStats) => void) | undefined;
+}
+
+export interface BatchStats extends Stats {
+  /** From the request to its first pass. */
+  readonly queuedMs: number;
+}
+
+/** What a batch is doing, and has done since it was made. */
+export interface BatchStatus {
+  readonly slots: number;
+  /** Sequences in slots. */
+  readonly running: number;
+  /** Requests that wait for a slot. */
+  readonly queued: number;
+  /** Positions of the KV cache that sequences in slots have filled. */
+  readonly positions: number;
+  readonly promptTokens: number;
+  readonly reusedTokens: number;
+  readonly tokens: number;
+  readonly passes: number;
+}
+
+export interface Batch {
+  readonly model: Model;
+  /** Positions of each sequence. */
+  readonly context: number;
+  readonly slots: number;
+  readonly status: BatchStatus;
+  /**
+   * As Session.generate, for any number of callers at once; whoever comes when all slots are taken waits. A caller who does
+   * not take its ids is waited for, and the others go on. Throws `queue-full`, and whatever Session.generate does.
+   */
+  generate(ids: readonly number[], options?: BatchTokenOptions): AsyncGenerator<number, void, void>;
+  /** The same with what else is known of each token. */
+  tokens(ids: readonly number[], options?: BatchTokenOptions): AsyncGenerator<GeneratedToken, void, void>;
+  /** The mean of the normalised states behind the last layer, [hidden]. Throws as generate. */
+  embed(ids: readonly number[], options?: Pick<BatchTokenOptions, 'client' | 'signal'>): Promise<Float32Array>;
+  /** Gives the memory back. Generations that are under way throw `bad-argument`. */
+  close(): Promise<void>;
+}
+
+/** Passes submitted before the first of them has been read: the GPU has the next one when it ends one. */
+const AHEAD = 2;
+/** Ids that a caller may leave lying before its sequence pauses. */
+const MOST_UNREAD = 64;
+/** A beginning that is copied instead of computed should be worth its dispatches. */
+const WORTH_COPYING = 16;
+/** While answers are running, a pass over a prompt takes no longer than about this. */
+const INTERRUPTION_MS = 100;
+const LEAST_COLUMNS = 8;
+const DEFAULT_QUEUE = 256;
+
+/** One request, from the queue to its last id. */
+interface Sequence {
+  readonly ids: readonly number[];
+  readonly client: string;
+  readonly sampling: CompleteSampling;
+  readonly choice: Choice;
+  readonly steering: Steering;
+  readonly constraint: Constraint | undefined;
+  /** Alternatives to report for each token. */
+  readonly logprobs: number | undefined;
+  readonly maxTokens: number;
+  readonly stopIds: ReadonlySet<number> | undefined;
+  readonly onPrefill: GenerateOptions['onPrefill'];
+  /** An embedding is wanted, not an answer. */
+  readonly pooled: boolean;
+  readonly startMs: number;
+  slot: Slot | undefined;
+  queuedMs: number;
+  /** Prompt ids that were in the cache, and those that are by now (or will be after what has been submitted). */
+  reused: number;
+  fed: number;
+  /** Tokens that have been made, those whose passes have been submitted, and those that the caller has taken. */
+  readonly made: GeneratedToken[];
+  submitted: number;
+  taken: number;
+  firstMs: number;
+  lastMs: number;
+  state: Float32Array | undefined;
+  ended: boolean;
+  error: unknown;
+  /** Tells the caller that something has changed. */
+  wake: () => void;
+}
+
+interface Output {
+  readonly sequence: Sequence;
+  readonly position: number;
+}
+
+/** A pass on its way. */
+interface Flight {
+  readonly ticket: number;
+  readonly kind: string;
+  readonly startMs: number;
+  /** Sequences whose next token it makes, and that token's position; in the order of the pass's outputs. */
+  readonly outputs: readonly Output[];
+  /** Called when it is done, with the time that it took. */
+  readonly onDone?: ((ms: number) => void) | undefined;
+}
+
+/** A batch with a KV cache of its own. Throws `not-enough-memory`, `bad-argument`. */
+export async function createBatch(model: Model, options: BatchOptions = {}): Promise<Batch> {
+  const { queue: mostQueued = DEFAULT_QUEUE, ...runnerOptions } = options;
+  const runner = await createRunner(model, runnerOptions);
+  await runner.prepareBatch(); // so that no request waits for a compiler
+  const { config } = model;
+  const { context, chunk } = runner;
+  const slots = createSlots(runner.slots);
+  const queue = createFairQueue<Sequence>();
+  const running: Sequence[] = []; // in slots, in the order in which they came
+  const flights: Flight[] = [];
+  const times = createPassTimes();
+  const totals = { promptTokens: 0, reusedTokens: 0, tokens: 0, passes: 0 };
+  let uses = 0;
+  let closed = false;
+  let changed = false;
+  let wakeLoop = () => {};
+  let lastPass: 'prompt' | 'batch' = 'batch';
+  let promptTurn = 0;
+  let nextTicket = 0;
+  let columnMs = 0; // of a prompt's pass, by the last measurement
+  let lastArrivalMs = 0;
+
+  const isReading = (sequence: Sequence) => sequence.fed < sequence.ids.length;
+  const isPaused = (sequence: Sequence) => sequence.made.length - sequence.taken >= MOST_UNREAD;
+  /** Whether the CPU must see each of its tokens before the next can be chosen. */
+  const isWatched = ({ choice, steering }: Sequence) => choice === 'list' || steering.changes === 'always';
+  /** Whether its next token can be fed: it is known, or will be on the GPU by the time. */
+  const isReady = (sequence: Sequence) =>
+    !isReading(sequence) &&
+    !sequence.pooled &&
+    sequence.submitted < sequence.maxTokens &&
+    !isPaused(sequence) &&
+    (!isWatched(sequence) || sequence.made.length === sequence.submitted);
+
+  function end(sequence: Sequence, error?: unknown): void {
+    if (sequence.ended) return;
+    sequence.ended = true;
+    sequence.error = error;
+    queue.remove(sequence);
+    const at = running.indexOf(sequence);
+    if (at >= 0) running.splice(at, 1);
+    const { slot } = sequence;
+    if (slot) {
+      // the last id may not have been fed
+      if (!isReading(sequence)) slot.history = [...sequence.ids, ...sequence.made.slice(0, -1).map(({ id }) => id)];
+      slot.taken = false;
+      slot.lastUse = ++uses;
+    }
+    sequence.wake();
+    pump();
+  }
+
+  /** Gives waiting requests the free slots. */
+  function admit(): void {
+    const runningOf = (client: string) => running.filter((sequence) => sequence.client === client).length;
+    while (queue.length > 0 && running.length < slots.length) {
+      const sequence = queue.shift(runningOf);
+      if (!sequence) return;
+      const slot = chooseSlot(slots, sequence.ids);
+      if (!slot) return;
+      slot.taken = true;
+      slot.lastUse = ++uses;
+      sequence.slot = slot;
+      sequence.queuedMs = performance.now() - sequence.startMs;
+      // the last id is always computed again: its logits are wanted
+      sequence.fed = sequence.pooled ? 0 : Math.min(commonPrefix(slot.history, sequence.ids), sequence.ids.length - 1);
+      sequence.reused = sequence.fed;
+      totals.reusedTokens += sequence.fed;
+      slot.history = sequence.ids.slice(0, sequence.fed);
+      runner.setSampler(slot.index, sequence.sampling);
+      // what the sequence before has left would be applied to this one when it is in a pass with others that have edits
+      if (sequence.steering.changes === 'never') runner.setEdits(slot.index, NO_EDITS);
+      else runner.setEdits(slot.index, sequence.steering.edits());
+      running.push(sequence);
+    }
+  }
+
+  /** Copies to a sequence's slot what another has of its beginning. False: one that was here before will soon have more. */
+  async function takePrefix(sequence: Sequence): Promise<boolean> {
+    const { ids, slot } = sequence;
+    if (!slot || sequence.pooled) return true;
+    const found = findPrefix(slots, ids);
+    const length = Math.min(found.length, ids.length - 1);
+    for (const other of running.slice(0, running.indexOf(sequence))) {
+      const common = Math.min(commonPrefix(other.ids, ids), ids.length - 1);
+      const hasMoreSoon = isReading(other) && !other.pooled && common > Math.max(length, other.fed);
+      if (hasMoreSoon && common >= sequence.fed + WORTH_COPYING) return false;
+    }
+    if (found.slot && length >= sequence.fed + WORTH_COPYING) {
+      await runner.copyPrefix(found.slot.index, slot.index, length);
+      sequence.reused += length - sequence.fed;
+      totals.reusedTokens += length - sequence.fed;
+      sequence.fed = length;
+      slot.history = ids.slice(0, length);
+    }
+    return true;
+  }
+
+  /** The sequence whose prompt is read next: all in turn, except those that wait for another's beginning. */
+  async function nextReader(): Promise<Sequence | undefined> {
+    const readers = running.filter(isReading);
+    for (let i = 0; i < readers.length; i++) {
+      const sequence = readers[(promptTurn + i) % readers.length] as Sequence;
+      if (!(await takePrefix(sequence)) || sequence.ended) continue;
+      promptTurn = (promptTurn + i + 1) % readers.length;
+      return sequence;
+    }
+    return undefined;
+  }
+
+  async function submitPrompt(sequence: Sequence): Promise<void> {
+    const { ids, slot } = sequence;
+    if (!slot) return;
+    const first = sequence.fed;
+    const most = running.some(isReady) && columnMs > 0 ? Math.floor(INTERRUPTION_MS / columnMs) : chunk;
+    const count = Math.min(Math.max(most, LEAST_COLUMNS), chunk, ids.length - first);
+    const columns = ids
+      .slice(first, first + count)
+      .map((token, i): Column => ({ token, position: first + i, slot: slot.index }));
+    const last = first + count === ids.length;
+    const answering = last && !sequence.pooled;
+    runner.place(columns, [count - 1], false);
+    const size = { columns: count, outputs: 1 };
+    if (sequence.pooled) await runner.submit({ kind: 'pooled' }, size);
+    else await runner.submit(last ? { kind: 'ending', choice: 'none' } : { kind: 'prompt' }, size);
+    sequence.fed += count;
+    slot.history = ids.slice(0, sequence.fed);
+    totals.promptTokens += count;
+    if (answering) sequence.submitted++;
+    if (last && sequence.pooled) sequence.state = await runner.pooled(slot.index);
+    await send({
+      kind: `prompt ${count}`,
+      outputs: answering ? [{ sequence, position: ids.length }] : [],
+      onDone(ms) {
+        columnMs = ms / count;
+        if (sequence.ended) return;
+        sequence.onPrefill?.(first + count - sequence.reused, ids.length - sequence.reused);
+        if (last && sequence.pooled) end(sequence);
+      },
+    });
+  }
+
+  async function submitBatch(ready: readonly Sequence[]): Promise<void> {
+    const outputs: Output[] = [];
+    const columns: Column[] = [];
+    for (const sequence of ready) {
+      const { slot, made, ids } = sequence;
+      if (!slot) continue;
+      const position = ids.length + sequence.submitted - 1; // of the token that is fed
+      columns.push({ token: made[sequence.submitted - 1]?.id ?? FROM_RING, position, slot: slot.index });
+      outputs.push({ sequence, position: position + 1 });
+      sequence.submitted++;
+    }
+    runner.place(columns, [...columns.keys()], false);
+    await runner.submit({ kind: 'batch' }, { columns: columns.length, outputs: columns.length });
+    await send({ kind: `batch ${columns.length}`, outputs });
+  }
+
+  /** Has the tokens of a pass's outputs chosen and sent. */
+  async function send(flight: Omit<Flight, 'ticket' | 'startMs' | 'extras'>): Promise<void> {
+    const { outputs } = flight;
+    const some = (wanted: (sequence: Sequence) => boolean) => outputs.some(({ sequence }) => wanted(sequence));
+    const extras: ChoiceExtras = {
+      edited: some(({ steering }) => steering.changes !== 'never'),
+      reported: some(({ logprobs }) => logprobs !== undefined),
+      listed: some(({ choice }) => choice === 'list'),
+    };
+    for (const { sequence } of outputs)
+      if (sequence.steering.changes === 'always' && sequence.slot)
+        runner.setEdits(sequence.slot.index, sequence.steering.edits());
+    const size = { columns: outputs.length, outputs: outputs.length };
+    if (outputs.length > 0) await runner.submit({ kind: 'choice', choice: 'each', ...extras }, size);
+    nextTicket = (nextTicket + 1) % AHEAD;
+    runner.gather(nextTicket, extras);
+    flights.push({ ...flight, ticket: nextTicket, startMs: performance.now() });
+    totals.passes++;
+  }
+
+  /** Waits for the oldest pass on its way and hands out what it has made. */
+  async function land(): Promise<void> {
+    const flight = flights.shift();
+    if (!flight) return;
+    const startMs = Math.max(flight.startMs, lastArrivalMs); // the pass before it had the GPU until then
+    const dueMs = startMs + times.expectedMs(flight.kind) - performance.now();
+    const gathered = await runner.gathered(flight.ticket, dueMs);
+    lastArrivalMs = performance.now();
+    times.took(flight.kind, lastArrivalMs - startMs);
+    for (const [output, { sequence, position }] of flight.outputs.entries()) {
+      if (sequence.ended || !sequence.slot) continue;
+      await takeToken(sequence, gathered(sequence.slot.index, position), position, output);
+    }
+    flight.onDone?.(lastArrivalMs - startMs);
+  }
+
+  /** One sequence's next token, from what a pass has left. */
+  async function takeToken(sequence: Sequence, outcome: Outcome, position: number, output: number): Promise<void> {
+    const { sampling, steering, logprobs } = sequence;
+    const { candidates, report } = outcome;
+    let id: number | undefined = outcome.id;
+    let chosen = report?.chosen;
+    if (sequence.choice === 'list') {
+      id = candidates && chooseFrom(candidates, config.vocab, sampling, position);
+      chosen = candidates?.logits[candidates.ids.indexOf(id ?? -1)];
+      if (id === undefined) {
+        // nothing else is on its way beside a watched sequence, so these are the pass's logits
+        const logits = await runner.logits(output);
+        id = sampleOnCpu(logits, sampling, position);
+        chosen = logits[id];
+      }
+    }
+    if (sequence.ended) return;
+    const edits = steering.changes === 'never' ? undefined : steering.edits();
+    const found =
+      logprobs !== undefined && report && chosen !== undefined
+        ? logprobsOf(id, { ...report, chosen }, edits, logprobs)
+        : undefined;
+    if (isWatched(sequence)) steering.accept(id);
+    arrived(sequence, id, found);
+  }
+
+  function arrived(sequence: Sequence, id: number, logprobs: GeneratedToken['logprobs']): void {
+    const { made, maxTokens, stopIds, constraint, ids } = sequence;
+    sequence.lastMs = performance.now();
+    if (made.length === 0) sequence.firstMs = sequence.lastMs;
+    const count = made.length + 1;
+    const stopped = stopIds?.has(id) || constraint?.done;
+    const room = context - ids.length;
+    const finish = stopped ? 'stop' : count < maxTokens ? undefined : count < room ? 'length' : 'context';
+    made.push({ id, logprobs, finish });
+    totals.tokens++;
+    if (finish) end(sequence);
+    else sequence.wake();
+  }
+
+  /** Something has changed that the loop may be waiting for. */
+  function pump(): void {
+    changed = true;
+    wakeLoop();
+  }
+
+  async function waitForChange(): Promise<void> {
+    if (!changed) await new Promise<void>((resolve) => (wakeLoop = resolve));
+    changed = false;
+  }
+
+  /** Submits the next pass if there is one, and waits for an earlier one if there are enough on their way. */
+  async function step(): Promise<void> {
+    admit();
+    const hasReady = running.some(isReady);
+    const reader = lastPass === 'batch' || !hasReady ? await nextReader() : undefined;
+    if (reader) await submitPrompt(reader);
+    else if (hasReady) await submitBatch(running.filter(isReady));
+    lastPass = reader ? 'prompt' : 'batch';
+    const idle = !reader && !hasReady;
+    // a watched sequence needs its token before the next pass, and others would not wait for it
+    const ahead = running.some(isWatched) ? 1 : AHEAD;
+    if (idle && flights.length === 0) await waitForChange();
+    else while (flights.length >= (idle ? 1 : ahead)) await land();
+  }
+
+  async function loop(): Promise<void> {
+    while (!closed) {
+      try {
+        await step();
+      } catch (error) {
+        flights.length = 0;
+        for (const sequence of [...running, ...queue.clear()]) end(sequence, error);
+        for (const slot of slots) slot.history = []; // nobody knows what is left in the cache
+      }
+    }
+  }
+
+  function enqueue(
+    ids: readonly number[],
+    sampling: CompleteSampling,
+    options: Partial<BatchTokenOptions> & { readonly pooled: boolean },
+  ): Sequence {
+    const steering = createSteering(options, options.constraint, ids, tokenFacts(model));
+    if (queue.length >= mostQueued + slots.length - running.length)
+      // those that get a free slot in a moment do not count
+      throw new FirstlightError('queue-full', `${mostQueued} requests are waiting already: try again later`);
+    const sequence: Sequence = {
+      ids,
+      client: options.client ?? '',
+      sampling,
+      choice: chooseChoice(sampling),
+      steering,
+      constraint: options.constraint,
+      logprobs: options.logprobs,
+      maxTokens: Math.min(options.maxTokens ?? Number.POSITIVE_INFINITY, context - ids.length),
+      stopIds: options.stopIds,
+      onPrefill: options.onPrefill,
+      pooled: options.pooled,
+      startMs: performance.now(),
+      slot: undefined,
+      queuedMs: 0,
+      reused: 0,
+      fed: 0,
+      made: [],
+      submitted: 0,
+      taken: 0,
+      firstMs: 0,
+      lastMs: 0,
+      state: undefined,
+      ended: false,
+      error: undefined,
+      wake: () => {},
+    };
+    queue.push(sequence.client, sequence);
+    pump();
+    return sequence;
+  }
+
+  /** Ends a sequence when its caller aborts. */
+  function endOnAbort(sequence: Sequence, signal: AbortSignal | undefined): () => void {
+    const abort = () => end(sequence, signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
+    return () => signal?.removeEventListener('abort', abort);
+  }
+
+  const change = (sequence: Sequence) =>
+    new Promise<void>((resolve) => {
+      sequence.wake = resolve;
+    });
+
+  function check(ids: readonly number[], signal: AbortSignal | undefined, most: number): void {
+    if (closed) throw new FirstlightError('bad-argument', 'the batch is closed: create another one');
+    checkPrompt(model, ids, context, most);
+    signal?.throwIfAborted();
+  }
+
+  async function* tokens(ids: readonly number[], options: BatchTokenOptions = {}) {
+    const { signal, onStats } = options;
+    check(ids, signal, context - 1);
+    checkLogprobs(options.logprobs);
+    const sampling = completeSampling(options);
+    if (options.maxTokens !== undefined && options.maxTokens <= 0) return;
+    const sequence = enqueue(ids, sampling, { ...options, pooled: false });
+    const stopListening = endOnAbort(sequence, signal);
+    try {
+      for (;;) {
+        while (sequence.taken < sequence.made.length) {
+          const token = sequence.made[sequence.taken] as GeneratedToken;
+          const waited = isPaused(sequence);
+          sequence.taken++;
+          if (waited) pump();
+          yield token;
+          signal?.throwIfAborted();
+        }
+        if (sequence.error !== undefined) throw sequence.error;
+        if (sequence.ended) return;
+        await change(sequence);
+      }
+    } finally {
+      stopListening();
+      end(sequence);
+      onStats?.(statsOf(sequence));
+    }
+  }
+
+  async function* generate(ids: readonly number[], options?: BatchTokenOptions) {
+    for await (const { id } of tokens(ids, options)) yield id;
+  }
+
+  async function embed(ids: readonly number[], { client, signal }: Parameters<Batch['embed']>[1] = {}) {
+    check(ids, signal, context);
+    const sequence = enqueue(ids, completeSampling({ temperature: 0 }), { client, pooled: true });
+    const stopListening = endOnAbort(sequence, signal);
+    try {
+      while (!sequence.ended) await change(sequence);
+      if (sequence.error !== undefined) throw sequence.error;
+      assert(sequence.state, 'an embedding that has ended has its state');
+      return sequence.state.map((sum) => sum / ids.length);
+    } finally {
+      stopListening();
+    }
+  }
+
+  const looping = loop();
+  let release: Promise<void> | undefined;
+  return {
+    model,
+    context,
+    slots: slots.length,
+    get status() {
+      return {
+        slots: slots.length,
+        running: running.length,
+        queued: queue.length,
+        positions: running.reduce((sum, { fed, submitted }) => sum + fed + submitted, 0),
+        ...totals,
+      };
+    },
+    generate,
+    tokens,
+    embed,
+    close() {
+      closed = true;
+      const error = new FirstlightError('bad-argument', 'the batch was closed while generating');
+      for (const sequence of [...running, ...queue.clear()]) end(sequence, error);
+      pump();
+      release ??= looping.then(runner.close);
+      return release;
+    },
+  };
+}
+
+function statsOf(sequence: Sequence): BatchStats {
+  const { ids, reused, queuedMs, startMs, firstMs, lastMs, made } = sequence;
+  return {
+    promptTokens: ids.length,
+    reusedTokens: reused,
+    queuedMs,
+    prefillMs: made.length > 0 ? firstMs - startMs - queuedMs : 0,
+    tokens: made.length,
+    decodeMs: lastMs - firstMs,
+  };
+}

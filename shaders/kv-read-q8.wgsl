@@ -1,0 +1,18 @@
+// KV cache in int8 with an f16 scale for every KV_BLOCK elements, eight elements a load.
+//! include kv-place
+//! param KV_BLOCK u32 8 16 32
+@group(0) @binding(6) var<storage, read> kv: array<vec2<u32>>;   // [slot][k, v][kvHead][position][HEAD_STRIDE] int8
+@group(0) @binding(11) var<storage, read> kv_scales: array<u32>; // [...][HEAD_STRIDE / KV_BLOCK] f16
+
+struct Eight {
+  a: vec4<f32>,
+  b: vec4<f32>,
+}
+
+// Elements 8 * chunk .. 8 * chunk + 7 of a row that starts at `place`.
+fn load_kv(place: u32, chunk: u32) -> Eight {
+  let codes = kv[place / 8u + chunk];
+  let block = (place + 8u * chunk) / KV_BLOCK;
+  let scale = unpack2x16float(kv_scales[block / 2u])[block % 2u];
+  return Eight(scale * vec4<f32>(unpack4xI8(codes.x)), scale * vec4<f32>(unpack4xI8(codes.y)));
+}
