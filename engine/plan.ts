@@ -12,18 +12,18 @@ import { attentionScale, layerRope, layerWindow, ropeNames } from './layers.ts';
 import { CANDIDATES_BYTES, editsBytes, RING, SAMPLER_BYTES, stateBytes } from './state.ts';
 import {
   type Arithmetic,
+  type AttentionParts,
   chooseArithmetic,
   chooseAttention,
   chooseColumns,
   chooseGemv,
+  chooseParts,
   chooseSubgroup,
   columnsFor,
   dotSpec,
   mostColumns,
   type Preferences,
   type ProductShape,
-  SPLIT_FROM_KEYS,
-  splitsFor,
   weightSpec,
 } from './variants.ts';
 import { type Matrix, outputMatrix, paddedRows, vectorLength, type Weights } from './weights.ts';
@@ -45,13 +45,21 @@ export interface Grid {
   readonly x: number;
   readonly over: 'columns' | 'outputs';
   readonly each: number;
-  readonly z: number;
+  readonly z: number | Parts;
+}
+
+/** As many as attention has parts over the keys of the pass. */
+export interface Parts extends AttentionParts {
+  /** Keys that attention sees at most; 0: all. */
+  readonly WINDOW: number;
 }
 
 /** Tokens in a pass, and how many of them logits are wanted of. */
 export interface PassSize {
   readonly columns: number;
   readonly outputs: number;
+  /** Most keys that a column sees, itself included. Default: enough for all parts of attention. */
+  readonly keys?: number | undefined;
 }
 
 export interface BufferSpec {
@@ -113,16 +121,11 @@ export const IN_FLIGHT = 4;
 export const READBACK_BYTES = 2 * CANDIDATES_BYTES + 16;
 
 /**
- * The steps of one token of decode: five a layer, plus embedding, logits and choice. With `splits` above 1 attention is cut
- * between that many workgroups a head, and a sixth step joins their results.
+ * The steps of one token of decode: five a layer, plus embedding, logits and choice. Where attention is cut between several
+ * workgroups a head, the product behind it joins the parts, or, where that cannot, a sixth step.
  */
-export function planDecode(
-  options: PlanOptions,
-  choice: Choice,
-  splits = 1,
-  extras: ChoiceExtras = {},
-): readonly Step[] {
-  return [...planBody(options, 1, splits), ...planOutput(options), ...planChoice(options, choice, extras)];
+export function planDecode(options: PlanOptions, choice: Choice, extras: ChoiceExtras = {}): readonly Step[] {
+  return [...planBody(options, 1, partsFor(options)), ...planOutput(options), ...planChoice(options, choice, extras)];
 }
 
 /** The steps of a pass over several prompt tokens; the last pass of a prompt also makes logits and chooses. */
@@ -131,7 +134,7 @@ export function planPrefill(
   choice: Choice | undefined,
   extras: ChoiceExtras = {},
 ): readonly Step[] {
-  const body = planBody(options, chooseColumns(options.traits), 1);
+  const body = planBody(options, chooseColumns(options.traits), WHOLE);
   return choice === undefined ? body : [...body, ...planOutput(options), ...planChoice(options, choice, extras)];
 }
 
@@ -141,7 +144,7 @@ export function planPrefill(
  */
 export function planBatch(options: PlanOptions, columns: number): readonly Step[] {
   const atOnce = columnsFor(options.traits, columns);
-  return [...planBody(options, atOnce, chooseSplits(options), SPLIT_FROM_KEYS), ...planOutput(options, atOnce)];
+  return [...planBody(options, atOnce, partsFor(options)), ...planOutput(options, atOnce)];
 }
 
 /** The steps of a pass over prompt tokens of which the mean state is wanted; leaves its sum in the slot's part of `pooled`. */
@@ -154,7 +157,7 @@ export function planPooled(options: PlanOptions): readonly Step[] {
     buffers: { state: 'state', x_meta: 'x.meta', gains: 'finalGain', residual: 'residual', pooled: 'pooled' },
     grid: { x: blocksOf(config.hidden), over: 'outputs', each: 1, z: 1 },
   };
-  return [...planBody(options, chooseColumns(traits), 1), compiledFor(traits, pool)];
+  return [...planBody(options, chooseColumns(traits), WHOLE), compiledFor(traits, pool)];
 }
 
 /** Copies what a slot of the KV cache has, up to the position of the first place, to that place's slot from the second's. */
@@ -180,8 +183,10 @@ function kvGroup(config: LlamaConfig): number {
   return config.kvHeads;
 }
 
-/** `splitFrom`: keys from which on attention is split; fewer are one split's. */
-function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, splitFrom = 0): readonly Step[] {
+/** Attention in one part. */
+const WHOLE: AttentionParts = { SPLITS: 1, PART_KEYS: 1 };
+
+function planBody(options: PlanOptions, columnsAtOnce: number, parts: AttentionParts): readonly Step[] {
   const { config, weights, kv } = options;
   const { headDim, heads, kvHeads, hidden, normEpsilon, norms, qkNorm } = config;
   const queryRows = heads * headDim;
@@ -198,16 +203,10 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, s
     assert(found, `no matrix ${name}`);
     return found;
   };
-  const product = (
-    name: string,
-    input: string,
-    epilogue: string,
-    spec: Spec,
-    buffers: Record<string, string>,
-  ): Step[] =>
+  const product = (name: string, input: Input, epilogue: string, spec: Spec, buffers: Record<string, string>): Step[] =>
     productSteps(options, matrix(name), name, input, columnsAtOnce, { EPILOGUE: epilogue, ...spec }, buffers);
   /** The product whose output goes to the residual stream, through a norm of its own where the model has one. */
-  const addition = (name: string, input: string, postGain: string, next: string, follower: Matrix): Step[] => {
+  const addition = (name: string, input: Input, postGain: string, next: string, follower: Matrix): Step[] => {
     const streams = { residual: 'residual', gains: next, y_codes: 'x.codes', y_meta: 'x.meta' };
     if (norms === 'before') return product(name, input, 'residual', { ...plain, ...store(follower) }, streams);
     const measured = { ...plain, BIAS: 'none', OUT_ROWS: paddedRows(matrix(name)) };
@@ -228,7 +227,7 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, s
     const joined = { ...norm, ACTIVATION: config.activation, ...store(follower) };
     const blocks = { y_codes: 'h.codes', y_meta: 'h.meta' };
     const both = matrix(name);
-    if (both.alternate) return product(name, 'x', 'gate', joined, blocks);
+    if (both.alternate) return product(name, blockInput('x'), 'gate', joined, blocks);
     const gateRows = roundUp(config.feedForward, BLOCK);
     const half = (isGate: boolean) => ({
       ...both,
@@ -237,8 +236,8 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, s
     const gate = { ...norm, EPILOGUE: 'plain', BIAS: 'none', OUT_ROWS: gateRows };
     const up = { ...joined, EPILOGUE: 'up', GATE_ROWS: gateRows };
     return [
-      ...productSteps(options, half(true), name, 'x', columnsAtOnce, gate, { out: 'raw' }),
-      ...productSteps(options, half(false), name, 'x', columnsAtOnce, up, { gate: 'raw', ...blocks }),
+      ...productSteps(options, half(true), name, blockInput('x'), columnsAtOnce, gate, { out: 'raw' }),
+      ...productSteps(options, half(false), name, blockInput('x'), columnsAtOnce, up, { gate: 'raw', ...blocks }),
     ];
   };
 
@@ -276,32 +275,42 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, s
   for (let layer = 0; layer < config.layers; layer++) {
     const at = `layers.${layer}`;
     const next = layer + 1 < config.layers ? `layers.${layer + 1}` : undefined;
+    const joined = columnsAtOnce === 1 && parts.SPLITS > 1 ? joinedInput(options, layer, parts) : undefined;
     const bias = config.attentionBias ? { BIAS: 'add' } : { BIAS: 'none' };
     const rope = layerRope(config, layer);
     const ropeSpec: Spec = rope ? { ROPE: 'pairs', ROPE_DIM: config.ropeDim } : { ROPE: 'none' };
     const target: Record<string, string> = { q: 'q', ...kvBuffers(at, config, kv), ...(rope && { rope }) };
     if (qkNorm === 'none') {
       const spec = { ...norm, ...bias, ...headSpec, ...ropeSpec };
-      steps.push(...product(`${at}.qkv`, 'x', 'qkv', spec, { ...target, biases: `${at}.qkvBias` }));
+      steps.push(...product(`${at}.qkv`, blockInput('x'), 'qkv', spec, { ...target, biases: `${at}.qkvBias` }));
     } else {
       const epilogue = qkNorm === 'head' ? 'plain' : 'measured';
       const spec = { ...norm, ...bias, OUT_ROWS: paddedRows(matrix(`${at}.qkv`)) };
       const squares: Record<string, string> = qkNorm === 'all' ? { squares: 'raw.squares' } : {};
-      steps.push(...product(`${at}.qkv`, 'x', epilogue, spec, { out: 'raw', ...squares, biases: `${at}.qkvBias` }), {
-        name: `${at}.headNorm`,
-        kernel: 'head-norm',
-        spec: { ...headSpec, ...ropeSpec, SCOPE: qkNorm, EPSILON: normEpsilon },
-        buffers: { state: 'state', raw: 'raw', ...squares, gains: `${at}.headGain`, ...target },
-        grid: { x: heads + 2 * kvHeads, over: 'columns', each: 1, z: 1 },
-      });
+      steps.push(
+        ...product(`${at}.qkv`, blockInput('x'), epilogue, spec, { out: 'raw', ...squares, biases: `${at}.qkvBias` }),
+        {
+          name: `${at}.headNorm`,
+          kernel: 'head-norm',
+          spec: { ...headSpec, ...ropeSpec, SCOPE: qkNorm, EPSILON: normEpsilon },
+          buffers: { state: 'state', raw: 'raw', ...squares, gains: `${at}.headGain`, ...target },
+          grid: { x: heads + 2 * kvHeads, over: 'columns', each: 1, z: 1 },
+        },
+      );
     }
     steps.push(
-      ...attentionSteps(options, layer, splits, splitFrom),
-      ...addition(`${at}.o`, 'attention', `${at}.attentionPostGain`, `${at}.feedForwardGain`, matrix(`${at}.gateUp`)),
+      ...attentionSteps(options, layer, parts, joined),
+      ...addition(
+        `${at}.o`,
+        joined ?? blockInput('attention'),
+        `${at}.attentionPostGain`,
+        `${at}.feedForwardGain`,
+        matrix(`${at}.gateUp`),
+      ),
       ...feedForward(`${at}.gateUp`, matrix(`${at}.down`)),
       ...addition(
         `${at}.down`,
-        'h',
+        blockInput('h'),
         `${at}.feedForwardPostGain`,
         next ? `${next}.attentionGain` : 'finalGain',
         next ? matrix(`${next}.qkv`) : outputMatrix(config, weights),
@@ -325,20 +334,55 @@ function capSpec(cap: number | undefined): Spec {
   return cap === undefined ? { CAPPED: 'none' } : { CAPPED: 'tanh', CAP: cap };
 }
 
-function attentionSteps(options: PlanOptions, layer: number, splits: number, splitFrom: number): Step[] {
+/** Where a product takes its input from: the buffers, and what to tell the kernel. */
+interface Input {
+  readonly buffers: Readonly<Record<string, string>>;
+  readonly spec: Spec;
+}
+
+/** Activation blocks, as another step has left them. */
+function blockInput(name: string): Input {
+  return { buffers: { x_codes: `${name}.codes`, x_meta: `${name}.meta` }, spec: {} };
+}
+
+/** What kernels want to know of the parts that attention left. */
+function partsSpec(config: LlamaConfig, layer: number, parts: AttentionParts): Parts & Spec {
+  return {
+    HEADS: config.heads,
+    HEAD_DIM: config.headDim,
+    HEAD_STRIDE: headStride(config),
+    WINDOW: layerWindow(config, layer) ?? 0,
+    ...parts,
+  };
+}
+
+/** The parts that split attention leaves, joined by the product itself; undefined where its kernel cannot do that. */
+function joinedInput(options: PlanOptions, layer: number, parts: AttentionParts): Input | undefined {
+  const { config, weights, traits, preferences } = options;
+  const matrix = weights.matrices.get(`layers.${layer}.o`);
+  assert(matrix, `layer ${layer} has an output projection`);
+  const whole = config.headDim % 8 === 0 && (config.heads * config.headDim) % BLOCK === 0;
+  const lanes = chooseSubgroup(traits) !== undefined && (preferences.gemv ?? 'lanes') === 'lanes' && !traits.software;
+  if (!whole || !lanes || matrixArithmetic(options, matrix) !== 'i8') return undefined;
+  const buffers = { partials: 'partials', shares: 'shares' };
+  return { buffers, spec: { ...partsSpec(config, layer, parts), ACT: 'i8-joined' } };
+}
+
+function attentionSteps(options: PlanOptions, layer: number, cut: AttentionParts, joined: Input | undefined): Step[] {
   const { config, weights, traits, kv } = options;
   const at = `layers.${layer}`;
   const follower = weights.matrices.get(`${at}.o`);
   assert(follower, `no matrix ${at}.o`);
   const group = kvGroup(config);
-  const { THREADS, ...team } = chooseAttention(traits, config.headDim);
+  const { THREADS, ...team } = chooseAttention(traits, config);
   const heads = {
     HEAD_DIM: config.headDim,
     GROUP: config.heads / config.kvHeads,
     KV_GROUP: group,
-    SPLITS: splits,
     THREADS,
   };
+  const parts = partsSpec(config, layer, cut);
+  const whole = cut.SPLITS === 1;
   const store = { STORE: storeFor(options, follower), Y_BLOCKS: blocksOf(follower.cols) };
   const blocks = { y_codes: 'attention.codes', y_meta: 'attention.meta' };
   const workgroups = Math.ceil(config.kvHeads / group);
@@ -351,35 +395,39 @@ function attentionSteps(options: PlanOptions, layer: number, splits: number, spl
       ...kvSpec(config, kv),
       Q_ROWS: config.heads * config.headDim,
       WINDOW: layerWindow(config, layer) ?? 0,
-      SPLIT_FROM: splitFrom,
       SCALE: attentionScale(config),
       ...capSpec(config.attentionCap),
-      ...(splits === 1 ? { OUT: 'whole', ...store } : { OUT: 'partial' }),
+      ...(whole ? { OUT: 'whole', ...store } : { OUT: 'partial', ...parts }),
     },
     buffers: {
       state: 'state',
       q: 'q',
       ...kvBuffers(at, config, kv),
-      ...(splits === 1 ? blocks : { partials: 'partials' }),
+      ...(whole ? blocks : { partials: 'partials', shares: 'shares' }),
     },
-    grid: { x: workgroups, over: 'columns', each: 1, z: splits },
+    grid: {
+      x: workgroups,
+      over: 'columns',
+      each: 1,
+      z: whole ? 1 : parts,
+    },
   };
-  if (splits === 1) return [attention];
+  if (whole || joined) return [attention];
   return [
     attention,
     {
       name: `${at}.combine`,
       kernel: 'combine',
-      spec: { ...heads, KV_HEADS: config.kvHeads, HEAD_STRIDE: headStride(config), ...store },
-      buffers: { state: 'state', partials: 'partials', ...blocks },
+      spec: { ...heads, ...parts, KV_HEADS: config.kvHeads, ...store },
+      buffers: { state: 'state', partials: 'partials', shares: 'shares', ...blocks },
       grid: { x: workgroups, over: 'columns', each: 1, z: 1 },
     },
   ];
 }
 
-/** Parts of a split attention in which decode works at long contexts; 1 when the heads fill the GPU by themselves. */
-export function chooseSplits({ config, traits, preferences }: SizeOptions): number {
-  return preferences.splits ?? splitsFor(traits, Math.ceil(config.kvHeads / kvGroup(config)));
+/** Parts of attention in decode. */
+function partsFor({ config, traits, preferences }: SizeOptions): AttentionParts {
+  return chooseParts(traits, Math.ceil(config.kvHeads / kvGroup(config)), preferences.splits);
 }
 
 /** The steps from the residual stream of the outputs' columns to their logits. */
@@ -390,7 +438,7 @@ export function planOutput(options: PlanOptions, columnsAtOnce = 1): readonly St
     options,
     matrix,
     'logits',
-    'x',
+    blockInput('x'),
     columnsAtOnce,
     {
       EPILOGUE: 'logits',
@@ -485,7 +533,7 @@ function productSteps(
   options: PlanOptions,
   matrix: Matrix,
   name: string,
-  input: string,
+  input: Input,
   columnsAtOnce: number,
   spec: Spec,
   buffers: Record<string, string>,
@@ -505,6 +553,7 @@ function productSteps(
         ...spec,
         ...variant.spec,
         ...dotSpec(arithmetic, part.format),
+        ...input.spec,
         BLOCKS: blocks,
         OUTPUTS: outputs,
         FIRST_ROW: part.firstRow,
@@ -512,8 +561,7 @@ function productSteps(
       buffers: {
         ...partBuffers(part.name),
         state: 'state',
-        x_codes: `${input}.codes`,
-        x_meta: `${input}.meta`,
+        ...input.buffers,
         ...buffers,
       },
       shape,
@@ -555,8 +603,11 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
 
   const queryRows = roundUp(config.heads * config.headDim, BLOCK);
   const kvRows = roundUp(config.kvHeads * config.headDim, BLOCK);
-  const splits = chooseSplits(options);
-  if (splits > 1) add('partials', slots * config.heads * splits * (headStride(config) + 2) * 4, 'activations');
+  const { SPLITS: splits } = partsFor(options);
+  if (splits > 1) {
+    add('partials', slots * config.heads * splits * headStride(config) * 4, 'activations');
+    add('shares', slots * config.heads * splits * 8, 'activations');
+  }
   add('residual', columns * roundUp(config.hidden, BLOCK) * 4, 'activations');
   add('q', columns * queryRows * 4, 'activations');
   const raw = Math.max(

@@ -18,7 +18,6 @@ import type { Model } from './model.ts';
 import {
   type Choice,
   type ChoiceExtras,
-  chooseSplits,
   IN_FLIGHT,
   mostEdits,
   type PassChoice,
@@ -52,7 +51,7 @@ import {
   RING,
   SAMPLER_BYTES,
 } from './state.ts';
-import { columnsFor, SPLIT_FROM_KEYS, type Tuning } from './variants.ts';
+import { columnsFor, type Tuning } from './variants.ts';
 
 export interface RunnerOptions {
   /** Most positions of each sequence. Default: what the load was planned with. */
@@ -240,7 +239,6 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     }
     return compiled;
   };
-  const splits = chooseSplits(plan);
   const programFor = (pass: Pass, columns: number): Promise<Program> => {
     if (pass.kind === 'prompt') return program('prompt', () => planPrefill(plan, undefined));
     if (pass.kind === 'output') return program('output', () => planOutput(plan));
@@ -253,8 +251,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     const what = `${pass.kind} ${choice} ${extrasKey(pass)}`;
     if (pass.kind === 'choice') return program(what, () => planChoice(plan, choice, pass));
     if (pass.kind === 'ending') return program(what, () => planPrefill(plan, pass.choice, pass));
-    const parts = pass.position < SPLIT_FROM_KEYS ? 1 : splits;
-    return program(`${what} ${parts}`, () => planDecode(plan, pass.choice, parts, pass));
+    return program(what, () => planDecode(plan, pass.choice, pass));
   };
 
   const { queue } = device.gpu;
@@ -304,7 +301,6 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         { kind: 'prompt' },
         { kind: 'ending', ...end },
         { kind: 'decode', ...end, position: 0 },
-        { kind: 'decode', ...end, position: SPLIT_FROM_KEYS },
       ];
       const last: readonly Pass[] = late ? [{ kind: 'choice', choice, ...extras }] : [];
       await Promise.all([...passes, ...last].map((pass) => programFor(pass, 1)));
@@ -329,10 +325,11 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     place,
     async submit(pass, size, wanted) {
       if (lastPosition >= capacity) await grow(lastPosition + 1);
+      const keys = lastPosition + 1;
       if (advancing && 'choice' in pass && pass.choice !== 'none') lastPosition++;
       const compiled = await programFor(pass, size.columns);
       const encoder = device.gpu.createCommandEncoder();
-      recordPass(encoder, compiled, size);
+      recordPass(encoder, compiled, { ...size, keys });
       if (wanted) {
         const from = (wanted.slot * RING + (wanted.position % RING)) * 4;
         const into = readback(wanted.ticket);
@@ -411,7 +408,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       const decode = await programFor({ kind: 'decode', choice: 'greedy', position }, 1);
       place([{ token: 0, position, slot: 0 }], [0], false);
       const encoder = device.gpu.createCommandEncoder();
-      recordTimedPass(encoder, decode, { columns: 1, outputs: 1 }, timer);
+      recordTimedPass(encoder, decode, { columns: 1, outputs: 1, keys: position + 1 }, timer);
       queue.submit([encoder.finish()]);
       return timer.read();
     },

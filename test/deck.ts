@@ -86,7 +86,7 @@ export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
     config: checkpoint.config,
     weights: describeWeights(checkpoint, 'native', DECK.limits.maxBindingBytes),
     traits: DECK,
-    preferences: { splits: 4 },
+    preferences: {},
     kv: 'f16',
     context: 4096,
     chunk: 32,
@@ -95,7 +95,7 @@ export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
   const kernels = new Map<string, { label: string; code: string; weightsPerTurn?: number }>();
   for (const [suffix, steps] of [
     ['', planDecode(plan, 'greedy')],
-    [' (split)', planDecode(plan, 'top', 4)],
+    [' (split)', planDecode({ ...plan, preferences: { splits: 4 } }, 'top')],
     [' (prefill)', planPrefill(plan, undefined)],
   ] as const) {
     for (const { name, kernel, spec, shape } of steps) {
