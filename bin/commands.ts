@@ -11,6 +11,18 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'let a model answer or go on with a text',
     load: async () => (await import('./run.ts')).run,
   },
+  pull: {
+    summary: 'download a model from a hub, or one file from a URL',
+    load: async () => (await import('./pull.ts')).pull,
+  },
+  list: {
+    summary: 'list the models that were pulled',
+    load: async () => (await import('./list.ts')).list,
+  },
+  rm: {
+    summary: 'remove a model that was pulled',
+    load: async () => (await import('./rm.ts')).rm,
+  },
   tokenize: {
     summary: "show a text as a model's tokens",
     load: async () => (await import('./tokenize.ts')).tokenize,

@@ -8,6 +8,7 @@ import { createSession, type Session } from '../engine/session.ts';
 import { SHAPE_NAMES } from '../engine/shapes.ts';
 import { createTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
 import { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
+import { findModel, isStored, storeFolder } from '../loaders/hub/store.ts';
 import type { Checkpoint } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { type Flags, UsageError, type Values } from './arguments.ts';
@@ -19,7 +20,7 @@ import { tuningFor, tuningMode } from './tuning.ts';
 export const BUILTIN = 'builtin';
 
 export const ABOUT_MODEL =
-  "MODEL is a folder in Hugging Face's layout, a GGUF, safetensors or zip file, or builtin for the small model that comes " +
+  'MODEL is a folder in Hugging Face\'s layout, a GGUF, safetensors or zip file, a name from "firstlight list", or builtin for the small model that comes ' +
   'with firstlight, which is also the default.';
 
 export const ABOUT_TEXT =
@@ -90,7 +91,10 @@ function isModel(operand: string): boolean {
   if (operand === BUILTIN) return true;
   if (operand === '' || operand === '-') return false;
   return (
-    /^(\.{1,2}|~)?\/\S|\.(gguf|safetensors|zip)$/i.test(operand) || /^\S+\/\S*$/.test(operand) || existsSync(operand)
+    /^(\.{1,2}|~)?\/\S|\.(gguf|safetensors|zip)$/i.test(operand) ||
+    /^\S+\/\S*$/.test(operand) ||
+    existsSync(operand) ||
+    isStored(storeFolder(), operand)
   );
 }
 
@@ -98,8 +102,18 @@ export function isBuiltin(model: string): boolean {
   return model === BUILTIN;
 }
 
-export function openModelFile(model: string): Promise<Checkpoint> {
-  return openCheckpoint(isBuiltin(model) ? builtinPath() : model);
+/** Opens what MODEL stands for: the built-in model, a path, or the short name of a model that was pulled. */
+export async function openModelFile(model: string): Promise<Checkpoint> {
+  if (isBuiltin(model)) return openCheckpoint(builtinPath());
+  if (existsSync(model)) return openCheckpoint(model);
+  const pulled = await findModel(storeFolder(), model);
+  if (pulled !== undefined) return openCheckpoint(pulled);
+  const looksLikeName = /^[\w][\w.-]*\/[\w.-]+(:[\w.-]+)?$/.test(model) && !/\.(gguf|safetensors|zip)$/i.test(model);
+  if (!looksLikeName) return openCheckpoint(model); // says what is wrong with the path
+  throw new FirstlightError(
+    'bad-argument',
+    `${model} does not exist, neither as a path nor as a model that was pulled: check it, or "firstlight pull ${model}"`,
+  );
 }
 
 const MOST_INPUT_BYTES = 16 << 20;

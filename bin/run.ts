@@ -1,6 +1,7 @@
 /** `firstlight run`: a model answers a prompt, goes on with a text, or tells a story. */
 import { encodeChat } from '../engine/chat-template.ts';
-import { generateText, type TextOptions } from '../engine/generate-text.ts';
+import { type Dropped, withContextEnd } from '../engine/context-end.ts';
+import { generateText, type TextOptions, type TokenSource } from '../engine/generate-text.ts';
 import type { Logprobs } from '../engine/logprobs.ts';
 import type { Model } from '../engine/model.ts';
 import type { Session, Stats } from '../engine/session.ts';
@@ -56,6 +57,11 @@ export const run = defineCommand({
       most: 64,
       about: 'with --json: the log probability of each token and of so many alternatives',
     },
+    'when-full': {
+      kind: 'choice',
+      choices: ['stop', 'shift'],
+      about: 'at the end of the context stop, or leave out the older half of the text and go on (default stop)',
+    },
     raw: { kind: 'switch', about: 'no chat template: go on with PROMPT as it is; control tokens in it stay text' },
     ...TEMPLATE_FLAG,
     ...MODEL_FLAGS,
@@ -86,7 +92,8 @@ export const run = defineCommand({
       for (let sample = 0; sample < samples && !signal.aborted; sample++) {
         const seed = (firstSeed + sample) % (MOST_SEED + 1);
         if (samples > 1 && !values.json) print(`${sample > 0 ? '\n' : ''}--- ${sample + 1}, seed ${seed}\n`);
-        const answer = await writeText(session, ids, opening, values.json ? () => {} : print, {
+        const source = withContextEnd(session, { whenFull: values['when-full'] ?? 'stop', onDrop: noteDropped });
+        const answer = await writeText(source, ids, opening, values.json ? () => {} : print, {
           ...sampling,
           maxTokens: values.tokens ?? (isStory ? undefined : DEFAULT_TOKENS),
           logprobs: values.json ? values.logprobs : undefined,
@@ -94,9 +101,13 @@ export const run = defineCommand({
           seed,
           signal,
         });
-        const { promptTokens, tokens } = session.stats;
-        if (values.json) answers.push({ ...answer, promptTokens, tokens, seed, stats: statsJson(session) });
+        const counts = { promptTokens: ids.length, tokens: answer.ids.length };
+        if (values.json) answers.push({ ...answer, ...counts, seed, stats: statsJson(session) });
         else if (!answer.text.endsWith('\n')) print('\n');
+        if (answer.finish === 'context')
+          note(
+            `the context of ${session.context} positions is full: ask for more by --ctx, or go on by --when-full shift`,
+          );
       }
       if (values.json) printJson(samples > 1 ? answers : answers[0]);
       if (!values.quiet) note(describeStats(session));
@@ -136,7 +147,7 @@ interface Answer {
 
 /** Writes until the model ends its text or `maxTokens` are made; that the signal interrupts is no error here. */
 async function writeText(
-  session: Session,
+  source: TokenSource,
   promptIds: readonly number[],
   opening: string,
   write: (text: string) => void,
@@ -148,7 +159,7 @@ async function writeText(
   const logprobs: Logprobs[] = [];
   let finish: Answer['finish'] = 'length';
   try {
-    for await (const part of generateText(session, promptIds, options)) {
+    for await (const part of generateText(source, promptIds, options)) {
       text += part.text;
       write(part.text);
       ids.push(part.id);
@@ -160,6 +171,10 @@ async function writeText(
     finish = 'interrupted';
   }
   return { text, ids, finish, ...(options.logprobs === undefined ? {} : { logprobs }) };
+}
+
+function noteDropped({ first, count }: Dropped): void {
+  note(`the context is full: ${count} tokens behind the first ${first} are left out from here on`);
 }
 
 /** Tokens per second; undefined where nothing was timed. The first token belongs to the prompt's time. */

@@ -106,6 +106,8 @@ export interface ChoiceExtras {
 
 /** Positions that a workgroup copies. */
 const COPIED_POSITIONS = 64;
+/** Rows that a workgroup of kv-shift begins with. */
+const SHIFTED_ROWS = 16;
 
 /** Ids that a sequence's logit bias may name. */
 export const MOST_BIASES = 1024;
@@ -174,6 +176,23 @@ export function planCopy({ config, kv, traits }: PlanOptions): readonly Step[] {
       }),
     ),
   ).flat();
+}
+
+/**
+ * Drops positions of a sequence from the cache: from the first place's position on as many as the second's says, of the third's
+ * in all.
+ */
+export function planShift({ config, kv, traits }: PlanOptions): readonly Step[] {
+  return Array.from({ length: config.layers }, (_, layer) => {
+    const rope = layerRope(config, layer);
+    return compiledFor(traits, {
+      name: `layers.${layer}.shift`,
+      kernel: 'kv-shift',
+      spec: { ...kvSpec(config, kv), ...(rope ? { ROPE: 'pairs', ROPE_DIM: config.ropeDim } : { ROPE: 'none' }) },
+      buffers: { state: 'state', ...kvBuffers(`layers.${layer}`, config, kv), ...(rope && { rope }) },
+      grid: { x: 2 * config.kvHeads, over: 'columns', each: SHIFTED_ROWS, z: 1 },
+    });
+  });
 }
 
 /** kv heads that one attention workgroup takes so that its outputs fill whole blocks of 32. */

@@ -30,6 +30,7 @@ import {
   planOutput,
   planPooled,
   planPrefill,
+  planShift,
   READBACK_BYTES,
   type Step,
   sessionBuffers,
@@ -123,6 +124,11 @@ export interface Runner {
   gathered(ticket: number, dueMs: number): Promise<Gathered>;
   /** Gives a slot what another one holds of its sequence, up to a position. */
   copyPrefix(from: number, to: number, positions: number): Promise<void>;
+  /**
+   * Drops `count` of a slot's `length` positions, from `first` on: what follows moves up, its keys turned to where they now
+   * are. No pass may be on its way that continues by itself.
+   */
+  shift(slot: number, first: number, count: number, length: number): Promise<void>;
   /** The sum of a slot's normalised states since its position 0, [hidden]. */
   pooled(slot: number): Promise<Float32Array>;
   /** Logits of an output of the last pass, [vocab], as edits have left them. */
@@ -391,6 +397,14 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       queue.writeBuffer(own('state'), 0, encodeState(places, [], capacity, false));
       const encoder = device.gpu.createCommandEncoder();
       recordPass(encoder, compiled, { columns: positions, outputs: 0 });
+      queue.submit([encoder.finish()]);
+    },
+    async shift(slot, first, count, length) {
+      const compiled = await program('shift', () => planShift(plan));
+      const places = [first, count, length].map((position) => ({ position, slot }));
+      queue.writeBuffer(own('state'), 0, encodeState(places, [], capacity, false));
+      const encoder = device.gpu.createCommandEncoder();
+      recordPass(encoder, compiled, { columns: count, outputs: 0 });
       queue.submit([encoder.finish()]);
     },
     async pooled(slot) {

@@ -70,6 +70,11 @@ export interface Session {
   logits(ids: readonly number[], options?: { readonly signal?: AbortSignal | undefined }): AsyncGenerator<Float32Array>;
   /** Forgets everything after `position`. */
   rewind(position: number): void;
+  /**
+   * Drops `count` ids of the history, from `first` on, without computing anything anew: what follows moves up. It was computed
+   * with what is dropped before it, so the text goes on as if it remembered a little, not as if the ids had never been.
+   */
+  shift(first: number, count: number): Promise<void>;
   /** Runs one decode pass behind the history with every step timed; the history stays as it is. */
   timedPass(timer: Timer): Promise<StepTime[]>;
   /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
@@ -278,6 +283,23 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     logits: (ids, options) => untilClosed(logits(ids, options)),
     rewind(position) {
       history = history.slice(0, position);
+    },
+    async shift(first, count) {
+      checkIdle();
+      const inside = [first, count].every((value) => Number.isInteger(value) && value >= 0);
+      if (!inside || first + count > history.length)
+        throw new FirstlightError(
+          'bad-argument',
+          `${count} ids cannot be dropped from ${first} on: the history has ${history.length}`,
+        );
+      if (count === 0) return;
+      busy = true;
+      try {
+        await runner.shift(0, first, count, history.length);
+        history = [...history.slice(0, first), ...history.slice(first + count)];
+      } finally {
+        busy = false;
+      }
     },
     timedPass(timer) {
       checkIdle();

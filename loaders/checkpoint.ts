@@ -7,8 +7,11 @@ import { configFromJson } from './config.ts';
 import { configFromGguf, ggufArchitecture, readRopeTensors } from './config-gguf.ts';
 import type { StoredTensor } from './container.ts';
 import { diskFolder, type Folder, readJson, readSmall, zipFolder } from './folder.ts';
-import { openGguf, readGgufHeader } from './gguf.ts';
+import { openGguf } from './gguf.ts';
+import { openGgufParts } from './gguf-split.ts';
+import { joinGroups, readQuantisation } from './group-quants.ts';
 import { isJsonObject, parseJson } from './json.ts';
+import { MLC_CONFIG, openMlc } from './mlc.ts';
 import { selectTensors } from './model-tensors.ts';
 import { openSafetensors, readSafetensorsHeader } from './safetensors.ts';
 import { sniff } from './sniff.ts';
@@ -27,7 +30,8 @@ const INDEX = 'model.safetensors.index.json';
  *
  * - a folder with config.json and model.safetensors, or shards with model.safetensors.index.json
  * - one of these files, which stands for its folder
- * - a GGUF file
+ * - a GGUF file, or one of its parts
+ * - a folder with mlc-chat-config.json and MLC's shards
  * - a zip archive of such a folder (up to 1 GiB, held in memory)
  *
  * @throws `bad-argument` when the path leads to nothing readable, `bad-file` for damaged files and files that are no
@@ -53,20 +57,27 @@ export function builtinPath(): string {
   return fileURLToPath(new URL('engine/builtin/storyteller.zip', import.meta.resolve('firstlight/package.json')));
 }
 
-/** Opens a GGUF file, which the checkpoint then owns. Throws as openCheckpoint does. */
-export async function openGgufSource(source: Source): Promise<Checkpoint> {
-  return closeOnError([source], async () => {
-    const header = await readGgufHeader(source);
+/**
+ * Opens a GGUF file, which the checkpoint then owns. Throws as openCheckpoint does.
+ *
+ * @param open opens the other parts of a file in several
+ */
+export async function openGgufSource(source: Source, open = fileSource): Promise<Checkpoint> {
+  const sources = [source];
+  return closeOnError(sources, async () => {
+    const parts = await openGgufParts(source, open, (part) => sources.push(part));
+    const { header } = parts[0]!;
     const { metadata } = header;
-    const stored = openGguf(source, header, ggufArchitecture(metadata, source.name).design.norms);
+    const { norms } = ggufArchitecture(metadata, source.name).design;
+    const stored = new Map(parts.flatMap((part) => [...openGguf(part.source, part.header, norms)]));
     const plain = configFromGguf(metadata, stored, source.name);
     const config = { ...plain, ropeScaling: await readRopeTensors(metadata, stored, plain, source.name) };
     return makeCheckpoint({
-      format: `GGUF v${header.version}`,
+      format: `GGUF v${header.version}${parts.length > 1 ? ` in ${parts.length} parts` : ''}`,
       path: source.name,
       config,
       stored,
-      sources: [source],
+      sources,
       async vocab() {
         return metadata.has('tokenizer.ggml.tokens') ? vocabFromGguf(metadata, source.name) : undefined;
       },
@@ -80,20 +91,49 @@ export async function openGgufSource(source: Source): Promise<Checkpoint> {
  * @param weights the safetensors file or index to take; default as in transformers: model.safetensors, else the index
  */
 export async function openFolder(folder: Folder, weights?: string): Promise<Checkpoint> {
+  if (!folder.names.has(CONFIG) && folder.names.has(MLC_CONFIG)) return openMlcFolder(folder);
   if (!folder.names.has(CONFIG)) throw noConfig(folder);
-  const json = await readJson(folder, CONFIG);
+  const json = await readConfig(folder);
   const config = configFromJson(json, join(folder.path, CONFIG));
+  const quantisation = isJsonObject(json) ? readQuantisation(json, join(folder.path, CONFIG)) : undefined;
   const shards = await shardsOf(folder, weights);
   const sources: Source[] = [];
   return closeOnError(sources, async () => {
     for (const shard of shards) sources.push(await folder.open(shard));
+    const plain = await openShards(sources);
+    const stored = quantisation ? await joinGroups(plain, quantisation, folder.path) : plain;
+    const kind = quantisation ? `${quantisation.method.toUpperCase()} safetensors` : 'safetensors';
     return makeCheckpoint({
-      format: shards.length === 1 ? 'safetensors' : `safetensors in ${shards.length} shards`,
+      format: shards.length === 1 ? kind : `${kind} in ${shards.length} shards`,
       path: folder.path,
       config,
-      stored: await openShards(sources),
+      stored,
       sources,
       vocab: () => folderVocab(folder, json),
+    });
+  });
+}
+
+/** config.json; older GPTQ models have its quantization_config in a file of its own. */
+async function readConfig(folder: Folder): Promise<unknown> {
+  const json = await readJson(folder, CONFIG);
+  const older = 'quantize_config.json';
+  if (!isJsonObject(json) || json.quantization_config != null || !folder.names.has(older)) return json;
+  const settings = await readJson(folder, older);
+  return { ...json, quantization_config: { quant_method: 'gptq', ...(isJsonObject(settings) ? settings : {}) } };
+}
+
+async function openMlcFolder(folder: Folder): Promise<Checkpoint> {
+  const sources: Source[] = [];
+  return closeOnError(sources, async () => {
+    const { quantisation, config, stored, tokenIds } = await openMlc(folder, (source) => sources.push(source));
+    return makeCheckpoint({
+      format: `MLC ${quantisation}`,
+      path: folder.path,
+      config,
+      stored,
+      sources,
+      vocab: () => folderVocab(folder, tokenIds),
     });
   });
 }
@@ -190,7 +230,6 @@ function noConfig({ path, names }: Folder): FirstlightError {
   const gguf = [...names].find((name) => name.endsWith('.gguf'));
   let advice = "a model in Hugging Face's layout has config.json beside its weights";
   if (gguf !== undefined) advice = `to open a GGUF file give its own path, for instance ${join(path, gguf)}`;
-  if (names.has('mlc-chat-config.json')) advice = 'it is an MLC export, get the original model as safetensors or GGUF';
   return new FirstlightError('bad-file', `${path} has no config.json: ${advice}`);
 }
 

@@ -140,9 +140,6 @@ async function readFactors(tensor: StoredTensor, name: string, pairs: number, fi
 }
 
 function refuseVariants(metadata: Metadata, architecture: string, file: string): void {
-  if (readNumber(metadata, 'split.count', file, 1) > 1) {
-    throw unsupported(file, 'split GGUF files are not read: join the parts with llama-gguf-split --merge');
-  }
   if (readNumber(metadata, `${architecture}.expert_count`, file, 0) > 0) {
     throw unsupported(file, 'mixtures of experts are not run');
   }

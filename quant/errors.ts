@@ -13,6 +13,8 @@ export type ErrorCode =
   | 'device-timeout' // the GPU did not answer in time
   | 'queue-full' // too many requests wait already
   | 'context-full' // the prompt or the text no longer fits the context
+  | 'download-failed' // a server or the way to it: what was there is kept
+  | 'disk-full'
   | 'wrong-result'; // a self-test failed: driver or hardware computes wrongly
 
 export class FirstlightError extends Error {

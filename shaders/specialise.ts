@@ -27,6 +27,7 @@ export type ShaderName =
   | 'rank'
   | 'report'
   | 'kv-copy'
+  | 'kv-shift'
   | 'pool'
   | 'repack';
 

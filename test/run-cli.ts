@@ -13,6 +13,10 @@ export interface Outcome {
 export interface CliOptions {
   /** What the child reads from standard input. Default nothing. */
   readonly stdin?: string | undefined;
+  /** Beside the test's own environment. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Called at once. */
+  readonly onStart?: ((child: ChildProcessWithoutNullStreams) => void) | undefined;
   /** Called once, when the first output arrives. */
   readonly onOutput?: ((child: ChildProcessWithoutNullStreams) => void) | undefined;
 }
@@ -24,7 +28,11 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
 
 /** Runs a TypeScript file with Node; `folder` becomes its working directory. */
 export function runNode(args: readonly string[], folder: string, options: CliOptions = {}): Promise<Outcome> {
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), ...args], { cwd: folder });
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), ...args], {
+    cwd: folder,
+    env: { ...process.env, ...options.env },
+  });
+  options.onStart?.(child);
   const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8');

@@ -96,6 +96,8 @@ function allKernels(): { label: string; code: string }[] {
       ...{ OUT: 'whole', STORE: 'i8-lanes', Y_BLOCKS: 4 * GROUP * 8, KV: 'f16', KV_HEADS: 4, HEAD_STRIDE: 256 },
     });
   for (const SCOPE of ['head', 'all']) add('head-norm', SCOPE, { ...HEADS, SCOPE, EPSILON: 1e-6 });
+  for (const cache of [KV, { KV: 'q8', KV_BLOCK: 32, KV_HEADS: 8, HEAD_STRIDE: 128 }])
+    add('kv-shift', cache.KV, { ...cache, ROPE: 'pairs', ROPE_DIM: 128 });
   add('head-norm', 'q8 cache', { ...q8, SCOPE: 'head', EPSILON: 1e-6 });
   for (const GAIN of ['vector', 'none'])
     add('post-norm', GAIN, { GAIN, HIDDEN: 3584, EPSILON: 1e-6, STORE: 'i8-lanes', Y_BLOCKS: 112 });

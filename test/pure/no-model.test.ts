@@ -82,7 +82,6 @@ test('says what is wrong with a folder', async () => {
   const cases: [string, Map<string, string>, RegExp][] = [
     ['nothing', new Map(), /has no config\.json: a model in/],
     ['a gguf', new Map([['m.gguf', 'GGUF']]), /give its own path, for instance .*m\.gguf/],
-    ['mlc', new Map([['mlc-chat-config.json', '{}']]), /MLC export/],
     ['no weights', new Map([['config.json', config]]), /neither model\.safetensors nor .*get the weights/],
     [
       'pytorch',

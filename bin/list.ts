@@ -1,0 +1,29 @@
+/** `firstlight list`: the models that were pulled. */
+import { listModels, shortName, storeFolder } from '../loaders/hub/store.ts';
+import { defineCommand } from './arguments.ts';
+import { note, print, printJson, table } from './output.ts';
+import { size } from './transfer.ts';
+
+export const list = defineCommand({
+  operands: [],
+  about: [
+    'Lists the models that "firstlight pull" brought: the name that commands take for MODEL, its size, and when it came. ' +
+      'Downloads that have not come to their end are named too.',
+  ],
+  flags: { json: { kind: 'switch', about: 'one JSON object: folder, models' } },
+  async run(values) {
+    const folder = storeFolder();
+    const models = await listModels(folder);
+    if (values.json) return printJson({ folder, models });
+    const rows = models.flatMap(({ name, variants, unfinishedBytes }) => [
+      ...variants.map((one) => [
+        shortName(name, one.variant),
+        size(one.files.reduce((sum, file) => sum + file.bytes, 0)),
+        one.pulled.slice(0, 10),
+      ]),
+      ...(unfinishedBytes > 0 ? [[name, size(unfinishedBytes), 'not finished: pull it again']] : []),
+    ]);
+    if (rows.length === 0) note(`no models in ${folder}: firstlight pull OWNER/NAME`);
+    else print(table([['name', 'size', 'pulled'], ...rows]));
+  },
+});
