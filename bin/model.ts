@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { openDevice } from '../devices/open.ts';
 import type { AdapterInfo, Device, DeviceOptions } from '../devices/types.ts';
-import { type LoadOptions, loadModel } from '../engine/model.ts';
-import { createSession, type Session } from '../engine/session.ts';
+import { createDurableSession } from '../engine/durable-session.ts';
+import type { LoadOptions } from '../engine/model.ts';
+import type { Session } from '../engine/session.ts';
 import { SHAPE_NAMES } from '../engine/shapes.ts';
 import { createTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
 import { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
@@ -161,20 +162,26 @@ export async function withSession(
   // damaged files before the GPU: that error is the quicker and the more useful one
   const checkpoint = await openModelFile(model);
   try {
-    const device = await openAdapter(flags);
+    let progress = startProgress('loading');
+    const session = await createDurableSession({
+      checkpoint,
+      openDevice: () => openAdapter(flags),
+      load: { ...loadOptions(flags), onProgress: (done, total) => progress.update(done, total), signal },
+      session: async (loaded) => {
+        progress.end();
+        return { tuning: await tuningFor(loaded, tuningMode(flags)) };
+      },
+      onFault(line) {
+        progress.end();
+        progress = startProgress('loading');
+        note(`firstlight: ${line}`);
+      },
+    }).finally(() => progress.end());
     try {
-      const progress = startProgress('loading');
-      const loaded = await loadModel(device, checkpoint, {
-        ...loadOptions(flags),
-        onProgress: progress.update,
-        signal,
-      }).finally(progress.end);
-      const session = await createSession(loaded, { tuning: await tuningFor(loaded, tuningMode(flags)) });
-      await device.settle(); // memory that is not there is told now
       if (!flags.quiet) note(describePlacement(session));
       await work(session);
     } finally {
-      device.close(); // frees what the model and the session hold
+      await session.close();
     }
   } finally {
     await checkpoint.close();

@@ -78,7 +78,7 @@ export const run = defineCommand({
       throw new UsageError('--raw uses no template: leave one of both out');
     const template = await readTemplate(values.template);
     const isStory = prompt === undefined && isBuiltin(model) && !values.raw;
-    const sampling = samplingOptions(values);
+    const sampling = await samplingOptions(values);
     const { samples = 1, seed: firstSeed = Math.floor(Math.random() * (MOST_SEED + 1)) } = values;
     await withSession(model, values, signal, async (session) => {
       const opening = isStory ? OPENING : '';

@@ -28,6 +28,8 @@ export interface GenerateOptions extends Sampling, Penalties {
 export interface TokenOptions extends GenerateOptions {
   /** Reports the log probability of each token and of so many alternatives, at most 64. Default none. */
   readonly logprobs?: number | undefined;
+  /** How many of the ids are the prompt; the others were made from it before, which penalties want to know. Default all. */
+  readonly promptTokens?: number | undefined;
 }
 
 export interface GeneratedToken {
