@@ -2,14 +2,14 @@
 import type { Timer } from '../devices/timing.ts';
 import type { Device } from '../devices/types.ts';
 import { assert } from '../quant/errors.ts';
-import type { Grid, PassSize, Step } from './plan.ts';
+import type { Grid, PassSize, Step } from './steps.ts';
 import { partsOf } from './variants.ts';
 
 export interface Program {
   readonly steps: readonly EncodedStep[];
 }
 
-interface EncodedStep {
+export interface EncodedStep extends Required<Pick<Step, 'macs' | 'macsPerKey'>> {
   readonly name: string;
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
@@ -37,6 +37,8 @@ export async function compileSteps(
         pipeline: compiled.pipeline,
         bindGroup: device.gpu.createBindGroup({ label: step.name, layout: compiled.layout, entries }),
         grid: step.grid,
+        macs: step.macs ?? 0,
+        macsPerKey: step.macsPerKey ?? 0,
       };
     }),
   };
@@ -54,15 +56,20 @@ function depthOf({ z }: Grid, { keys }: PassSize): number {
 
 /** Records one pass of a program. */
 export function recordPass(encoder: GPUCommandEncoder, program: Program, size: PassSize): void {
+  recordSteps(encoder, program.steps, size);
+}
+
+/** Records some of a pass's steps. */
+export function recordSteps(encoder: GPUCommandEncoder, steps: Program['steps'], size: PassSize): void {
   const pass = encoder.beginComputePass();
-  dispatchSteps(pass, program, size);
+  dispatchSteps(pass, steps, size);
   pass.end();
 }
 
 /** Sets pipelines and bind groups and dispatches, in an open pass. */
-export function dispatchSteps(pass: GPUComputePassEncoder, program: Program, size: PassSize): void {
+export function dispatchSteps(pass: GPUComputePassEncoder, steps: Program['steps'], size: PassSize): void {
   let current: GPUComputePipeline | undefined;
-  for (const { pipeline, bindGroup, grid } of program.steps) {
+  for (const { pipeline, bindGroup, grid } of steps) {
     if (pipeline !== current) pass.setPipeline(pipeline);
     current = pipeline;
     pass.setBindGroup(0, bindGroup);

@@ -7,7 +7,7 @@ import { FirstlightError } from '../quant/errors.ts';
 import { CHAT_FAMILIES, guessFamily } from './chat-families.ts';
 import { type ContextOption, type Estimate, estimate } from './estimate.ts';
 import type { KvFormat } from './kv-cache.ts';
-import { weightBuffers } from './plan.ts';
+import { weightBuffers } from './plan-buffers.ts';
 import { notEnoughMemory } from './refusal.ts';
 import { createTokenizer, type Tokenizer } from './tokenizer.ts';
 import { uploadWeights } from './upload.ts';

@@ -4,7 +4,7 @@
  */
 import { budgetBytes } from '../devices/budget.ts';
 import type { StepTime, Timer } from '../devices/timing.ts';
-import { readTopology } from '../devices/topology.ts';
+import { readTopology, type Topology } from '../devices/topology.ts';
 import { mapLate } from '../devices/wait.ts';
 import { assert, FirstlightError } from '../quant/errors.ts';
 import { BLOCK, blocksOf } from '../quant/layout.ts';
@@ -15,14 +15,13 @@ import { kvCapacity } from './kv-cache.ts';
 import { FIRST_POSITIONS, growCache, grownCapacity } from './kv-growth.ts';
 import { ropeNames } from './layers.ts';
 import type { Model } from './model.ts';
+import { createPieces, pieceBudgetMs } from './pieces.ts';
 import {
   type Choice,
   type ChoiceExtras,
   IN_FLIGHT,
   mostEdits,
   type PassChoice,
-  type PassSize,
-  type PlanOptions,
   planBatch,
   planChoice,
   planCopy,
@@ -32,9 +31,8 @@ import {
   planPrefill,
   planShift,
   READBACK_BYTES,
-  type Step,
-  sessionBuffers,
 } from './plan.ts';
+import { sessionBuffers } from './plan-buffers.ts';
 import { notEnoughMemory } from './refusal.ts';
 import { ropeConfig, ropeTable } from './rope.ts';
 import { type CompleteSampling, chooseChoice } from './sampler.ts';
@@ -52,14 +50,15 @@ import {
   RING,
   SAMPLER_BYTES,
 } from './state.ts';
-import { columnsFor, type Tuning } from './variants.ts';
+import type { PassSize, PlanOptions, Step } from './steps.ts';
+import { columnsFor, type Tuning, widthOf } from './variants.ts';
 
 export interface RunnerOptions {
   /** Most positions of each sequence. Default: what the load was planned with. */
   readonly context?: number | undefined;
   /** Positions to have memory for from the start; more is taken when it is needed. Default 512. */
   readonly reserve?: number | undefined;
-  /** Most prompt tokens per pass. Default 32. */
+  /** Most prompt tokens per pass. Default 512, on integrated GPUs 256, on CPU drivers 32. */
   readonly chunk?: number | undefined;
   /** Sequences. Default 1. */
   readonly slots?: number | undefined;
@@ -112,8 +111,11 @@ export interface Runner {
    * prepares the following pass, so that `decode` passes go on by themselves; then outputs are one, or all columns.
    */
   place(columns: readonly Column[], outputs: readonly number[], advance: boolean): void;
-  /** Submits a pass. With `wanted` the token chosen for that position of the slot travels to readback buffer `ticket`. */
-  submit(pass: Pass, size: PassSize, wanted?: Wanted): Promise<void>;
+  /**
+   * Submits a pass; those over prompts in pieces, between which `onPiece` is told the share that is on its way and may throw.
+   * With `wanted` the token chosen for that position of the slot travels to readback buffer `ticket`.
+   */
+  submit(pass: Pass, size: PassSize, wanted?: Wanted, onPiece?: (share: number) => void): Promise<void>;
   /** The token that a submitted pass leaves in a readback buffer, due in about so many milliseconds. */
   chosen(ticket: number, dueMs: number): Promise<number>;
   /** The same with all that was wanted. */
@@ -175,10 +177,9 @@ const REPORT_AT = CANDIDATES_AT + CANDIDATES_BYTES;
  * Refuses what does not fit beside what the machine holds by now. The margin that the load kept may have gone to others
  * meanwhile, so only what is beyond its plan must leave one too.
  */
-async function checkMemory(model: Model, plan: PlanOptions): Promise<void> {
-  const { marginBytes, overcommit = false, root } = model.memoryOptions;
+function checkMemory(model: Model, plan: PlanOptions, topology: Topology): void {
+  const { marginBytes, overcommit = false } = model.memoryOptions;
   const { traits } = model.device;
-  const topology = await readTopology(root);
   const asPlanned = plan.slots === 1 && plan.context <= model.plan.context;
   const fit = fitContext(plan, budgetBytes(topology, traits, asPlanned ? 0 : marginBytes), plan.context, false);
   if (fit.fits === false && (!overcommit || plan.context > fit.bindableContext))
@@ -206,7 +207,9 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     chunk,
     slots,
   };
-  await checkMemory(model, plan);
+  const topology = await readTopology(model.memoryOptions.root);
+  checkMemory(model, plan, topology);
+  const pieces = createPieces(device, pieceBudgetMs(device.traits, topology));
   const buffers = new Map<string, GPUBuffer>();
   const readbacks: GPUBuffer[] = [];
   const gatherings: { readonly buffer: GPUBuffer; extras: ChoiceExtras }[] = [];
@@ -246,9 +249,10 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     return compiled;
   };
   const programFor = (pass: Pass, columns: number): Promise<Program> => {
-    if (pass.kind === 'prompt') return program('prompt', () => planPrefill(plan, undefined));
+    const width = widthOf(device.traits, columns, plan.preferences);
+    if (pass.kind === 'prompt') return program(`prompt ${width}`, () => planPrefill(plan, width, undefined));
     if (pass.kind === 'output') return program('output', () => planOutput(plan));
-    if (pass.kind === 'pooled') return program('pooled', () => planPooled(plan));
+    if (pass.kind === 'pooled') return program(`pooled ${width}`, () => planPooled(plan, width));
     if (pass.kind === 'batch') {
       const atOnce = columnsFor(device.traits, columns);
       return program(`batch ${atOnce}`, () => planBatch(plan, atOnce));
@@ -256,7 +260,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     const { choice } = pass;
     const what = `${pass.kind} ${choice} ${extrasKey(pass)}`;
     if (pass.kind === 'choice') return program(what, () => planChoice(plan, choice, pass));
-    if (pass.kind === 'ending') return program(what, () => planPrefill(plan, pass.choice, pass));
+    if (pass.kind === 'ending') return program(`${what} ${width}`, () => planPrefill(plan, width, pass.choice, pass));
     return program(what, () => planDecode(plan, pass.choice, pass));
   };
 
@@ -329,14 +333,14 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       if (edits.mask) queue.writeBuffer(own('masks'), slot * edits.mask.byteLength, edits.mask);
     },
     place,
-    async submit(pass, size, wanted) {
+    async submit(pass, size, wanted, onPiece) {
       if (lastPosition >= capacity) await grow(lastPosition + 1);
       const keys = lastPosition + 1;
       if (advancing && 'choice' in pass && pass.choice !== 'none') lastPosition++;
       const compiled = await programFor(pass, size.columns);
-      const encoder = device.gpu.createCommandEncoder();
-      recordPass(encoder, compiled, { ...size, keys });
-      if (wanted) {
+      const isPrompt = pass.kind === 'prompt' || pass.kind === 'ending' || pass.kind === 'pooled';
+      const finish = (encoder: GPUCommandEncoder) => {
+        if (!wanted) return;
         const from = (wanted.slot * RING + (wanted.position % RING)) * 4;
         const into = readback(wanted.ticket);
         encoder.copyBufferToBuffer(own('picked'), from, into, 0, 4);
@@ -345,7 +349,14 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         if (wanted.candidates) copy('candidates', CANDIDATES_AT);
         if (wanted.report) copy('reports', REPORT_AT);
         tickets[wanted.ticket] = wanted;
+      };
+      if (isPrompt && size.columns > 1) {
+        await pieces.run(compiled, { size, keys: lastPosition - size.columns / 2, onPiece }, finish);
+        return;
       }
+      const encoder = device.gpu.createCommandEncoder();
+      recordPass(encoder, compiled, { ...size, keys });
+      finish(encoder);
       queue.submit([encoder.finish()]);
     },
     async chosen(ticket, dueMs) {

@@ -21,6 +21,8 @@ export interface Preferences {
   readonly arithmetic?: Arithmetic | undefined;
   /** Default: `lanes` on GPUs with subgroups of a known size, else `rows`. */
   readonly gemv?: 'rows' | 'lanes' | undefined;
+  /** Kernels for passes over many columns; default: matrix units where there are any, tiles on other GPUs. */
+  readonly many?: 'gemv' | 'tiles' | 'matrix' | undefined;
   /** Parts of attention at long contexts; default by the device. */
   readonly splits?: number | undefined;
   /** What has been measured on this device; default nothing. */
@@ -62,6 +64,15 @@ export function weightSpec(format: Format): Spec {
   if (!isQuantised(format)) return { WEIGHT: format };
   const { codes, scales } = QUANTISED[format];
   return { WEIGHT: 'codes', CODES: codes, ...scaleSpec(scales) };
+}
+
+/** The shader files that make f16 of a format's weights for the matrix units; undefined for formats whose range f16 lacks. */
+export function halvesSpec(format: Format): Spec | undefined {
+  if (format === 'f16') return { HALVES_OF: 'f16' };
+  if (!isQuantised(format)) return undefined;
+  const { codes, scales } = QUANTISED[format];
+  const halved = SCALES[scales].offset === 'centre' ? 'centre' : 'minimum';
+  return { HALVES_OF: 'codes', CODES: codes, ...scaleSpec(scales), HALVED: halved };
 }
 
 function scaleSpec(form: ScaleForm): Spec {
@@ -231,18 +242,41 @@ export function partsOf(keys: number, { SPLITS, PART_KEYS }: AttentionParts): nu
   return Math.ceil(keys / Math.max(PART_KEYS, Math.ceil(keys / SPLITS)));
 }
 
-/**
- * Columns (tokens) that one workgroup handles in a pass of several. CPU drivers win nothing by it and would have to compile
- * a second set of kernels.
- */
-export function chooseColumns(traits: Pick<Traits, 'software'>): 1 | 4 {
-  return traits.software ? 1 : 4;
+/** How many columns a pass has: so many to a workgroup of the decode kernels, or enough for kernels of their own. */
+export type Width = 1 | 2 | 4 | 'many';
+
+/** Columns from which on kernels for many of them are faster. */
+const MANY_COLUMNS = 12;
+
+/** The width of a pass over a prompt. */
+export function widthOf(traits: Pick<Traits, 'software'>, columns: number, preferences: Preferences): Width {
+  // CPU drivers win nothing by other kernels than those of decode, and would have to compile them
+  if (columns < MANY_COLUMNS || preferences.many === 'gemv' || (traits.software && preferences.many === undefined))
+    return columnsFor(traits, columns);
+  return 'many';
 }
 
 /** Columns that one workgroup handles in a pass of so many sequences, as far as that pays. */
 export function columnsFor(traits: Pick<Traits, 'software'>, columns: number): 1 | 2 | 4 {
   if (traits.software || columns === 1) return 1;
   return columns === 2 ? 2 : 4;
+}
+
+/** Whether the matrix units multiply f16 into f32, in subgroups of 32. */
+export function hasMatrixUnits({ subgroupMatrix, subgroups, subgroupSizeControl, f16 }: Traits): boolean {
+  if (!f16 || !subgroups || subgroups.min > 32 || subgroups.max < 32) return false;
+  if (subgroups.min !== subgroups.max && !subgroupSizeControl) return false;
+  return subgroupMatrix.some(
+    ({ m, n, k, component, result }) => m === 16 && n === 16 && k === 16 && component === 'f16' && result === 'f32',
+  );
+}
+
+/**
+ * How `gemm-matrix` is cut: columns of a subgroup, threads of a workgroup. Measured on an H100 (rows 4096: 211 TFLOP/s with 32
+ * columns, 166 with 64; rows 22016: 201 and 244); RDNA 3 has no registers for 64.
+ */
+export function matrixCut({ vendor }: Traits, rows: number): { readonly team: 32 | 64; readonly threads: number } {
+  return { team: vendor === 'nvidia' && rows >= 8192 ? 64 : 32, threads: 128 };
 }
 
 /** Columns at once that weights of a format leave registers for: f32 weights with four columns of f32 activations spill. */

@@ -6,8 +6,9 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Traits } from '../devices/types.ts';
-import { type PlanOptions, planDecode, planPrefill } from '../engine/plan.ts';
+import { planDecode, planPrefill } from '../engine/plan.ts';
 import { randomCheckpoint } from '../engine/shapes.ts';
+import type { PlanOptions } from '../engine/steps.ts';
 import { describeWeights } from '../engine/weights.ts';
 import { BLOCK } from '../quant/layout.ts';
 import { specialise } from '../shaders/specialise.ts';
@@ -96,7 +97,8 @@ export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
   for (const [suffix, steps] of [
     ['', planDecode(plan, 'greedy')],
     [' (split)', planDecode({ ...plan, preferences: { splits: 4 } }, 'top')],
-    [' (prefill)', planPrefill(plan, undefined)],
+    [' (few)', planPrefill(plan, 4, undefined)],
+    [' (prefill)', planPrefill(plan, 'many', undefined)],
   ] as const) {
     for (const { name, kernel, spec, shape } of steps) {
       const key = `${kernel} ${JSON.stringify(spec)}`;

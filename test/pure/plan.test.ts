@@ -3,16 +3,9 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Traits } from '../../devices/types.ts';
 import type { KvFormat } from '../../engine/kv-cache.ts';
-import {
-  type Choice,
-  type PlanOptions,
-  planBatch,
-  planDecode,
-  planPrefill,
-  type Step,
-  sessionBuffers,
-  weightBuffers,
-} from '../../engine/plan.ts';
+import { type Choice, planBatch, planDecode, planPrefill } from '../../engine/plan.ts';
+import { sessionBuffers, weightBuffers } from '../../engine/plan-buffers.ts';
+import type { PlanOptions, Step } from '../../engine/steps.ts';
 import { type Arithmetic, chooseAttention, type Preferences } from '../../engine/variants.ts';
 import { describeWeights, type WeightsOption } from '../../engine/weights.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
@@ -140,9 +133,9 @@ test('layers have the window and the turns that are theirs', () => {
 test('a pass without a choice ends with the logits, a prompt pass that is not the last with its body', () => {
   const plan = planOf({});
   assert.is(planDecode(plan, 'none').at(-1)?.name, 'logits');
-  assert.is(planPrefill(plan, undefined).at(-1)?.name, 'layers.1.down');
+  assert.is(planPrefill(plan, 4, undefined).at(-1)?.name, 'layers.1.down');
   assert.equal(
-    planPrefill(plan, 'noise').map(({ name }) => name),
+    planPrefill(plan, 4, 'noise').map(({ name }) => name),
     planDecode(plan, 'noise').map(({ name }) => name),
   );
 });
@@ -150,7 +143,7 @@ test('a pass without a choice ends with the logits, a prompt pass that is not th
 /** All plans that a session of these options may compile. */
 function allPlans(plan: PlanOptions): readonly (readonly Step[])[] {
   const choices: readonly Choice[] = ['greedy', 'noise', 'top', 'none'];
-  return [...choices.map((choice) => planDecode(plan, choice)), planBatch(plan, 4), planPrefill(plan, 'greedy')];
+  return [...choices.map((choice) => planDecode(plan, choice)), planBatch(plan, 4), planPrefill(plan, 4, 'greedy')];
 }
 
 function checkSteps(plan: PlanOptions, steps: readonly Step[], where: string): void {
@@ -252,7 +245,7 @@ test('what was measured decides how products of one column are cut, and only tho
   const tuned = planOf({ preferences: { tuning } });
   assert.equal(cut(planDecode(tuned, 'greedy')), { SG: 32, THREADS: 64, K_SPLIT: 1 });
   assert.equal(cut(planDecode(plain, 'greedy')), { SG: 64, THREADS: 256, K_SPLIT: 1 });
-  assert.equal(cut(planPrefill(tuned, undefined)), cut(planPrefill(plain, undefined)));
+  assert.equal(cut(planPrefill(tuned, 4, undefined)), cut(planPrefill(plain, 4, undefined)));
   const impossible = planOf({
     preferences: { tuning: { 'i8-q4 128x64 by 32': { subgroup: 128, rowsEach: 4, split: 1 } } },
   });
