@@ -6,7 +6,7 @@ import type { AdapterInfo, Device, DeviceOptions } from '../devices/types.ts';
 import { createDurableSession } from '../engine/durable-session.ts';
 import type { LoadOptions } from '../engine/model.ts';
 import type { Session } from '../engine/session.ts';
-import { SHAPE_NAMES } from '../engine/shapes.ts';
+import { randomCheckpoint, SHAPE_NAMES } from '../engine/shapes.ts';
 import { createTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
 import { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
 import { findModel, isStored, storeFolder } from '../loaders/hub/store.ts';
@@ -35,7 +35,22 @@ export const SHAPE_FLAG = {
     placeholder: 'SHAPE',
     about: `random weights of a known shape instead of a file: ${SHAPE_NAMES.join(', ')}`,
   },
+  type: {
+    kind: 'text',
+    placeholder: 'TYPE',
+    about: 'type of the random weights, as in GGUF files, or Q4_K_M; default Q4_0',
+  },
 } as const satisfies Flags;
+
+/** The model to measure: random weights of a shape, a file, or the built-in one. */
+export async function openMeasured(
+  { shape, type }: Values<typeof SHAPE_FLAG>,
+  path: string | undefined,
+): Promise<Checkpoint> {
+  if (shape) return randomCheckpoint(shape, type);
+  if (type) throw new UsageError('--type is for random weights: give a --shape too');
+  return openModelFile(path ?? BUILTIN);
+}
 
 export const ADAPTER_FLAG = {
   adapter: {

@@ -8,6 +8,7 @@ export { type Pulled, type PullOptions, pull } from '../loaders/hub/pull.ts';
 export { findModel, listModels, removeModel, type StoredModel, storeFolder } from '../loaders/hub/store.ts';
 export type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 export { type ErrorCode, FirstlightError } from '../quant/errors.ts';
+export { type Batch, type BatchOptions, type BatchTokenOptions, createBatch } from './batch.ts';
 export { CHAT_FAMILIES, type ChatFamily } from './chat-families.ts';
 export { type ChatMessage, type ChatOptions, encodeChat, renderChat } from './chat-template.ts';
 export { type ContextEnd, type Dropped, type WhenFull, withContextEnd } from './context-end.ts';

@@ -31,6 +31,8 @@ export interface LoadOptions extends Preferences, MemoryOptions {
   readonly kv?: KvFormat | undefined;
   /** Positions that sessions are to have: memory for one is planned for. Default `auto`: what fits, at most 4096. */
   readonly context?: ContextOption | undefined;
+  /** Sequences of a batch that memory is planned for instead, each with that context. Default 1. */
+  readonly slots?: number | undefined;
   /** Called once before anything is allocated, even when the load is then refused. */
   readonly onPlan?: ((plan: Estimate) => void) | undefined;
   /** Called after each slice of weights. */

@@ -6,11 +6,11 @@ import { budgetBytes } from '../devices/budget.ts';
 import type { StepTime, Timer } from '../devices/timing.ts';
 import { readTopology, type Topology } from '../devices/topology.ts';
 import { mapLate } from '../devices/wait.ts';
-import { assert, FirstlightError } from '../quant/errors.ts';
+import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf } from '../quant/layout.ts';
 import type { Edits } from './edits.ts';
 import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
-import { checkSizes, fitContext } from './estimate.ts';
+import { checkSizes, checkSlots, fitContext } from './estimate.ts';
 import { kvCapacity } from './kv-cache.ts';
 import { FIRST_POSITIONS, growCache, grownCapacity } from './kv-growth.ts';
 import { ropeNames } from './layers.ts';
@@ -60,7 +60,7 @@ export interface RunnerOptions {
   readonly reserve?: number | undefined;
   /** Most prompt tokens per pass. Default 512, on integrated GPUs 256, on CPU drivers 32. */
   readonly chunk?: number | undefined;
-  /** Sequences. Default 1. */
+  /** Sequences. Default 1, whatever the load was planned with. */
   readonly slots?: number | undefined;
   /** Measured kernel variants, from tune(). Default none. */
   readonly tuning?: Tuning | undefined;
@@ -180,7 +180,7 @@ const REPORT_AT = CANDIDATES_AT + CANDIDATES_BYTES;
 function checkMemory(model: Model, plan: PlanOptions, topology: Topology): void {
   const { marginBytes, overcommit = false } = model.memoryOptions;
   const { traits } = model.device;
-  const asPlanned = plan.slots === 1 && plan.context <= model.plan.context;
+  const asPlanned = plan.slots <= model.plan.slots && plan.context <= model.plan.context;
   const fit = fitContext(plan, budgetBytes(topology, traits, asPlanned ? 0 : marginBytes), plan.context, false);
   if (fit.fits === false && (!overcommit || plan.context > fit.bindableContext))
     throw notEnoughMemory(model.path, fit, traits, topology, model.weights);
@@ -194,8 +194,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   const slots = options.slots ?? 1;
   let capacity = kvCapacity(Math.min(context, options.reserve ?? FIRST_POSITIONS));
   checkSizes(context, chunk, config, model.path);
-  if (!Number.isInteger(slots) || slots < 1)
-    throw new FirstlightError('bad-argument', `slots is ${slots}: it must be a whole number of at least 1`);
+  checkSlots(slots);
 
   const plan: PlanOptions = {
     config,
