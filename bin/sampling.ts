@@ -1,5 +1,8 @@
-/** The flags that say how tokens are chosen and where a text ends, for all commands that make text. */
+/** The flags that say how tokens are chosen, what a text must be and where it ends, for all commands that make text. */
+import { readFile } from 'node:fs/promises';
 import type { TextOptions } from '../engine/generate-text.ts';
+import type { Grammar } from '../engine/grammar.ts';
+import { FirstlightError } from '../quant/errors.ts';
 import { type Flags, UsageError, type Values } from './arguments.ts';
 
 export const MOST_SEED = 2 ** 32 - 1;
@@ -86,12 +89,22 @@ export const SAMPLING_FLAGS = {
   },
   stop: { kind: 'texts', placeholder: 'TEXT', about: 'ends the text, and is left out; may be given several times' },
   'ignore-eos': { kind: 'switch', about: 'the model must go on to the most tokens: its end tokens are forbidden' },
+  'json-schema': {
+    kind: 'text',
+    placeholder: 'FILE',
+    about: 'the text becomes a JSON document of this schema; what begins with { is the schema itself, {} any JSON',
+  },
+  grammar: { kind: 'text', placeholder: 'FILE', about: "the text follows this grammar, in llama.cpp's notation GBNF" },
   seed: { kind: 'number', whole: true, least: 0, most: MOST_SEED, about: 'makes the draw repeatable (default random)' },
 } as const satisfies Flags;
 
-/** The flags as options of the engine. Throws UsageError for a bias that is none. */
-export function samplingOptions(values: Values<typeof SAMPLING_FLAGS>): TextOptions {
+/**
+ * The flags as options of the engine. Throws UsageError for a bias that is none and for two grammars, `bad-argument` for a
+ * grammar or schema that cannot be used.
+ */
+export async function samplingOptions(values: Values<typeof SAMPLING_FLAGS>): Promise<TextOptions> {
   return {
+    grammar: await readGrammar(values),
     temperature: values.temp,
     topK: values['top-k'],
     topP: values['top-p'],
@@ -109,6 +122,36 @@ export function samplingOptions(values: Values<typeof SAMPLING_FLAGS>): TextOpti
     ignoreEos: values['ignore-eos'],
     seed: values.seed,
   };
+}
+
+async function readGrammar(values: Values<typeof SAMPLING_FLAGS>): Promise<Grammar | undefined> {
+  const { grammar, 'json-schema': schema } = values;
+  if (grammar !== undefined && schema !== undefined)
+    throw new UsageError('--grammar and --json-schema together: the text can follow only one of them');
+  if (grammar !== undefined) {
+    const { parseGbnf } = await import('../engine/grammar-gbnf.ts');
+    return parseGbnf(await readNamed(grammar, '--grammar'));
+  }
+  if (schema === undefined) return undefined;
+  const text = schema.trimStart().startsWith('{') ? schema : await readNamed(schema, '--json-schema');
+  const { grammarOfSchema } = await import('../engine/grammar-schema.ts');
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new FirstlightError('bad-argument', `--json-schema is no JSON: ${(cause as Error).message}`, { cause });
+  }
+  return grammarOfSchema(value);
+}
+
+async function readNamed(path: string, flag: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new FirstlightError('bad-argument', `${flag}: ${path} cannot be read (${(cause as Error).message})`, {
+      cause,
+    });
+  }
 }
 
 function readBiases(texts: readonly string[] | undefined): ReadonlyMap<number, number> | undefined {

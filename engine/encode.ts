@@ -2,13 +2,14 @@
 import type { Timer } from '../devices/timing.ts';
 import type { Device } from '../devices/types.ts';
 import { assert } from '../quant/errors.ts';
-import type { Grid, PassSize, Step } from './plan.ts';
+import type { Grid, PassSize, Step } from './steps.ts';
+import { partsOf } from './variants.ts';
 
 export interface Program {
   readonly steps: readonly EncodedStep[];
 }
 
-interface EncodedStep {
+export interface EncodedStep extends Required<Pick<Step, 'macs' | 'macsPerKey'>> {
   readonly name: string;
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
@@ -36,6 +37,8 @@ export async function compileSteps(
         pipeline: compiled.pipeline,
         bindGroup: device.gpu.createBindGroup({ label: step.name, layout: compiled.layout, entries }),
         grid: step.grid,
+        macs: step.macs ?? 0,
+        macsPerKey: step.macsPerKey ?? 0,
       };
     }),
   };
@@ -45,21 +48,32 @@ function groupsOf({ over, each }: Grid, size: PassSize): number {
   return Math.ceil(size[over] / each);
 }
 
+function depthOf({ z }: Grid, { keys }: PassSize): number {
+  if (typeof z === 'number') return z;
+  if (keys === undefined) return z.SPLITS;
+  return partsOf(z.WINDOW > 0 ? Math.min(keys, z.WINDOW) : keys, z);
+}
+
 /** Records one pass of a program. */
 export function recordPass(encoder: GPUCommandEncoder, program: Program, size: PassSize): void {
+  recordSteps(encoder, program.steps, size);
+}
+
+/** Records some of a pass's steps. */
+export function recordSteps(encoder: GPUCommandEncoder, steps: Program['steps'], size: PassSize): void {
   const pass = encoder.beginComputePass();
-  dispatchSteps(pass, program, size);
+  dispatchSteps(pass, steps, size);
   pass.end();
 }
 
 /** Sets pipelines and bind groups and dispatches, in an open pass. */
-export function dispatchSteps(pass: GPUComputePassEncoder, program: Program, size: PassSize): void {
+export function dispatchSteps(pass: GPUComputePassEncoder, steps: Program['steps'], size: PassSize): void {
   let current: GPUComputePipeline | undefined;
-  for (const { pipeline, bindGroup, grid } of program.steps) {
+  for (const { pipeline, bindGroup, grid } of steps) {
     if (pipeline !== current) pass.setPipeline(pipeline);
     current = pipeline;
     pass.setBindGroup(0, bindGroup);
-    pass.dispatchWorkgroups(grid.x, groupsOf(grid, size), grid.z);
+    pass.dispatchWorkgroups(grid.x, groupsOf(grid, size), depthOf(grid, size));
   }
 }
 
@@ -69,7 +83,7 @@ export function recordTimedPass(encoder: GPUCommandEncoder, program: Program, si
     const pass = timer.pass(encoder, name);
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, bindGroup);
-    pass.dispatchWorkgroups(grid.x, groupsOf(grid, size), grid.z);
+    pass.dispatchWorkgroups(grid.x, groupsOf(grid, size), depthOf(grid, size));
     pass.end();
   }
   timer.resolve(encoder);

@@ -11,8 +11,10 @@ import { FirstlightError } from '../quant/errors.ts';
 import { packedBytes, roundUp } from '../quant/layout.ts';
 import { checkKv, type KvFormat } from './kv-cache.ts';
 import { layerWindow } from './layers.ts';
-import { type BufferSpec, IN_FLIGHT, READBACK_BYTES, type SizeOptions, sessionBuffers, weightBuffers } from './plan.ts';
+import { IN_FLIGHT, READBACK_BYTES } from './plan.ts';
+import { sessionBuffers, weightBuffers } from './plan-buffers.ts';
 import { plainContext } from './rope.ts';
+import type { BufferSpec, SizeOptions } from './steps.ts';
 import { loadingBytes } from './upload.ts';
 import type { Preferences } from './variants.ts';
 import { defaultWeights, describeWeights, vectorLength, type Weights, type WeightsOption } from './weights.ts';
@@ -27,8 +29,10 @@ export interface EstimateOptions extends Preferences {
   readonly kv?: KvFormat | undefined;
   /** Default `auto`. */
   readonly context?: ContextOption | undefined;
-  /** Prompt tokens per pass. Default 32. */
+  /** Prompt tokens per pass. Default 512, on integrated GPUs 256, on CPU drivers 32. */
   readonly chunk?: number | undefined;
+  /** Sequences that are to run at once, each with the context for itself. Default 1. */
+  readonly slots?: number | undefined;
   /** Free memory that is left to others; default 512 MiB on a GPU, 0 on software. */
   readonly marginBytes?: number | undefined;
 }
@@ -55,6 +59,7 @@ export interface Fit {
 export interface Estimate extends Fit {
   readonly weightsOption: WeightsOption;
   readonly chunk: number;
+  readonly slots: number;
   /** Undefined for machines whose memory is not known. */
   readonly speed: Speed | undefined;
 }
@@ -71,7 +76,8 @@ export interface Speed {
   readonly assumption: string;
 }
 
-const DEFAULT_CHUNK = 32;
+/** Prompt tokens per pass: what fills a GPU. CPU drivers win nothing by many, and an abort is heard between passes. */
+const CHUNKS = { card: 512, integrated: 256, software: 32 };
 const DEFAULT_CONTEXT = 4096;
 /** What `auto` and `largest` ask for at least: with less memory than for this a load is refused. */
 const SMALLEST_CONTEXT = 256;
@@ -93,14 +99,20 @@ export function estimate(
   const { config, path } = checkpoint;
   const weightsOption = options.weights ?? defaultWeights(checkpoint);
   const weights = describeWeights(checkpoint, weightsOption, adapter.limits.maxBindingBytes);
-  const { context = 'auto', chunk = DEFAULT_CHUNK } = options;
+  const { context = 'auto', chunk = defaultChunk(adapter, topology), slots = 1 } = options;
   checkSizes(context, chunk, config, path);
+  checkSlots(slots);
   const kv = options.kv ?? (options.arithmetic === 'f32' ? 'f32' : 'f16');
   checkKv(kv, config, path);
-  const size = { config, weights, traits: adapter, preferences: options, kv, chunk, slots: 1 };
+  const size = { config, weights, traits: adapter, preferences: options, kv, chunk, slots };
   const budget = budgetBytes(topology, adapter, options.marginBytes);
   const fit = fitContext(size, budget, context, true);
-  return { ...fit, weightsOption, chunk, speed: predictSpeed(config, weights, fit, adapter, topology) };
+  return { ...fit, weightsOption, chunk, slots, speed: predictSpeed(config, weights, fit, adapter, topology) };
+}
+
+function defaultChunk(adapter: AdapterInfo, topology: Topology): number {
+  if (adapter.software) return CHUNKS.software;
+  return findGpu(topology, adapter)?.integrated ? CHUNKS.integrated : CHUNKS.card;
 }
 
 /** Sets the need of a session, and of `loading` the weights before it, beside a budget. */
@@ -171,6 +183,12 @@ export function checkSizes(context: ContextOption, chunk: number, config: LlamaC
       'bad-argument',
       `a context of ${context} was asked for, but ${path} was made for ${config.context}: ask for at most that`,
     );
+}
+
+/** Throws `bad-argument` for what is no number of sequences. */
+export function checkSlots(slots: number): void {
+  if (!Number.isInteger(slots) || slots < 1)
+    throw new FirstlightError('bad-argument', `slots is ${slots}: it must be a whole number of at least 1`);
 }
 
 /**

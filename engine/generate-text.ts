@@ -1,5 +1,7 @@
 /** Generation as text: stop strings, the end of an answer, log probabilities by token. */
 import { FirstlightError } from '../quant/errors.ts';
+import type { Grammar } from './grammar.ts';
+import { prepareGrammar } from './grammar-constraint.ts';
 import type { Logprobs } from './logprobs.ts';
 import type { GeneratedToken, Session, TokenOptions } from './session.ts';
 import { createTextStream } from './text-stream.ts';
@@ -12,6 +14,11 @@ export interface TextOptions extends TokenOptions {
   readonly ignoreEos?: boolean | undefined;
   /** The text goes on in the prompt's last line, so a space at its start belongs to it. Default false. */
   readonly continued?: boolean | undefined;
+  /**
+   * What the text must be, from its first character to its last: JSON_GRAMMAR, grammarOfSchema() or parseGbnf(). Made ready at
+   * its first use, so keep the object for the next. In place of `constraint`. Default anything.
+   */
+  readonly grammar?: Grammar | undefined;
 }
 
 /** A session, or a batch. */
@@ -39,8 +46,13 @@ export async function* generateText(
   const { tokenizer, path } = source.model;
   if (!tokenizer)
     throw new FirstlightError('bad-tokenizer', `${path} has no tokenizer: put the model's tokenizer.json beside it`);
-  const stream = createTextStream(tokenizer, options);
-  for await (const { id, logprobs, finish } of source.tokens(ids, endingOptions(tokenizer, options))) {
+  const { grammar, continued = false } = options;
+  const constraint = grammar
+    ? prepareGrammar(grammar, tokenizer, source.model.config.vocab).start()
+    : options.constraint;
+  const stream = createTextStream(tokenizer, { ...options, continued: continued || grammar !== undefined });
+  const tokens = source.tokens(ids, { ...endingOptions(tokenizer, options), constraint });
+  for await (const { id, logprobs, finish } of tokens) {
     const text = stream.push(id);
     const end = stream.stopped === undefined ? finish : 'stop';
     yield { text: end ? text + stream.end() : text, id, logprobs, finish: end };

@@ -22,8 +22,11 @@ export interface KvPlane {
   readonly rowBytes: number;
 }
 
-/** Positions are allocated in multiples of this, so that each head's rows of any width begin at whole vectors of 16 bytes. */
-const POSITIONS_STEP = 32;
+/**
+ * Positions are allocated in multiples of this, so that each head's rows of any width begin at whole vectors of 16 bytes, and
+ * attention on matrix units finds whole groups of keys.
+ */
+const POSITIONS_STEP = 64;
 
 /** Element stride of a head: whole loads of eight. */
 export function headStride(config: LlamaConfig): number {

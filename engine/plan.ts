@@ -2,84 +2,19 @@
  * The forward pass as pure data: a list of steps, each naming its kernel, specialisation, buffers and grid. It can be
  * printed, counted, tested and profiled without a GPU; encode.ts turns it into commands.
  */
-import type { AdapterInfo, Purpose, Traits } from '../devices/types.ts';
+import type { Traits } from '../devices/types.ts';
 import type { LlamaConfig } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
-import { BLOCK, blocksOf, packedBytes, roundUp } from '../quant/layout.ts';
-import type { ShaderName, Spec } from '../shaders/specialise.ts';
-import { headStride, type KvFormat, kvBuffers, kvCapacity, kvPlaneBytes, kvPlanes, kvSpec } from './kv-cache.ts';
-import { attentionScale, layerRope, layerWindow, ropeNames } from './layers.ts';
-import { CANDIDATES_BYTES, editsBytes, RING, SAMPLER_BYTES, stateBytes } from './state.ts';
-import {
-  type Arithmetic,
-  chooseArithmetic,
-  chooseAttention,
-  chooseColumns,
-  chooseGemv,
-  chooseSubgroup,
-  columnsFor,
-  dotSpec,
-  mostColumns,
-  type Preferences,
-  type ProductShape,
-  SPLIT_FROM_KEYS,
-  splitsFor,
-  weightSpec,
-} from './variants.ts';
-import { type Matrix, outputMatrix, paddedRows, vectorLength, type Weights } from './weights.ts';
-
-export interface Step {
-  /** `layers.3.qkv`; the CPU reference uses the same names. */
-  readonly name: string;
-  readonly kernel: ShaderName;
-  readonly spec: Spec;
-  /** Shader variable -> buffer name. */
-  readonly buffers: Readonly<Record<string, string>>;
-  /** Of a matrix-vector product. */
-  readonly shape?: ProductShape | undefined;
-  readonly grid: Grid;
-}
-
-/** Workgroups: x by z, for every group of `each` columns (tokens) of a pass, or of its outputs. */
-export interface Grid {
-  readonly x: number;
-  readonly over: 'columns' | 'outputs';
-  readonly each: number;
-  readonly z: number;
-}
-
-/** Tokens in a pass, and how many of them logits are wanted of. */
-export interface PassSize {
-  readonly columns: number;
-  readonly outputs: number;
-}
-
-export interface BufferSpec {
-  readonly name: string;
-  readonly bytes: number;
-  readonly purpose: Purpose;
-}
-
-/** What the sizes of a session's buffers depend on: an adapter that is not opened yet will do. */
-export interface SizeOptions {
-  readonly config: LlamaConfig;
-  readonly weights: Weights;
-  readonly traits: AdapterInfo;
-  readonly preferences: Preferences;
-  readonly kv: KvFormat;
-  /** Positions that a sequence may have. */
-  readonly context: number;
-  /** Positions that the KV cache has room for, which grows; default `context`. */
-  readonly capacity?: number | undefined;
-  /** Most tokens in one pass. */
-  readonly chunk: number;
-  /** Sequences that the KV cache has room for, `context` positions each. */
-  readonly slots: number;
-}
-
-export interface PlanOptions extends SizeOptions {
-  readonly traits: Traits;
-}
+import { BLOCK, blocksOf, roundUp } from '../quant/layout.ts';
+import type { Spec } from '../shaders/specialise.ts';
+import { kvBuffers, kvPlanes, kvSpec } from './kv-cache.ts';
+import { attentionScale, layerRope } from './layers.ts';
+import { attentionSteps, capSpec, flashSteps, partsFor, usesFlash, WHOLE } from './plan-attention.ts';
+import { blockInput, type Input, partBuffers, productSteps, storeSpec, wayOf } from './products.ts';
+import { CANDIDATES_BYTES } from './state.ts';
+import type { Grid, PlanOptions, Step } from './steps.ts';
+import { type AttentionParts, columnsFor, type Width, weightSpec } from './variants.ts';
+import { type Matrix, outputMatrix, paddedRows } from './weights.ts';
 
 /** How the next token is chosen on the GPU; `list` names the best for the CPU to choose from, `none` leaves the logits. */
 export type Choice = 'greedy' | 'noise' | 'top' | 'list' | 'none';
@@ -115,25 +50,21 @@ export const IN_FLIGHT = 4;
 export const READBACK_BYTES = 2 * CANDIDATES_BYTES + 16;
 
 /**
- * The steps of one token of decode: five a layer, plus embedding, logits and choice. With `splits` above 1 attention is cut
- * between that many workgroups a head, and a sixth step joins their results.
+ * The steps of one token of decode: five a layer, plus embedding, logits and choice. Where attention is cut between several
+ * workgroups a head, the product behind it joins the parts, or, where that cannot, a sixth step.
  */
-export function planDecode(
-  options: PlanOptions,
-  choice: Choice,
-  splits = 1,
-  extras: ChoiceExtras = {},
-): readonly Step[] {
-  return [...planBody(options, 1, splits), ...planOutput(options), ...planChoice(options, choice, extras)];
+export function planDecode(options: PlanOptions, choice: Choice, extras: ChoiceExtras = {}): readonly Step[] {
+  return [...planBody(options, 1, partsFor(options)), ...planOutput(options), ...planChoice(options, choice, extras)];
 }
 
-/** The steps of a pass over several prompt tokens; the last pass of a prompt also makes logits and chooses. */
+/** The steps of a pass over prompt tokens; the last pass of a prompt also makes logits and chooses. */
 export function planPrefill(
   options: PlanOptions,
+  width: Width,
   choice: Choice | undefined,
   extras: ChoiceExtras = {},
 ): readonly Step[] {
-  const body = planBody(options, chooseColumns(options.traits), 1);
+  const body = planBody(options, width, WHOLE);
   return choice === undefined ? body : [...body, ...planOutput(options), ...planChoice(options, choice, extras)];
 }
 
@@ -143,11 +74,11 @@ export function planPrefill(
  */
 export function planBatch(options: PlanOptions, columns: number): readonly Step[] {
   const atOnce = columnsFor(options.traits, columns);
-  return [...planBody(options, atOnce, chooseSplits(options), SPLIT_FROM_KEYS), ...planOutput(options, atOnce)];
+  return [...planBody(options, atOnce, partsFor(options)), ...planOutput(options, atOnce)];
 }
 
 /** The steps of a pass over prompt tokens of which the mean state is wanted; leaves its sum in the slot's part of `pooled`. */
-export function planPooled(options: PlanOptions): readonly Step[] {
+export function planPooled(options: PlanOptions, width: Width): readonly Step[] {
   const { config, traits } = options;
   const pool: Step = {
     name: 'pool',
@@ -156,7 +87,7 @@ export function planPooled(options: PlanOptions): readonly Step[] {
     buffers: { state: 'state', x_meta: 'x.meta', gains: 'finalGain', residual: 'residual', pooled: 'pooled' },
     grid: { x: blocksOf(config.hidden), over: 'outputs', each: 1, z: 1 },
   };
-  return [...planBody(options, chooseColumns(traits), 1), compiledFor(traits, pool)];
+  return [...planBody(options, width, WHOLE), compiledFor(traits, pool)];
 }
 
 /** Copies what a slot of the KV cache has, up to the position of the first place, to that place's slot from the second's. */
@@ -192,15 +123,7 @@ export function planShift({ config, kv, traits }: PlanOptions): readonly Step[] 
   });
 }
 
-/** kv heads that one attention workgroup takes so that its outputs fill whole blocks of 32. */
-function kvGroup(config: LlamaConfig): number {
-  const outputs = (config.heads / config.kvHeads) * config.headDim;
-  for (let count = 1; count < config.kvHeads; count++) if ((count * outputs) % BLOCK === 0) return count;
-  return config.kvHeads;
-}
-
-/** `splitFrom`: keys from which on attention is split; fewer are one split's. */
-function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, splitFrom = 0): readonly Step[] {
+function planBody(options: PlanOptions, width: Width, parts: AttentionParts): readonly Step[] {
   const { config, weights, kv } = options;
   const { headDim, heads, kvHeads, hidden, normEpsilon, norms, qkNorm } = config;
   const queryRows = heads * headDim;
@@ -208,34 +131,49 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, s
   const headSpec = { HEAD_DIM: headDim, Q_ROWS: queryRows, KV_ROWS: kvRows, ...kvSpec(config, kv) };
   const rms = { NORM: 'rms', HIDDEN: hidden, EPSILON: normEpsilon };
   const plain = { NORM: 'none' };
+  const unnormed = (matrix: Matrix): Spec => (wayOf(options, matrix, width) === 'matrix' ? {} : plain);
   /** The norm that is folded into the products behind the residual stream. */
   const norm = norms === 'after' ? plain : rms;
-  const store = (matrix: Matrix) => ({ STORE: storeFor(options, matrix), Y_BLOCKS: blocksOf(matrix.cols) });
+  /** Matrix units cannot fold a norm into a product: it is a step of its own then, which reads the residual stream. */
+  const normedApart = (matrix: Matrix) =>
+    matrix.name.startsWith('layers.') && wayOf(options, matrix, width) === 'matrix';
+  /** What writes `x` for the next product of the residual stream, or leaves it to the norm before that. */
+  const storeX = (follower: Matrix): Spec => {
+    if (normedApart(follower)) return { STORE: 'none', Y_BLOCKS: blocksOf(follower.cols) };
+    return storeSpec(options, follower, follower.name.startsWith('layers.') ? width : 1);
+  };
   const gain = (vector: string) => ({ GAIN: weights.vectors.has(vector) ? 'vector' : 'none' });
   const matrix = (name: string) => {
     const found = weights.matrices.get(name);
     assert(found, `no matrix ${name}`);
     return found;
   };
-  const product = (
-    name: string,
-    input: string,
-    epilogue: string,
-    spec: Spec,
-    buffers: Record<string, string>,
-  ): Step[] =>
-    productSteps(options, matrix(name), name, input, columnsAtOnce, { EPILOGUE: epilogue, ...spec }, buffers);
+  const product = (name: string, input: Input, epilogue: string, spec: Spec, buffers: Record<string, string>): Step[] =>
+    productSteps(options, matrix(name), name, input, width, { EPILOGUE: epilogue, ...spec }, buffers);
+  /** The norm in front of a product of `x`, where it is a step, and what the product then still has to do. */
+  const normSteps = (at: string, matrix: Matrix, gains: string): { readonly steps: Step[]; readonly rest: Spec } => {
+    if (!normedApart(matrix)) return { steps: [], rest: norm };
+    const step: Step = {
+      name: `${at}Norm`,
+      kernel: 'norm',
+      spec: { ...norm, ...gain(gains), ...storeSpec(options, matrix, width) },
+      buffers: { state: 'state', residual: 'residual', gains, y_codes: 'x.codes' },
+      grid: { x: 1, over: 'columns', each: 1, z: 1 },
+    };
+    return { steps: [step], rest: {} };
+  };
   /** The product whose output goes to the residual stream, through a norm of its own where the model has one. */
-  const addition = (name: string, input: string, postGain: string, next: string, follower: Matrix): Step[] => {
+  const addition = (name: string, input: Input, postGain: string, next: string, follower: Matrix): Step[] => {
     const streams = { residual: 'residual', gains: next, y_codes: 'x.codes', y_meta: 'x.meta' };
-    if (norms === 'before') return product(name, input, 'residual', { ...plain, ...store(follower) }, streams);
-    const measured = { ...plain, BIAS: 'none', OUT_ROWS: paddedRows(matrix(name)) };
+    if (norms === 'before')
+      return product(name, input, 'residual', { ...unnormed(matrix(name)), ...storeX(follower) }, streams);
+    const measured = { ...unnormed(matrix(name)), BIAS: 'none', OUT_ROWS: paddedRows(matrix(name)) };
     return [
       ...product(name, input, 'measured', measured, { out: 'raw', squares: 'raw.squares' }),
       {
         name: `${name}Norm`,
         kernel: 'post-norm',
-        spec: { HIDDEN: hidden, EPSILON: normEpsilon, ...gain(next), ...store(follower) },
+        spec: { HIDDEN: hidden, EPSILON: normEpsilon, ...gain(next), ...storeX(follower) },
         buffers: { state: 'state', raw: 'raw', squares: 'raw.squares', post_gains: postGain, ...streams },
         grid: { x: blocksOf(hidden), over: 'columns', each: 1, z: 1 },
       },
@@ -243,21 +181,23 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, s
   };
 
   /** Gate, up and what joins them. Of different formats they are two products, and the gate waits in `raw`. */
-  const feedForward = (name: string, follower: Matrix): Step[] => {
-    const joined = { ...norm, ACTIVATION: config.activation, ...store(follower) };
-    const blocks = { y_codes: 'h.codes', y_meta: 'h.meta' };
+  const feedForward = (name: string, gains: string, follower: Matrix): Step[] => {
     const both = matrix(name);
-    if (both.alternate) return product(name, 'x', 'gate', joined, blocks);
+    const { steps: before, rest } = normSteps(name, both, gains);
+    const joined = { ...rest, ACTIVATION: config.activation, ...storeSpec(options, follower, width) };
+    const blocks = { y_codes: 'h.codes', y_meta: 'h.meta' };
+    if (both.alternate) return [...before, ...product(name, blockInput('x'), 'gate', joined, blocks)];
     const gateRows = roundUp(config.feedForward, BLOCK);
     const half = (isGate: boolean) => ({
       ...both,
       parts: both.parts.filter(({ firstRow }) => firstRow < gateRows === isGate),
     });
-    const gate = { ...norm, EPILOGUE: 'plain', BIAS: 'none', OUT_ROWS: gateRows };
+    const gate = { ...rest, EPILOGUE: 'plain', BIAS: 'none', OUT_ROWS: gateRows };
     const up = { ...joined, EPILOGUE: 'up', GATE_ROWS: gateRows };
     return [
-      ...productSteps(options, half(true), name, 'x', columnsAtOnce, gate, { out: 'raw' }),
-      ...productSteps(options, half(false), name, 'x', columnsAtOnce, up, { gate: 'raw', ...blocks }),
+      ...before,
+      ...productSteps(options, half(true), name, blockInput('x'), width, gate, { out: 'raw' }),
+      ...productSteps(options, half(false), name, blockInput('x'), width, up, { gate: 'raw', ...blocks }),
     ];
   };
 
@@ -276,7 +216,7 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, s
         ...rows,
         SCALE: config.embeddingScale,
         ...gain(gains),
-        ...store(first),
+        ...storeX(first),
       },
       buffers: {
         ...partBuffers(part.name),
@@ -299,28 +239,42 @@ function planBody(options: PlanOptions, columnsAtOnce: number, splits: number, s
     const rope = layerRope(config, layer);
     const ropeSpec: Spec = rope ? { ROPE: 'pairs', ROPE_DIM: config.ropeDim } : { ROPE: 'none' };
     const target: Record<string, string> = { q: 'q', ...kvBuffers(at, config, kv), ...(rope && { rope }) };
+    const flash = usesFlash(options, width);
+    const attention = flash ? flashSteps(options, layer, width) : attentionSteps(options, layer, width, parts);
+    const query: Spec = flash ? { QUERY: 'f16', SCALE: attentionScale(config) } : { QUERY: 'f32' };
+    const { steps: before, rest } = normSteps(`${at}.qkv`, matrix(`${at}.qkv`), `${at}.attentionGain`);
+    steps.push(...before);
     if (qkNorm === 'none') {
-      const spec = { ...norm, ...bias, ...headSpec, ...ropeSpec };
-      steps.push(...product(`${at}.qkv`, 'x', 'qkv', spec, { ...target, biases: `${at}.qkvBias` }));
+      const spec = { ...rest, ...bias, ...headSpec, ...ropeSpec, ...query };
+      steps.push(...product(`${at}.qkv`, blockInput('x'), 'qkv', spec, { ...target, biases: `${at}.qkvBias` }));
     } else {
       const epilogue = qkNorm === 'head' ? 'plain' : 'measured';
-      const spec = { ...norm, ...bias, OUT_ROWS: paddedRows(matrix(`${at}.qkv`)) };
+      const spec = { ...rest, ...bias, OUT_ROWS: paddedRows(matrix(`${at}.qkv`)) };
       const squares: Record<string, string> = qkNorm === 'all' ? { squares: 'raw.squares' } : {};
-      steps.push(...product(`${at}.qkv`, 'x', epilogue, spec, { out: 'raw', ...squares, biases: `${at}.qkvBias` }), {
-        name: `${at}.headNorm`,
-        kernel: 'head-norm',
-        spec: { ...headSpec, ...ropeSpec, SCOPE: qkNorm, EPSILON: normEpsilon },
-        buffers: { state: 'state', raw: 'raw', ...squares, gains: `${at}.headGain`, ...target },
-        grid: { x: heads + 2 * kvHeads, over: 'columns', each: 1, z: 1 },
-      });
+      steps.push(
+        ...product(`${at}.qkv`, blockInput('x'), epilogue, spec, { out: 'raw', ...squares, biases: `${at}.qkvBias` }),
+        {
+          name: `${at}.headNorm`,
+          kernel: 'head-norm',
+          spec: { ...headSpec, ...ropeSpec, ...query, SCOPE: qkNorm, EPSILON: normEpsilon },
+          buffers: { state: 'state', raw: 'raw', ...squares, gains: `${at}.headGain`, ...target },
+          grid: { x: heads + 2 * kvHeads, over: 'columns', each: 1, z: 1 },
+        },
+      );
     }
     steps.push(
-      ...attentionSteps(options, layer, splits, splitFrom),
-      ...addition(`${at}.o`, 'attention', `${at}.attentionPostGain`, `${at}.feedForwardGain`, matrix(`${at}.gateUp`)),
-      ...feedForward(`${at}.gateUp`, matrix(`${at}.down`)),
+      ...attention.steps,
+      ...addition(
+        `${at}.o`,
+        attention.output,
+        `${at}.attentionPostGain`,
+        `${at}.feedForwardGain`,
+        matrix(`${at}.gateUp`),
+      ),
+      ...feedForward(`${at}.gateUp`, `${at}.feedForwardGain`, matrix(`${at}.down`)),
       ...addition(
         `${at}.down`,
-        'h',
+        blockInput('h'),
         `${at}.feedForwardPostGain`,
         next ? `${next}.attentionGain` : 'finalGain',
         next ? matrix(`${next}.qkv`) : outputMatrix(config, weights),
@@ -335,78 +289,16 @@ function compiledFor(traits: Traits, step: Step): Step {
   return { ...step, spec: { ...step.spec, OPAQUE: traits.software } };
 }
 
-/** Spec of a soft cap, where there is one. */
-function capSpec(cap: number | undefined): Spec {
-  return cap === undefined ? { CAPPED: 'none' } : { CAPPED: 'tanh', CAP: cap };
-}
-
-function attentionSteps(options: PlanOptions, layer: number, splits: number, splitFrom: number): Step[] {
-  const { config, weights, traits, kv } = options;
-  const at = `layers.${layer}`;
-  const follower = weights.matrices.get(`${at}.o`);
-  assert(follower, `no matrix ${at}.o`);
-  const group = kvGroup(config);
-  const { THREADS, ...team } = chooseAttention(traits, config.headDim);
-  const heads = {
-    HEAD_DIM: config.headDim,
-    GROUP: config.heads / config.kvHeads,
-    KV_GROUP: group,
-    SPLITS: splits,
-    THREADS,
-  };
-  const store = { STORE: storeFor(options, follower), Y_BLOCKS: blocksOf(follower.cols) };
-  const blocks = { y_codes: 'attention.codes', y_meta: 'attention.meta' };
-  const workgroups = Math.ceil(config.kvHeads / group);
-  const attention: Step = {
-    name: `${at}.attention`,
-    kernel: 'attention',
-    spec: {
-      ...heads,
-      ...team,
-      ...kvSpec(config, kv),
-      Q_ROWS: config.heads * config.headDim,
-      WINDOW: layerWindow(config, layer) ?? 0,
-      SPLIT_FROM: splitFrom,
-      SCALE: attentionScale(config),
-      ...capSpec(config.attentionCap),
-      ...(splits === 1 ? { OUT: 'whole', ...store } : { OUT: 'partial' }),
-    },
-    buffers: {
-      state: 'state',
-      q: 'q',
-      ...kvBuffers(at, config, kv),
-      ...(splits === 1 ? blocks : { partials: 'partials' }),
-    },
-    grid: { x: workgroups, over: 'columns', each: 1, z: splits },
-  };
-  if (splits === 1) return [attention];
-  return [
-    attention,
-    {
-      name: `${at}.combine`,
-      kernel: 'combine',
-      spec: { ...heads, KV_HEADS: config.kvHeads, HEAD_STRIDE: headStride(config), ...store },
-      buffers: { state: 'state', partials: 'partials', ...blocks },
-      grid: { x: workgroups, over: 'columns', each: 1, z: 1 },
-    },
-  ];
-}
-
-/** Parts of a split attention in which decode works at long contexts; 1 when the heads fill the GPU by themselves. */
-export function chooseSplits({ config, traits, preferences }: SizeOptions): number {
-  return preferences.splits ?? splitsFor(traits, Math.ceil(config.kvHeads / kvGroup(config)));
-}
-
 /** The steps from the residual stream of the outputs' columns to their logits. */
-export function planOutput(options: PlanOptions, columnsAtOnce = 1): readonly Step[] {
+export function planOutput(options: PlanOptions, width: Width = 1): readonly Step[] {
   const { config, weights } = options;
   const matrix = outputMatrix(config, weights);
   return productSteps(
     options,
     matrix,
     'logits',
-    'x',
-    columnsAtOnce,
+    blockInput('x'),
+    width,
     {
       EPILOGUE: 'logits',
       NORM: 'rms',
@@ -471,140 +363,4 @@ export function planChoice(options: PlanOptions, choice: PassChoice, extras: Cho
       grid,
     });
   return steps;
-}
-
-function partBuffers(part: string): Record<string, string> {
-  return { codes: `${part}.codes`, scales: `${part}.scales` };
-}
-
-function matrixArithmetic({ traits, preferences, config }: PlanOptions, matrix: Matrix): Arithmetic {
-  const arithmetic = chooseArithmetic(
-    traits,
-    matrix.parts.map((part) => part.format),
-    preferences.arithmetic,
-  );
-  // Gemma's residual stream exceeds what f16 holds
-  return arithmetic === 'mix' && config.embeddingScale !== 1 ? 'f32' : arithmetic;
-}
-
-/** The form in which a matrix wants its input blocks written. */
-function storeFor(options: PlanOptions, matrix: Matrix): string {
-  const arithmetic = matrixArithmetic(options, matrix);
-  if (arithmetic === 'mix') return 'f16';
-  if (arithmetic === 'f32') return 'f32';
-  const subgroup = options.traits.software ? undefined : chooseSubgroup(options.traits);
-  return subgroup && subgroup.size >= 32 ? 'i8-lanes' : 'i8';
-}
-
-function productSteps(
-  options: PlanOptions,
-  matrix: Matrix,
-  name: string,
-  input: string,
-  columnsAtOnce: number,
-  spec: Spec,
-  buffers: Record<string, string>,
-): Step[] {
-  const tile = matrix.alternate ? 64 : 32;
-  const blocks = blocksOf(matrix.cols);
-  const arithmetic = matrixArithmetic(options, matrix);
-  const outputs = spec.EPILOGUE === 'logits';
-  return matrix.parts.map((part) => {
-    const shape: ProductShape = { rows: part.rows, blocks, tile, dot: `${arithmetic}-${part.format}` };
-    const columns = Math.min(columnsAtOnce, mostColumns(part.format));
-    const variant = chooseGemv(options.traits, shape, columns, options.preferences);
-    return {
-      name: name + part.name.slice(matrix.name.length), // `layers.0.qkv/1`, `logits` for `output`
-      kernel: variant.kernel,
-      spec: {
-        ...spec,
-        ...variant.spec,
-        ...dotSpec(arithmetic, part.format),
-        BLOCKS: blocks,
-        OUTPUTS: outputs,
-        FIRST_ROW: part.firstRow,
-      },
-      buffers: {
-        ...partBuffers(part.name),
-        state: 'state',
-        x_codes: `${input}.codes`,
-        x_meta: `${input}.meta`,
-        ...buffers,
-      },
-      shape,
-      grid: { x: part.rows / tile, over: outputs ? 'outputs' : 'columns', each: columns, z: 1 },
-    };
-  });
-}
-
-/** The buffers of the weights. Estimate and allocation use the same lists. */
-export function weightBuffers(weights: Weights): readonly BufferSpec[] {
-  const list: BufferSpec[] = [];
-  for (const matrix of weights.matrices.values()) {
-    for (const part of matrix.parts) {
-      const size = packedBytes(part.format, part.rows, matrix.cols);
-      list.push({ name: `${part.name}.codes`, bytes: size.codes, purpose: 'weights' });
-      if (size.scales > 0) list.push({ name: `${part.name}.scales`, bytes: size.scales, purpose: 'weights' });
-    }
-  }
-  for (const vector of weights.vectors.values())
-    list.push({ name: vector.name, bytes: vectorLength(vector) * 4, purpose: 'weights' });
-  return list;
-}
-
-/** The buffers of one session: KV cache, activations, state. */
-export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
-  const { config, weights, context, chunk, slots, kv } = options;
-  const columns = roundUp(
-    Math.max(chunk, slots),
-    Math.max(chooseColumns(options.traits), columnsFor(options.traits, slots)),
-  );
-  const list: BufferSpec[] = [];
-  const add = (name: string, bytes: number, purpose: Purpose) => list.push({ name, bytes, purpose });
-
-  const capacity = options.capacity ?? kvCapacity(context);
-  const planes = kvPlanes(config, kv);
-  for (let layer = 0; layer < config.layers; layer++)
-    for (const plane of planes)
-      add(`layers.${layer}.${plane.name}`, kvPlaneBytes(plane, config, slots, capacity), 'kv');
-
-  const queryRows = roundUp(config.heads * config.headDim, BLOCK);
-  const kvRows = roundUp(config.kvHeads * config.headDim, BLOCK);
-  const splits = chooseSplits(options);
-  if (splits > 1) add('partials', slots * config.heads * splits * (headStride(config) + 2) * 4, 'activations');
-  add('residual', columns * roundUp(config.hidden, BLOCK) * 4, 'activations');
-  add('q', columns * queryRows * 4, 'activations');
-  const raw = Math.max(
-    config.qkNorm === 'none' ? 0 : queryRows + 2 * kvRows,
-    config.norms === 'before' ? 0 : roundUp(config.hidden, BLOCK),
-    [...weights.matrices.values()].some(({ name, alternate }) => name.endsWith('.gateUp') && !alternate)
-      ? roundUp(config.feedForward, BLOCK)
-      : 0,
-  );
-  if (raw > 0) add('raw', columns * raw * 4, 'activations');
-  if (config.norms !== 'before' || config.qkNorm === 'all')
-    add('raw.squares', (columns * raw * 4) / BLOCK, 'activations');
-  // blocks are sized for f32, the widest form
-  for (const [name, width] of [
-    ['x', config.hidden],
-    ['attention', config.heads * config.headDim],
-    ['h', config.feedForward],
-  ] as const) {
-    add(`${name}.codes`, columns * blocksOf(width) * BLOCK * 4, 'activations');
-    add(`${name}.meta`, columns * blocksOf(width) * 16, 'activations');
-  }
-  const vocabBlocks = paddedRows(outputMatrix(config, weights)) / BLOCK;
-  add('logits', slots * vocabBlocks * BLOCK * 4, 'activations');
-  add('peaks', slots * vocabBlocks * 8, 'activations');
-  for (const name of ropeNames(config)) add(name, capacity * config.ropeDim * 4, 'state');
-  add('pooled', slots * blocksOf(config.hidden) * BLOCK * 4, 'activations');
-  add('state', stateBytes(columns), 'state');
-  add('samplers', slots * SAMPLER_BYTES, 'state');
-  add('tokens', columns * 4, 'state');
-  add('picked', slots * RING * 4, 'state');
-  add('edits', slots * editsBytes(mostEdits(config, context)), 'state');
-  add('masks', slots * blocksOf(config.vocab) * 4, 'state');
-  add('candidates', slots * CANDIDATES_BYTES, 'state');
-  add('reports', slots * CANDIDATES_BYTES, 'state');
-  return list;
 }

@@ -4,26 +4,24 @@
  */
 import { budgetBytes } from '../devices/budget.ts';
 import type { StepTime, Timer } from '../devices/timing.ts';
-import { readTopology } from '../devices/topology.ts';
+import { readTopology, type Topology } from '../devices/topology.ts';
 import { mapLate } from '../devices/wait.ts';
-import { assert, FirstlightError } from '../quant/errors.ts';
+import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf } from '../quant/layout.ts';
 import type { Edits } from './edits.ts';
 import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
-import { checkSizes, fitContext } from './estimate.ts';
+import { checkSizes, checkSlots, fitContext } from './estimate.ts';
 import { kvCapacity } from './kv-cache.ts';
 import { FIRST_POSITIONS, growCache, grownCapacity } from './kv-growth.ts';
 import { ropeNames } from './layers.ts';
 import type { Model } from './model.ts';
+import { createPieces, pieceBudgetMs } from './pieces.ts';
 import {
   type Choice,
   type ChoiceExtras,
-  chooseSplits,
   IN_FLIGHT,
   mostEdits,
   type PassChoice,
-  type PassSize,
-  type PlanOptions,
   planBatch,
   planChoice,
   planCopy,
@@ -33,9 +31,8 @@ import {
   planPrefill,
   planShift,
   READBACK_BYTES,
-  type Step,
-  sessionBuffers,
 } from './plan.ts';
+import { sessionBuffers } from './plan-buffers.ts';
 import { notEnoughMemory } from './refusal.ts';
 import { ropeConfig, ropeTable } from './rope.ts';
 import { type CompleteSampling, chooseChoice } from './sampler.ts';
@@ -53,16 +50,17 @@ import {
   RING,
   SAMPLER_BYTES,
 } from './state.ts';
-import { columnsFor, SPLIT_FROM_KEYS, type Tuning } from './variants.ts';
+import type { PassSize, PlanOptions, Step } from './steps.ts';
+import { columnsFor, type Tuning, widthOf } from './variants.ts';
 
 export interface RunnerOptions {
   /** Most positions of each sequence. Default: what the load was planned with. */
   readonly context?: number | undefined;
   /** Positions to have memory for from the start; more is taken when it is needed. Default 512. */
   readonly reserve?: number | undefined;
-  /** Most prompt tokens per pass. Default 32. */
+  /** Most prompt tokens per pass. Default 512, on integrated GPUs 256, on CPU drivers 32. */
   readonly chunk?: number | undefined;
-  /** Sequences. Default 1. */
+  /** Sequences. Default 1, whatever the load was planned with. */
   readonly slots?: number | undefined;
   /** Measured kernel variants, from tune(). Default none. */
   readonly tuning?: Tuning | undefined;
@@ -113,8 +111,11 @@ export interface Runner {
    * prepares the following pass, so that `decode` passes go on by themselves; then outputs are one, or all columns.
    */
   place(columns: readonly Column[], outputs: readonly number[], advance: boolean): void;
-  /** Submits a pass. With `wanted` the token chosen for that position of the slot travels to readback buffer `ticket`. */
-  submit(pass: Pass, size: PassSize, wanted?: Wanted): Promise<void>;
+  /**
+   * Submits a pass; those over prompts in pieces, between which `onPiece` is told the share that is on its way and may throw.
+   * With `wanted` the token chosen for that position of the slot travels to readback buffer `ticket`.
+   */
+  submit(pass: Pass, size: PassSize, wanted?: Wanted, onPiece?: (share: number) => void): Promise<void>;
   /** The token that a submitted pass leaves in a readback buffer, due in about so many milliseconds. */
   chosen(ticket: number, dueMs: number): Promise<number>;
   /** The same with all that was wanted. */
@@ -176,11 +177,10 @@ const REPORT_AT = CANDIDATES_AT + CANDIDATES_BYTES;
  * Refuses what does not fit beside what the machine holds by now. The margin that the load kept may have gone to others
  * meanwhile, so only what is beyond its plan must leave one too.
  */
-async function checkMemory(model: Model, plan: PlanOptions): Promise<void> {
-  const { marginBytes, overcommit = false, root } = model.memoryOptions;
+function checkMemory(model: Model, plan: PlanOptions, topology: Topology): void {
+  const { marginBytes, overcommit = false } = model.memoryOptions;
   const { traits } = model.device;
-  const topology = await readTopology(root);
-  const asPlanned = plan.slots === 1 && plan.context <= model.plan.context;
+  const asPlanned = plan.slots <= model.plan.slots && plan.context <= model.plan.context;
   const fit = fitContext(plan, budgetBytes(topology, traits, asPlanned ? 0 : marginBytes), plan.context, false);
   if (fit.fits === false && (!overcommit || plan.context > fit.bindableContext))
     throw notEnoughMemory(model.path, fit, traits, topology, model.weights);
@@ -194,8 +194,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   const slots = options.slots ?? 1;
   let capacity = kvCapacity(Math.min(context, options.reserve ?? FIRST_POSITIONS));
   checkSizes(context, chunk, config, model.path);
-  if (!Number.isInteger(slots) || slots < 1)
-    throw new FirstlightError('bad-argument', `slots is ${slots}: it must be a whole number of at least 1`);
+  checkSlots(slots);
 
   const plan: PlanOptions = {
     config,
@@ -207,7 +206,9 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     chunk,
     slots,
   };
-  await checkMemory(model, plan);
+  const topology = await readTopology(model.memoryOptions.root);
+  checkMemory(model, plan, topology);
+  const pieces = createPieces(device, pieceBudgetMs(device.traits, topology));
   const buffers = new Map<string, GPUBuffer>();
   const readbacks: GPUBuffer[] = [];
   const gatherings: { readonly buffer: GPUBuffer; extras: ChoiceExtras }[] = [];
@@ -246,11 +247,11 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     }
     return compiled;
   };
-  const splits = chooseSplits(plan);
   const programFor = (pass: Pass, columns: number): Promise<Program> => {
-    if (pass.kind === 'prompt') return program('prompt', () => planPrefill(plan, undefined));
+    const width = widthOf(device.traits, columns, plan.preferences);
+    if (pass.kind === 'prompt') return program(`prompt ${width}`, () => planPrefill(plan, width, undefined));
     if (pass.kind === 'output') return program('output', () => planOutput(plan));
-    if (pass.kind === 'pooled') return program('pooled', () => planPooled(plan));
+    if (pass.kind === 'pooled') return program(`pooled ${width}`, () => planPooled(plan, width));
     if (pass.kind === 'batch') {
       const atOnce = columnsFor(device.traits, columns);
       return program(`batch ${atOnce}`, () => planBatch(plan, atOnce));
@@ -258,9 +259,8 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     const { choice } = pass;
     const what = `${pass.kind} ${choice} ${extrasKey(pass)}`;
     if (pass.kind === 'choice') return program(what, () => planChoice(plan, choice, pass));
-    if (pass.kind === 'ending') return program(what, () => planPrefill(plan, pass.choice, pass));
-    const parts = pass.position < SPLIT_FROM_KEYS ? 1 : splits;
-    return program(`${what} ${parts}`, () => planDecode(plan, pass.choice, parts, pass));
+    if (pass.kind === 'ending') return program(`${what} ${width}`, () => planPrefill(plan, width, pass.choice, pass));
+    return program(what, () => planDecode(plan, pass.choice, pass));
   };
 
   const { queue } = device.gpu;
@@ -310,7 +310,6 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         { kind: 'prompt' },
         { kind: 'ending', ...end },
         { kind: 'decode', ...end, position: 0 },
-        { kind: 'decode', ...end, position: SPLIT_FROM_KEYS },
       ];
       const last: readonly Pass[] = late ? [{ kind: 'choice', choice, ...extras }] : [];
       await Promise.all([...passes, ...last].map((pass) => programFor(pass, 1)));
@@ -333,13 +332,14 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       if (edits.mask) queue.writeBuffer(own('masks'), slot * edits.mask.byteLength, edits.mask);
     },
     place,
-    async submit(pass, size, wanted) {
+    async submit(pass, size, wanted, onPiece) {
       if (lastPosition >= capacity) await grow(lastPosition + 1);
+      const keys = lastPosition + 1;
       if (advancing && 'choice' in pass && pass.choice !== 'none') lastPosition++;
       const compiled = await programFor(pass, size.columns);
-      const encoder = device.gpu.createCommandEncoder();
-      recordPass(encoder, compiled, size);
-      if (wanted) {
+      const isPrompt = pass.kind === 'prompt' || pass.kind === 'ending' || pass.kind === 'pooled';
+      const finish = (encoder: GPUCommandEncoder) => {
+        if (!wanted) return;
         const from = (wanted.slot * RING + (wanted.position % RING)) * 4;
         const into = readback(wanted.ticket);
         encoder.copyBufferToBuffer(own('picked'), from, into, 0, 4);
@@ -348,7 +348,14 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         if (wanted.candidates) copy('candidates', CANDIDATES_AT);
         if (wanted.report) copy('reports', REPORT_AT);
         tickets[wanted.ticket] = wanted;
+      };
+      if (isPrompt && size.columns > 1) {
+        await pieces.run(compiled, { size, keys: lastPosition - size.columns / 2, onPiece }, finish);
+        return;
       }
+      const encoder = device.gpu.createCommandEncoder();
+      recordPass(encoder, compiled, { ...size, keys });
+      finish(encoder);
       queue.submit([encoder.finish()]);
     },
     async chosen(ticket, dueMs) {
@@ -425,7 +432,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       const decode = await programFor({ kind: 'decode', choice: 'greedy', position }, 1);
       place([{ token: 0, position, slot: 0 }], [0], false);
       const encoder = device.gpu.createCommandEncoder();
-      recordTimedPass(encoder, decode, { columns: 1, outputs: 1 }, timer);
+      recordTimedPass(encoder, decode, { columns: 1, outputs: 1, keys: position + 1 }, timer);
       queue.submit([encoder.finish()]);
       return timer.read();
     },

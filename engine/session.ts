@@ -6,6 +6,7 @@ import type { Logprobs } from './logprobs.ts';
 import type { Model } from './model.ts';
 import { createPace } from './pace.ts';
 import type { Penalties, TokenFacts } from './penalties.ts';
+import { passColumns } from './pieces.ts';
 import { createRunner, type RunnerOptions } from './runner.ts';
 import { completeSampling, type Sampling } from './sampler.ts';
 import { MOST_CANDIDATES } from './state.ts';
@@ -21,13 +22,15 @@ export interface GenerateOptions extends Sampling, Penalties {
   /** Which tokens may come, e.g. by a grammar. Used up by one generation. Default all. */
   readonly constraint?: Constraint | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Called after each pass over the prompt. */
+  /** Called as the prompt is read, each time that a part of it is on its way to the GPU. */
   readonly onPrefill?: ((done: number, total: number) => void) | undefined;
 }
 
 export interface TokenOptions extends GenerateOptions {
   /** Reports the log probability of each token and of so many alternatives, at most 64. Default none. */
   readonly logprobs?: number | undefined;
+  /** How many of the ids are the prompt; the others were made from it before, which penalties want to know. Default all. */
+  readonly promptTokens?: number | undefined;
 }
 
 export interface GeneratedToken {
@@ -57,7 +60,7 @@ export interface LogitsOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface Session {
+export interface Session extends AsyncDisposable {
   readonly model: Model;
   /** Positions that the KV cache holds. */
   readonly context: number;
@@ -154,21 +157,27 @@ export async function createSession(model: Model, options: SessionOptions = {}):
 
   /** Runs the prompt from `start`; the last pass makes logits and, if asked, chooses. */
   async function prefill(ids: readonly number[], start: number, ending: Method['ending'], options: GenerateOptions) {
+    const total = ids.length - start;
+    const step = passColumns(total, chunk);
     for (let position = start; position < ids.length; ) {
       checkOpen();
       options.signal?.throwIfAborted();
-      const columns = Math.min(chunk, ids.length - position);
+      const columns = Math.min(step, ids.length - position);
       const last = position + columns === ids.length;
       runner.place(columnsOf(ids.slice(position, position + columns), position), [columns - 1], true);
       const chooses = last && ending.choice !== 'none';
       const wanted = chooses
         ? { ticket: 0, slot: 0, position: position + columns, report: ending.reported }
         : undefined;
-      await runner.submit(last ? ending : { kind: 'prompt' }, { columns, outputs: 1 }, wanted);
+      const onPiece = (share: number) => {
+        checkOpen();
+        options.signal?.throwIfAborted();
+        options.onPrefill?.(position - start + Math.floor(share * columns), total);
+      };
+      await runner.submit(last ? ending : { kind: 'prompt' }, { columns, outputs: 1 }, wanted, onPiece);
       position += columns;
-      if (!last) await model.device.settle(); // one pass at a time: short submits, and an abort is heard between them
       history = ids.slice(0, position);
-      options.onPrefill?.(position - start, ids.length - start);
+      options.onPrefill?.(position - start, total);
     }
   }
 
@@ -313,6 +322,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     },
     inspect: runner.inspect,
     close,
+    [Symbol.asyncDispose]: close,
   };
 }
 

@@ -29,14 +29,16 @@ export const NO_EDITS: Edits = {
   mask: undefined,
 };
 
-/** Throws `bad-argument` for penalties outside their range. */
+/** Of a text of which the first `promptTokens` ids (default all) are the prompt. Throws `bad-argument` for penalties outside their range. */
 export function createSteering(
-  penalties: Penalties,
+  penalties: Penalties & { readonly promptTokens?: number | undefined },
   constraint: Constraint | undefined,
-  prompt: readonly number[],
+  ids: readonly number[],
   tokens: TokenFacts,
 ): Steering {
-  const state = createPenalties(penalties, prompt, tokens);
+  const { promptTokens = ids.length } = penalties;
+  const state = createPenalties(penalties, ids.slice(0, promptTokens), tokens);
+  for (const id of ids.slice(promptTokens)) state?.accept(id); // the constraint has seen them
   return {
     changes: constraint || state?.changes ? 'always' : state ? 'once' : 'never',
     edits: () => {

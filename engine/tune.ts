@@ -8,8 +8,10 @@ import type { Device } from '../devices/types.ts';
 import { assert } from '../quant/errors.ts';
 import { compileSteps, dispatchSteps, type Program, recordPass } from './encode.ts';
 import type { Model } from './model.ts';
-import { type BufferSpec, type PlanOptions, planDecode, type Step, sessionBuffers } from './plan.ts';
+import { planDecode } from './plan.ts';
+import { sessionBuffers } from './plan-buffers.ts';
 import { encodeState } from './state.ts';
+import type { BufferSpec, PlanOptions, Step } from './steps.ts';
 import { type GemvCut, listCuts, type Preferences, sameCut, shapeKey, type Tuning, usualCut } from './variants.ts';
 
 export interface TuneOptions {
@@ -150,7 +152,7 @@ async function timeSteps(device: Device, timer: Timer, program: Program): Promis
   const turns = Math.max(1, Math.floor(MOST_DISPATCHES / program.steps.length));
   const encoder = device.gpu.createCommandEncoder();
   const pass = timer.pass(encoder, 'steps');
-  for (let turn = 0; turn < turns; turn++) dispatchSteps(pass, program, { columns: 1, outputs: 1 });
+  for (let turn = 0; turn < turns; turn++) dispatchSteps(pass, program.steps, { columns: 1, outputs: 1 });
   pass.end();
   timer.resolve(encoder);
   device.gpu.queue.submit([encoder.finish()]);

@@ -1,5 +1,6 @@
 /** Which variant of a kernel suits a device and a shape, before anything has been measured. */
 import type { Traits } from '../devices/types.ts';
+import type { LlamaConfig } from '../loaders/types.ts';
 import { type Format, isQuantised, QUANTISED, roundUp, SCALES, type ScaleForm } from '../quant/layout.ts';
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
 
@@ -20,6 +21,8 @@ export interface Preferences {
   readonly arithmetic?: Arithmetic | undefined;
   /** Default: `lanes` on GPUs with subgroups of a known size, else `rows`. */
   readonly gemv?: 'rows' | 'lanes' | undefined;
+  /** Kernels for passes over many columns; default: matrix units where there are any, tiles on other GPUs. */
+  readonly many?: 'gemv' | 'tiles' | 'matrix' | undefined;
   /** Parts of attention at long contexts; default by the device. */
   readonly splits?: number | undefined;
   /** What has been measured on this device; default nothing. */
@@ -53,7 +56,7 @@ export function dotSpec(arithmetic: Arithmetic, format: Format): Spec {
   const { codes, scales } = QUANTISED[format];
   // its nibbles become f16 without a conversion
   if (arithmetic === 'mix' && format === 'q4') return { DOT: 'mix-q4' };
-  return { DOT: arithmetic, CODES: codes, ...scaleSpec(scales) };
+  return { DOT: arithmetic, CODES: codes, ...scaleSpec(scales), ...(arithmetic === 'i8' && { ACT: 'i8' }) };
 }
 
 /** The shader files that answer single weights of a format. */
@@ -61,6 +64,15 @@ export function weightSpec(format: Format): Spec {
   if (!isQuantised(format)) return { WEIGHT: format };
   const { codes, scales } = QUANTISED[format];
   return { WEIGHT: 'codes', CODES: codes, ...scaleSpec(scales) };
+}
+
+/** The shader files that make f16 of a format's weights for the matrix units; undefined for formats whose range f16 lacks. */
+export function halvesSpec(format: Format): Spec | undefined {
+  if (format === 'f16') return { HALVES_OF: 'f16' };
+  if (!isQuantised(format)) return undefined;
+  const { codes, scales } = QUANTISED[format];
+  const halved = SCALES[scales].offset === 'centre' ? 'centre' : 'minimum';
+  return { HALVES_OF: 'codes', CODES: codes, ...scaleSpec(scales), HALVED: halved };
 }
 
 function scaleSpec(form: ScaleForm): Spec {
@@ -158,65 +170,113 @@ function gemvLanes(traits: Traits, { tile }: ProductShape, columns: number, cut:
   };
 }
 
-/** How attention is cut: lanes that share a key, threads in a workgroup. */
+/** How attention is cut: lanes that share a key, keys that each asks for at once, threads, heads that are ended at once. */
 export function chooseAttention(
   traits: Traits,
-  headDim: number,
+  { headDim, heads, kvHeads }: Pick<LlamaConfig, 'headDim' | 'heads' | 'kvHeads'>,
 ): {
   readonly LANES: number;
   readonly SHARE: string;
   readonly MERGED: number;
   readonly KEYS: number;
   readonly THREADS: number;
+  readonly TOGETHER: number;
 } {
   const subgroup = chooseSubgroup(traits);
   const chunks = roundUp(headDim, 8) / 8;
-  // no lane holds more of a head than one chunk: heads of 256 (Gemma) would take 256 registers with two
-  const most = Math.min(subgroup?.size ?? traits.subgroups?.min ?? 1, chunks > 16 ? 32 : 16);
+  const group = heads / kvHeads;
+  // Few lanes a key mean few shuffles, but a lane then holds more of every query head of the group: no more than one chunk
+  // for several heads, and heads of 256 (Gemma) would take 256 registers with two.
+  const wanted = chunks > 16 ? 32 : traits.vendor === 'nvidia' && group === 1 ? 8 : 16;
+  const most = Math.min(subgroup?.size ?? traits.subgroups?.min ?? 1, wanted);
   let lanes = 1;
   while (lanes * 2 <= most && lanes < chunks) lanes *= 2;
   // all teams of a subgroup join by shuffles before workgroup memory
   const merged = lanes === 1 ? 1 : Math.min(Math.max(1, (subgroup?.size ?? lanes) / lanes), 32 / lanes);
   let threads = Math.min(traits.software ? Math.max(32, lanes * 4) : 256, traits.limits.maxWorkgroupThreads);
-  // every team that is left leaves a head in workgroup memory, which holds the outputs too
-  const teamBytes = (chunks * 8 + 2) * 4;
-  while (threads > 32 && (threads / lanes / merged) * teamBytes > traits.limits.maxWorkgroupBytes / 2) threads /= 2;
+  // every team that is left leaves its heads in workgroup memory, which holds the outputs too: of all heads at once if it can
+  const headBytes = (chunks * 8 + 2) * 4;
+  const fits = (together: number) =>
+    together * (threads / lanes / merged) * headBytes <= traits.limits.maxWorkgroupBytes / 2;
+  while (threads > 128 && !fits(group)) threads /= 2;
+  while (threads > 32 && !fits(1)) threads /= 2; // 32 are the fewest that can write a block
+  let together = group;
+  while (together > 1 && !fits(together)) together--;
   return {
     LANES: lanes,
     SHARE: lanes === 1 ? 'none' : 'lanes',
     MERGED: merged,
-    KEYS: traits.software ? 1 : 4, // loads in flight; CPU drivers only compile longer
+    KEYS: traits.software ? 1 : traits.vendor === 'nvidia' ? 2 : 4, // CPU drivers only compile longer
     THREADS: threads,
+    TOGETHER: together,
   };
 }
 
-/** Keys from which on attention is worth splitting. */
-export const SPLIT_FROM_KEYS = 128;
-
-/**
- * Parts into which attention of so many workgroups is cut, so that they fill the GPU. WebGPU does not tell the number of
- * compute units, so it goes by vendor: many for discrete ones, 8 for the APUs that firstlight is for.
- */
-export function splitsFor(traits: Pick<Traits, 'software' | 'vendor'>, workgroups: number): number {
-  if (traits.software) return 1;
-  const wanted = traits.vendor === 'nvidia' ? 264 : 32;
-  let splits = 1;
-  while (splits * workgroups < wanted && splits < 32) splits *= 2;
-  return splits;
+/** Into how many parts attention is cut: at most `SPLITS`, each of at least `PART_KEYS` keys. */
+export interface AttentionParts {
+  readonly SPLITS: number;
+  readonly PART_KEYS: number;
 }
 
 /**
- * Columns (tokens) that one workgroup handles in a pass of several. CPU drivers win nothing by it and would have to compile
- * a second set of kernels.
+ * Parts for attention of so many workgroups (kv heads, mostly), so that they fill the GPU. WebGPU does not tell the number of
+ * compute units, so it goes by vendor: many for discrete ones, 8 for the APUs that firstlight is for. Joining costs a little
+ * for every part, more than 16 never pay; parts of fewer keys than given here do not either (measured on an H100).
  */
-export function chooseColumns(traits: Pick<Traits, 'software'>): 1 | 4 {
-  return traits.software ? 1 : 4;
+export function chooseParts(
+  traits: Pick<Traits, 'software' | 'vendor'>,
+  workgroups: number,
+  wanted: number | undefined,
+): AttentionParts {
+  const PART_KEYS = workgroups >= 32 ? 64 : 32;
+  if (wanted !== undefined) return { SPLITS: wanted, PART_KEYS };
+  if (traits.software) return { SPLITS: 1, PART_KEYS };
+  const most = traits.vendor === 'nvidia' ? 256 : 32;
+  let splits = 1;
+  while (2 * splits * workgroups <= most && splits < 16) splits *= 2;
+  return { SPLITS: splits, PART_KEYS };
+}
+
+/** Parts into which attention over so many keys is cut; splits.wgsl counts alike. */
+export function partsOf(keys: number, { SPLITS, PART_KEYS }: AttentionParts): number {
+  return Math.ceil(keys / Math.max(PART_KEYS, Math.ceil(keys / SPLITS)));
+}
+
+/** How many columns a pass has: so many to a workgroup of the decode kernels, or enough for kernels of their own. */
+export type Width = 1 | 2 | 4 | 'many';
+
+/** Columns from which on kernels for many of them are faster. */
+const MANY_COLUMNS = 12;
+
+/** The width of a pass over a prompt. */
+export function widthOf(traits: Pick<Traits, 'software'>, columns: number, preferences: Preferences): Width {
+  // CPU drivers win nothing by other kernels than those of decode, and would have to compile them
+  if (columns < MANY_COLUMNS || preferences.many === 'gemv' || (traits.software && preferences.many === undefined))
+    return columnsFor(traits, columns);
+  return 'many';
 }
 
 /** Columns that one workgroup handles in a pass of so many sequences, as far as that pays. */
 export function columnsFor(traits: Pick<Traits, 'software'>, columns: number): 1 | 2 | 4 {
   if (traits.software || columns === 1) return 1;
   return columns === 2 ? 2 : 4;
+}
+
+/** Whether the matrix units multiply f16 into f32, in subgroups of 32. */
+export function hasMatrixUnits({ subgroupMatrix, subgroups, subgroupSizeControl, f16 }: Traits): boolean {
+  if (!f16 || !subgroups || subgroups.min > 32 || subgroups.max < 32) return false;
+  if (subgroups.min !== subgroups.max && !subgroupSizeControl) return false;
+  return subgroupMatrix.some(
+    ({ m, n, k, component, result }) => m === 16 && n === 16 && k === 16 && component === 'f16' && result === 'f32',
+  );
+}
+
+/**
+ * How `gemm-matrix` is cut: columns of a subgroup, threads of a workgroup. Measured on an H100 (rows 4096: 211 TFLOP/s with 32
+ * columns, 166 with 64; rows 22016: 201 and 244); RDNA 3 has no registers for 64.
+ */
+export function matrixCut({ vendor }: Traits, rows: number): { readonly team: 32 | 64; readonly threads: number } {
+  return { team: vendor === 'nvidia' && rows >= 8192 ? 64 : 32, threads: 128 };
 }
 
 /** Columns at once that weights of a format leave registers for: f32 weights with four columns of f32 activations spill. */

@@ -9,9 +9,11 @@ import type { StoredTensor } from './container.ts';
 import { diskFolder, type Folder, readJson, readSmall, zipFolder } from './folder.ts';
 import { openGguf } from './gguf.ts';
 import { openGgufParts } from './gguf-split.ts';
+import { joinGroups, readQuantisation } from './group-quants.ts';
 import { isJsonObject, parseJson } from './json.ts';
 import { MLC_CONFIG, openMlc } from './mlc.ts';
 import { selectTensors } from './model-tensors.ts';
+import { openPyTorch } from './pytorch.ts';
 import { openSafetensors, readSafetensorsHeader } from './safetensors.ts';
 import { sniff } from './sniff.ts';
 import { fileSource, pathError } from './source.ts';
@@ -23,11 +25,14 @@ import { vocabFromGguf } from './vocab-gguf.ts';
 const CONFIG = 'config.json';
 const WEIGHTS = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
+const PYTORCH_WEIGHTS = 'pytorch_model.bin';
+const PYTORCH_INDEX = 'pytorch_model.bin.index.json';
 
 /**
  * Opens a model and reads its header; the weights stay in the files. By content, not by extension:
  *
  * - a folder with config.json and model.safetensors, or shards with model.safetensors.index.json
+ * - the same with pytorch_model.bin
  * - one of these files, which stands for its folder
  * - a GGUF file, or one of its parts
  * - a folder with mlc-chat-config.json and MLC's shards
@@ -45,7 +50,7 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
   if (content === 'zip') {
     checkpoint = await openFolder(await closeAfter(source, zipFolder));
   } else {
-    const weights = await closeAfter(source, content === 'json' ? weightsOfJson : weightsOfSafetensors);
+    const weights = await closeAfter(source, WEIGHTS_OF[content]);
     checkpoint = await openFolder(await diskFolder(dirname(path)), weights);
   }
   return { ...checkpoint, path };
@@ -87,26 +92,40 @@ export async function openGgufSource(source: Source, open = fileSource): Promise
 /**
  * Opens a model in Hugging Face's layout. Throws as openCheckpoint does.
  *
- * @param weights the safetensors file or index to take; default as in transformers: model.safetensors, else the index
+ * @param weights the file or index to take; default as in transformers: model.safetensors, its index, pytorch_model.bin, its index
  */
 export async function openFolder(folder: Folder, weights?: string): Promise<Checkpoint> {
   if (!folder.names.has(CONFIG) && folder.names.has(MLC_CONFIG)) return openMlcFolder(folder);
   if (!folder.names.has(CONFIG)) throw noConfig(folder);
-  const json = await readJson(folder, CONFIG);
+  const json = await readConfig(folder);
   const config = configFromJson(json, join(folder.path, CONFIG));
+  const quantisation = isJsonObject(json) ? readQuantisation(json, join(folder.path, CONFIG)) : undefined;
   const shards = await shardsOf(folder, weights);
   const sources: Source[] = [];
   return closeOnError(sources, async () => {
     for (const shard of shards) sources.push(await folder.open(shard));
+    const plain = await openShards(sources);
+    const stored = quantisation ? await joinGroups(plain, quantisation, folder.path) : plain;
+    const container = shards[0]?.endsWith('.safetensors') ? 'safetensors' : 'PyTorch';
+    const kind = quantisation ? `${quantisation.method.toUpperCase()} ${container}` : container;
     return makeCheckpoint({
-      format: shards.length === 1 ? 'safetensors' : `safetensors in ${shards.length} shards`,
+      format: shards.length === 1 ? kind : `${kind} in ${shards.length} shards`,
       path: folder.path,
       config,
-      stored: await openShards(sources),
+      stored,
       sources,
       vocab: () => folderVocab(folder, json),
     });
   });
+}
+
+/** config.json; older GPTQ models have its quantization_config in a file of its own. */
+async function readConfig(folder: Folder): Promise<unknown> {
+  const json = await readJson(folder, CONFIG);
+  const older = 'quantize_config.json';
+  if (!isJsonObject(json) || json.quantization_config != null || !folder.names.has(older)) return json;
+  const settings = await readJson(folder, older);
+  return { ...json, quantization_config: { quant_method: 'gptq', ...(isJsonObject(settings) ? settings : {}) } };
 }
 
 async function openMlcFolder(folder: Folder): Promise<Checkpoint> {
@@ -154,18 +173,24 @@ function makeCheckpoint({ format, path, config, stored: inFile, sources, vocab }
   };
 }
 
-/** The names of the safetensors files that make up the model. */
+/** The names of the files with the weights that make up the model. */
 async function shardsOf(folder: Folder, weights: string | undefined): Promise<readonly string[]> {
   const { names } = folder;
-  if (weights !== undefined && weights !== INDEX) {
+  if (weights === INDEX || weights === PYTORCH_INDEX) return readIndex(folder, weights);
+  if (weights !== undefined) {
     // One shard of many stands for all of them.
-    const shards = names.has(INDEX) ? await readIndex(folder, INDEX) : [];
-    return shards.includes(weights) ? shards : [weights];
+    for (const index of [INDEX, PYTORCH_INDEX]) {
+      const shards = names.has(index) ? await readIndex(folder, index) : [];
+      if (shards.includes(weights)) return shards;
+    }
+    return [weights];
   }
-  if (weights === undefined && names.has(WEIGHTS)) return [WEIGHTS];
+  if (names.has(WEIGHTS)) return [WEIGHTS];
   if (names.has(INDEX)) return readIndex(folder, INDEX);
   const [only, ...others] = [...names].filter((name) => name.endsWith('.safetensors'));
   if (only !== undefined && others.length === 0) return [only];
+  if (names.has(PYTORCH_WEIGHTS)) return [PYTORCH_WEIGHTS];
+  if (names.has(PYTORCH_INDEX)) return readIndex(folder, PYTORCH_INDEX);
   throw noWeights(folder);
 }
 
@@ -189,8 +214,8 @@ async function readIndex(folder: Folder, name: string): Promise<readonly string[
 async function openShards(sources: readonly Source[]): Promise<ReadonlyMap<string, StoredTensor>> {
   const tensors = new Map<string, StoredTensor>();
   for (const source of sources) {
-    await sniff(source); // says better than the parser what is no safetensors file at all
-    for (const [name, tensor] of await openSafetensors(source)) {
+    const content = await sniff(source); // says better than the parser what is no safetensors file at all
+    for (const [name, tensor] of await (content === 'pytorch' ? openPyTorch(source) : openSafetensors(source))) {
       if (tensors.has(name)) throw new FirstlightError('bad-file', `${source.name} has ${name}, as has another shard`);
       tensors.set(name, tensor);
     }
@@ -207,10 +232,17 @@ async function weightsOfJson(source: Source): Promise<string | undefined> {
 }
 
 /** Checks the header first: what is wrong with the file itself comes before what is missing beside it. */
-async function weightsOfSafetensors(source: Source): Promise<string> {
-  await readSafetensorsHeader(source);
-  return basename(source.name);
-}
+const WEIGHTS_OF = {
+  json: weightsOfJson,
+  async safetensors(source: Source): Promise<string> {
+    await readSafetensorsHeader(source);
+    return basename(source.name);
+  },
+  async pytorch(source: Source): Promise<string> {
+    await openPyTorch(source);
+    return basename(source.name);
+  },
+};
 
 function noConfig({ path, names }: Folder): FirstlightError {
   const gguf = [...names].find((name) => name.endsWith('.gguf'));
@@ -221,7 +253,7 @@ function noConfig({ path, names }: Folder): FirstlightError {
 
 function noWeights({ path, names }: Folder): FirstlightError {
   const pytorch = [...names].find((name) => /\.(bin|pth|pt)$/.test(name));
-  const advice = pytorch === undefined ? 'get the weights too' : `convert ${pytorch} to safetensors, or get them`;
+  const advice = pytorch === undefined ? 'get the weights too' : `give the path of ${join(path, pytorch)}`;
   return new FirstlightError('bad-file', `${path} has neither ${WEIGHTS} nor ${INDEX}: ${advice}`);
 }
 

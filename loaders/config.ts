@@ -3,6 +3,7 @@ import { FirstlightError } from '../quant/errors.ts';
 import { ARCHITECTURES, type Architecture, MAX_LAYERS, slidingLayers, unknownArchitecture } from './architectures.ts';
 import { checkRopeScaling, readRope } from './config-rope.ts';
 import { readFlag, readNumber, readOptionalNumber, senseless, unsupported } from './config-values.ts';
+import { readQuantisation } from './group-quants.ts';
 import { isJsonObject, type JsonObject } from './json.ts';
 import type { LlamaConfig, RopeScaling } from './types.ts';
 
@@ -148,15 +149,7 @@ function withDefaults(json: JsonObject, { defaults }: Architecture): JsonObject 
 
 /** Switches that change the arithmetic. */
 function refuseVariants(json: JsonObject, file: string): void {
-  const quantisation = json.quantization_config;
-  if (quantisation != null) {
-    const method = isJsonObject(quantisation) ? quantisation.quant_method : undefined;
-    const advice = 'get the model in F16 or BF16, or as GGUF in Q4_0 or Q8_0';
-    throw unsupported(
-      file,
-      `weights quantised by ${JSON.stringify(method) ?? 'an unnamed method'} are not read: ${advice}`,
-    );
-  }
+  readQuantisation(json, file);
   if (readFlag(json, 'mlp_bias', false, file)) throw unsupported(file, 'mlp_bias is not run');
   if (readFlag(json, 'use_bidirectional_attention', false, file))
     throw unsupported(file, 'use_bidirectional_attention is not run');

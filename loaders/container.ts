@@ -10,6 +10,20 @@ export interface StoredTensor {
   readonly shape: readonly number[];
   /** Raw bytes of whole rows; only for types that are a FileType and shapes of one or two dimensions. */
   readRows(firstRow: number, rowCount: number, into?: Uint8Array): Promise<Uint8Array>;
+  /** Bytes of the tensor as they lie in the file, whatever their type; only of tensors that lie there in one piece. */
+  readBytes(start: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
+}
+
+/** A tensor that is put together while it is read, and has no bytes of its own. */
+export function madeTensor(type: string, shape: readonly number[], readRows: StoredTensor['readRows']): StoredTensor {
+  return {
+    type,
+    shape,
+    readRows,
+    async readBytes() {
+      assert(false, 'a tensor that is put together has no bytes');
+    },
+  };
 }
 
 /** A tensor whose rows lie one after another from `offset` on. */
@@ -22,5 +36,6 @@ export function plainTensor(source: Source, type: string, shape: readonly number
       const bytes = rowBytes(type, shape.at(-1) ?? 1);
       return source.read(offset + firstRow * bytes, rowCount * bytes, into);
     },
+    readBytes: (start, length, into) => source.read(offset + start, length, into),
   };
 }

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { FirstlightError } from '../quant/errors.ts';
 import { configFromJson } from './config.ts';
-import { plainTensor, type StoredTensor } from './container.ts';
+import { madeTensor, plainTensor, type StoredTensor } from './container.ts';
 import { type Folder, readJson } from './folder.ts';
 import { isJsonObject, type JsonObject } from './json.ts';
 import type { LlamaConfig, Source } from './types.ts';
@@ -209,27 +209,24 @@ function groupTensor(
   const wide = scaleType !== 'F16';
   const scaleBytes = wide ? 4 : 2;
   const rowBytes = words * 4 + groups * scaleBytes;
-  return {
-    type: wide ? 'MLC4_WIDE' : 'MLC4',
-    shape: [rows, words * PER_WORD],
-    async readRows(firstRow, rowCount, into) {
-      const out = into?.subarray(0, rowCount * rowBytes) ?? new Uint8Array(rowCount * rowBytes);
-      const read = (source: Source, entry: Entry, perRow: number, size: number) =>
-        readPlane(source, entry.offset, { rows, perRow, size, inputsFirst }, firstRow, rowCount);
-      const plane = await read(codeSource, codes, words, 4);
-      if (hasCode15(plane)) {
-        throw damaged(codeSource.name, `has a code 15 in ${name}, rows ${firstRow} to ${firstRow + rowCount}`);
-      }
-      const stored = await read(scaleSource, scales, groups, scaleType === 'F32' ? 4 : 2);
-      const scalePlane = scaleType === 'BF16' ? widened(stored) : stored;
-      for (let row = 0; row < rowCount; row++) {
-        out.set(plane.subarray(row * words * 4, (row + 1) * words * 4), row * rowBytes);
-        const from = row * groups * scaleBytes;
-        out.set(scalePlane.subarray(from, from + groups * scaleBytes), row * rowBytes + words * 4);
-      }
-      return out;
-    },
-  };
+  const type = wide ? 'MLC4_WIDE' : 'MLC4';
+  return madeTensor(type, [rows, words * PER_WORD], async (firstRow, rowCount, into) => {
+    const out = into?.subarray(0, rowCount * rowBytes) ?? new Uint8Array(rowCount * rowBytes);
+    const read = (source: Source, entry: Entry, perRow: number, size: number) =>
+      readPlane(source, entry.offset, { rows, perRow, size, inputsFirst }, firstRow, rowCount);
+    const plane = await read(codeSource, codes, words, 4);
+    if (hasCode15(plane)) {
+      throw damaged(codeSource.name, `has a code 15 in ${name}, rows ${firstRow} to ${firstRow + rowCount}`);
+    }
+    const stored = await read(scaleSource, scales, groups, scaleType === 'F32' ? 4 : 2);
+    const scalePlane = scaleType === 'BF16' ? widened(stored) : stored;
+    for (let row = 0; row < rowCount; row++) {
+      out.set(plane.subarray(row * words * 4, (row + 1) * words * 4), row * rowBytes);
+      const from = row * groups * scaleBytes;
+      out.set(scalePlane.subarray(from, from + groups * scaleBytes), row * rowBytes + words * 4);
+    }
+    return out;
+  });
 }
 
 interface Plane {
@@ -306,18 +303,15 @@ function renamed(tensors: ReadonlyMap<string, StoredTensor>, config: LlamaConfig
 /** Some elements of a vector. */
 function elementsOf(tensor: StoredTensor, first: number, count: number): StoredTensor {
   const total = tensor.shape[0] ?? 0;
-  return {
-    type: tensor.type,
-    // a vector that is too short says so by its shape
-    shape: [Math.max(0, Math.min(count, total - first))],
-    async readRows(_firstRow, rowCount, into) {
-      const bytes = await tensor.readRows(0, rowCount);
-      const size = bytes.length / total;
-      const found = bytes.subarray(first * size, (first + count) * size);
-      into?.set(found);
-      return into?.subarray(0, found.length) ?? found;
-    },
-  };
+  // a vector that is too short says so by its shape
+  const shape = [Math.max(0, Math.min(count, total - first))];
+  return madeTensor(tensor.type, shape, async (_firstRow, rowCount, into) => {
+    const bytes = await tensor.readRows(0, rowCount);
+    const size = bytes.length / total;
+    const found = bytes.subarray(first * size, (first + count) * size);
+    into?.set(found);
+    return into?.subarray(0, found.length) ?? found;
+  });
 }
 
 function damaged(file: string, what: string): FirstlightError {

@@ -6,7 +6,7 @@ import { FirstlightError } from '../quant/errors.ts';
 import { FILE_TYPES } from '../quant/file-types.ts';
 import { BLOCK } from '../quant/layout.ts';
 import { Q4_CODE_BYTES } from '../quant/q4.ts';
-import { plainTensor, type StoredTensor } from './container.ts';
+import { madeTensor, plainTensor, type StoredTensor } from './container.ts';
 import { isJsonObject, parseJson } from './json.ts';
 import type { Source } from './types.ts';
 
@@ -150,17 +150,13 @@ function isPair(codes: SafetensorsEntry, scales: SafetensorsEntry): boolean {
 /** Reads both and interleaves them to Q4_0's blocks: f16 scale, then codes. */
 function pairedTensor(source: Source, codes: SafetensorsEntry, scales: SafetensorsEntry): StoredTensor {
   const [rows, blocks] = scales.shape as readonly [number, number];
-  return {
-    type: 'Q4_0',
-    shape: [rows, blocks * BLOCK],
-    async readRows(firstRow, rowCount, into) {
-      const first = firstRow * blocks;
-      const count = rowCount * blocks;
-      const codeBytes = await source.read(codes.offset + first * Q4_CODE_BYTES, count * Q4_CODE_BYTES);
-      const scaleBytes = await source.read(scales.offset + first * 2, count * 2);
-      return interleave(codeBytes, scaleBytes, into?.subarray(0, count * FILE_TYPES.Q4_0.blockBytes));
-    },
-  };
+  return madeTensor('Q4_0', [rows, blocks * BLOCK], async (firstRow, rowCount, into) => {
+    const first = firstRow * blocks;
+    const count = rowCount * blocks;
+    const codeBytes = await source.read(codes.offset + first * Q4_CODE_BYTES, count * Q4_CODE_BYTES);
+    const scaleBytes = await source.read(scales.offset + first * 2, count * 2);
+    return interleave(codeBytes, scaleBytes, into?.subarray(0, count * FILE_TYPES.Q4_0.blockBytes));
+  });
 }
 
 function interleave(codes: Uint8Array, scales: Uint8Array, into?: Uint8Array): Uint8Array {

@@ -2,7 +2,7 @@
 import { FirstlightError } from '../quant/errors.ts';
 import type { Source } from './types.ts';
 
-export type Content = 'safetensors' | 'gguf' | 'zip' | 'json';
+export type Content = 'safetensors' | 'gguf' | 'pytorch' | 'zip' | 'json';
 
 /** Enough for the name of a zip archive's first entry. */
 const HEAD_BYTES = 1024;
@@ -16,7 +16,7 @@ const FOREIGN: readonly [string, string][] = [
   ['lmgg', `a GGML file from before GGUF: ${CONVERT}`],
   ['fmgg', `a GGML file from before GGUF: ${CONVERT}`],
   ['tjgg', `a GGML file from before GGUF: ${CONVERT}`],
-  ['\x80\x02', `a Python pickle (PyTorch checkpoint): ${CONVERT}`],
+  ['\x80\x02', `a Python pickle (PyTorch checkpoint of before 2020): ${CONVERT}`],
   ['\x80\x04', `a Python pickle: ${CONVERT}`],
   ['\x89HDF', `an HDF5 file: ${CONVERT}`],
   ['\x1f\x8b', 'a gzip archive: unpack it first'],
@@ -34,18 +34,17 @@ export async function sniff(source: Source): Promise<Content> {
   const foreign = foreignContent(head);
   if (foreign !== undefined) throw new FirstlightError('bad-file', `${name} is ${foreign}`);
   if (head.startsWith('GGUF')) return 'gguf';
-  if (head.startsWith('PK\x03\x04')) return 'zip';
+  // PyTorch packs its pickle in a zip archive, data.pkl first
+  if (head.startsWith('PK\x03\x04')) return head.includes('data.pkl') ? 'pytorch' : 'zip';
   if (name.endsWith('.safetensors') || hasSafetensorsHeader(head)) return 'safetensors';
   if (/^(\xef\xbb\xbf)?\s*[[{]/.test(head)) return 'json';
-  throw new FirstlightError('bad-file', `${name} is no model that firstlight reads: safetensors, GGUF or zip`);
+  throw new FirstlightError('bad-file', `${name} is no model that firstlight reads: safetensors, GGUF, PyTorch or zip`);
 }
 
 function foreignContent(head: string): string | undefined {
   if (/^(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml)/i.test(head)) {
     return 'a web page, probably an error message saved in place of the file: download it again';
   }
-  // PyTorch packs its pickle in a zip archive, data.pkl first.
-  if (head.startsWith('PK') && head.includes('data.pkl')) return `a PyTorch checkpoint: ${CONVERT}`;
   return FOREIGN.find(([start]) => head.startsWith(start))?.[1];
 }
 

@@ -1,5 +1,5 @@
 /** What some checkpoints store under other names or in other pieces than model-tensors.ts asks for. */
-import type { StoredTensor } from './container.ts';
+import { madeTensor, type StoredTensor } from './container.ts';
 import type { LlamaConfig } from './types.ts';
 
 /** The text part of models that see pictures, under the names of models that do not; the rest stays as it is. */
@@ -62,9 +62,7 @@ export function separateTensors(
 }
 
 function rowsOf(tensor: StoredTensor, firstRow: number, rows: number): StoredTensor {
-  return {
-    type: tensor.type,
-    shape: [rows, ...tensor.shape.slice(1)],
-    readRows: (first, count, into) => tensor.readRows(firstRow + first, count, into),
-  };
+  return madeTensor(tensor.type, [rows, ...tensor.shape.slice(1)], (first, count, into) =>
+    tensor.readRows(firstRow + first, count, into),
+  );
 }

@@ -3,3 +3,5 @@
 fn four_codes(word: u32) -> vec4<f32> {
   return vec4<f32>(unpack4xI8(word));
 }
+
+const SIGNED = true;

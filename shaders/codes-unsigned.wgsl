@@ -3,3 +3,5 @@
 fn four_codes(word: u32) -> vec4<f32> {
   return vec4<f32>(unpack4xU8(word));
 }
+
+const SIGNED = false;

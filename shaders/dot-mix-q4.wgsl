@@ -26,5 +26,5 @@ fn word_dot(word: u32, low: vec2<u32>, high: vec2<u32>, sum: f32) -> f32 {
 fn add_block(w: Codes, s: Scales, row: u32, x: X, sum: f32) -> f32 {
   let even = word_dot(w.z, x.low23.xy, x.high23.xy, word_dot(w.x, x.low01.xy, x.high01.xy, 0.0));
   let odd = word_dot(w.w, x.low23.zw, x.high23.zw, word_dot(w.y, x.low01.zw, x.high01.zw, 0.0));
-  return add_scaled(scale_of(s, row, 0u), even + odd, 1.0, x.sum, sum);
+  return add_scaled(scale_of(s, row, 0u), even + odd, 1.0, offset_of(x.sum), sum);
 }

@@ -21,10 +21,10 @@ fn add_block(w: Codes, s: Scales, row: u32, x: X, sum: f32) -> f32 {
   if (HALVES) {
     let ones = vec4<u32>(0x01010101u);
     let low_total = sum_of_four(dot16(ones, x.low01, x.low23, vec4<f32>()));
-    let half = add_scaled(scale_of(s, row, 0u), sum_of_four(low), 1.0, low_total, sum);
+    let half = add_scaled(scale_of(s, row, 0u), sum_of_four(low), 1.0, offset_of(low_total), sum);
     let high = dot16(w.high, x.high01, x.high23, vec4<f32>());
-    return add_scaled(scale_of(s, row, 1u), sum_of_four(high), 1.0, x.sum - low_total, half);
+    return add_scaled(scale_of(s, row, 1u), sum_of_four(high), 1.0, offset_of(x.sum - low_total), half);
   }
   let both = dot16(w.high, x.high01, x.high23, low);
-  return add_scaled(scale_of(s, row, 0u), sum_of_four(both), 1.0, x.sum, sum);
+  return add_scaled(scale_of(s, row, 0u), sum_of_four(both), 1.0, offset_of(x.sum), sum);
 }

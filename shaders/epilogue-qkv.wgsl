@@ -1,11 +1,9 @@
 // Ends the fused q, k, v product: bias, rotary embedding, q to its buffer, k and v straight into the cache.
 // Rows are [q, padded to 32][k, padded to 32][v, padded to 32].
-//! include state-read rows bias-$BIAS rope-$ROPE kv-write-$KV
+//! include state-read rows bias-$BIAS rope-$ROPE kv-write-$KV query-$QUERY
 //! param HEAD_DIM u32
 //! param Q_ROWS u32
 //! param KV_ROWS u32
-@group(0) @binding(5) var<storage, read_write> q: array<f32>; // [column][Q_ROWS padded to 32]
-
 const Q_PADDED = (Q_ROWS + 31u) / 32u * 32u;
 const KV_PADDED = (KV_ROWS + 31u) / 32u * 32u;
 
@@ -34,7 +32,7 @@ fn epilogue(row_block: u32, column: u32, at: u32, thread: u32, live: bool, facto
     neighbour = rotate(turn, dim + 1u, neighbour, before);
   }
   if (live && row < Q_PADDED) {
-    q[column * Q_PADDED + row] = value;
+    store_query(column * Q_PADDED + row, value);
   }
   let place = kv_place(slot_of(column), select(0u, 1u, is_value), inner / HEAD_DIM, position_of(column));
   keep_kv(place, dim, thread, value, neighbour, live && row >= Q_PADDED && inner < KV_ROWS);

@@ -1,6 +1,6 @@
 // For models that normalise q and k: RMSNorm, then rotary embedding, then q to its buffer and k, v into the cache. A
 // workgroup has one head of q, k or v of one column.
-//! include state-read scope-$SCOPE rope-$ROPE kv-write-$KV
+//! include state-read scope-$SCOPE rope-$ROPE kv-write-$KV query-$QUERY
 //! param HEAD_DIM u32
 //! param Q_ROWS u32
 //! param KV_ROWS u32
@@ -10,7 +10,6 @@ const Q_PADDED = (Q_ROWS + 31u) / 32u * 32u;
 const KV_PADDED = (KV_ROWS + 31u) / 32u * 32u;
 
 @group(0) @binding(1) var<storage, read> raw: array<f32>;     // [column][q padded to 32][k padded to 32][v padded to 32]
-@group(0) @binding(5) var<storage, read_write> q: array<f32>; // [column][Q_ROWS padded to 32]
 var<workgroup> partial: array<f32, THREADS>;
 
 @compute @workgroup_size(THREADS)

@@ -45,3 +45,29 @@ export function watchAllocations(device: Device, fails: (index: number) => boole
     },
   };
 }
+
+export interface Submits {
+  /** Calls of submit so far, of all devices that were told of. */
+  readonly count: number;
+  /** Counts the submits of one more device. */
+  watch(device: Device): Device;
+}
+
+/** Destroys the device at the submit with this number (from 0), of several devices that are opened one after another. */
+export function destroyAt(submit: number): Submits {
+  let count = 0;
+  return {
+    get count() {
+      return count;
+    },
+    watch(device) {
+      const queue = device.gpu.queue as GPUQueue & Record<string, unknown>;
+      const { submit: original } = queue;
+      queue.submit = (commands) => {
+        if (count++ === submit) device.gpu.destroy();
+        return original.call(queue, commands);
+      };
+      return device;
+    },
+  };
+}

@@ -51,8 +51,14 @@ export function floats(words: Uint32Array): Float32Array {
   return new Float32Array(words.buffer, words.byteOffset, words.length);
 }
 
+export interface Random {
+  uniform(): number;
+  normal(): number;
+  below(limit: number): number;
+}
+
 /** Deterministic random numbers (mulberry32). */
-export function createRandom(seed: number): { uniform(): number; normal(): number; below(limit: number): number } {
+export function createRandom(seed: number): Random {
   let state = seed >>> 0;
   const uniform = () => {
     state = (state + 0x6d2b79f5) >>> 0;

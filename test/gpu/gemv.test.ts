@@ -2,36 +2,17 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
-import { encodeState } from '../../engine/state.ts';
 import { type Arithmetic, dotSpec } from '../../engine/variants.ts';
-import { FILE_TYPES, type FileType } from '../../quant/file-types.ts';
+import { FILE_TYPES } from '../../quant/file-types.ts';
 import { blocksOf, type Format, QUANTISED, type QuantisedFormat, roundUp } from '../../quant/layout.ts';
-import { packRows, unpackRows } from '../../quant/pack.ts';
-import { type BlockForm, readBlocks, writeBlocks } from '../blocks.ts';
+import { readBlocks } from '../blocks.ts';
 import { deviceTests } from '../device.ts';
 import { createRandom, floats, relativeError, runKernel } from '../kernel.ts';
-import { randomBlocks } from '../random-blocks.ts';
+import { FILE_TYPE, FORM, padColumns, randomProduct, stateOf } from '../random-product.ts';
 
 const test = suite('gemv');
 const check = await deviceTests(test);
 
-/** What files hold in the formats that nothing is quantised to. */
-const TYPES: Readonly<Partial<Record<Format, FileType>>> = {
-  q4m: 'Q4_1',
-  q4w: 'MLC4_WIDE',
-  q4z32: 'GROUP4_32',
-  q4z64: 'GROUP4_64',
-  q4z128: 'GROUP4_128',
-  q5: 'Q5_0',
-  q5m: 'Q5_1',
-  iq4: 'IQ4_NL',
-  q2k: 'Q2_K',
-  q3k: 'Q3_K',
-  q4k: 'Q4_K',
-  q5k: 'Q5_K',
-  q6k: 'Q6_K',
-  iq4k: 'IQ4_XS',
-};
 const FORMATS: Readonly<Record<Arithmetic, readonly Format[]>> = {
   f32: ['f32', 'f16', 'bf16', ...(Object.keys(QUANTISED) as QuantisedFormat[])],
   i8: Object.keys(QUANTISED) as QuantisedFormat[],
@@ -39,12 +20,6 @@ const FORMATS: Readonly<Record<Arithmetic, readonly Format[]>> = {
 };
 // The inputs are exact in their blocks, so what is left is the order of f32 sums; the f16 pairs of `mix` carry 1024 along.
 const TOLERANCE: Readonly<Record<Arithmetic, number>> = { f32: 2e-6, i8: 2e-6, mix: 1e-4 };
-
-interface Shape {
-  readonly rows: number;
-  readonly cols: number;
-  readonly columns: number;
-}
 
 /** Spec of the variant under test, or undefined where the device cannot run it. */
 function variants(
@@ -75,68 +50,26 @@ function variants(
   return list;
 }
 
-function randomCase(
-  random: ReturnType<typeof createRandom>,
-  { rows, cols, columns }: Shape,
-  format: Format,
-  form: BlockForm,
-  real: (row: number) => boolean = () => true,
-) {
-  const type = TYPES[format] ?? 'F32';
-  const weights = Float32Array.from({ length: rows * cols }, (_, i) =>
-    real(Math.floor(i / cols)) ? random.normal() / Math.sqrt(cols) : 0,
-  );
-  const bytes =
-    type === 'F32'
-      ? new Uint8Array(weights.buffer)
-      : randomBlocks(type, rows, cols, 1 / Math.sqrt(cols), () => random.uniform());
-  const packed = packRows(type, bytes, rows, cols, format);
-  const seen = unpackRows(packed);
-  // one outlier a column, as real activations have
-  const x = Float32Array.from({ length: columns * cols }, (_, i) => random.normal() * (i % cols === 3 ? 30 : 1));
-  const blocks = writeBlocks(form, x, columns, cols);
-  const truth = new Float64Array(columns * rows);
-  for (let column = 0; column < columns; column++) {
-    for (let row = 0; row < rows; row++) {
-      let sum = 0;
-      for (let i = 0; i < cols; i++)
-        sum += (seen[row * cols + i] as number) * (blocks.values[column * cols + i] as number);
-      truth[column * rows + row] = sum;
-    }
-  }
-  return { packed, blocks, truth, x };
-}
-
-const stateOf = (columns: number, outputs: readonly number[] = [0]) =>
-  encodeState(
-    Array.from({ length: columns }, (_, position) => ({ position, slot: 0 })),
-    outputs,
-    64,
-    false,
-  );
-
-const FORM: Readonly<Record<Arithmetic, BlockForm>> = { f32: 'f32', i8: 'i8', mix: 'f16' };
-
 for (const [arithmetic, formats] of Object.entries(FORMATS) as [Arithmetic, Format[]][]) {
   for (const format of formats) {
     check(`${arithmetic} x ${format}: plain product with norm and bias`, async (device) => {
       if (arithmetic === 'mix' && !device.traits.f16) return;
       // lavapipe takes seconds for a kernel: there, what SwiftShader cannot do
-      if (TYPES[format] && arithmetic !== 'mix' && device.traits.name.startsWith('llvmpipe')) return;
+      if (FILE_TYPE[format] && arithmetic !== 'mix' && device.traits.name.startsWith('llvmpipe')) return;
       const random = createRandom(format.length * 1000 + arithmetic.length);
-      const { blockLength } = FILE_TYPES[TYPES[format] ?? 'F32'];
+      const { blockLength } = FILE_TYPES[FILE_TYPE[format] ?? 'F32'];
       // drivers for CPUs compile for a second or so: formats share what is around their own files
       const all = variants(device, 32);
       const few = arithmetic === 'mix' ? all.slice(1, 2) : all.slice(0, 2);
-      for (const { kernel, spec } of TYPES[format] ? few : all) {
-        for (const COLS of TYPES[format] ? [kernel === 'gemv-rows' ? 1 : 4] : [1, 4]) {
+      for (const { kernel, spec } of FILE_TYPE[format] ? few : all) {
+        for (const COLS of FILE_TYPE[format] ? [kernel === 'gemv-rows' ? 1 : 4] : [1, 4]) {
           const shape = {
             rows: 1 + random.below(100),
-            cols: TYPES[format] ? blockLength * (1 + random.below(300 / blockLength)) : 1 + random.below(300),
+            cols: FILE_TYPE[format] ? blockLength * (1 + random.below(300 / blockLength)) : 1 + random.below(300),
             columns: COLS === 1 ? 1 : 1 + random.below(6),
           };
           const { rows, cols, columns } = shape;
-          const { packed, blocks, truth, x } = randomCase(random, shape, format, FORM[arithmetic]);
+          const { packed, blocks, truth, x } = randomProduct(random, shape, format, FORM[arithmetic]);
           const padded = roundUp(rows, 32);
           const biases = Float32Array.from({ length: padded }, () => random.normal());
           const { out } = await runKernel(
@@ -190,15 +123,6 @@ for (const [arithmetic, formats] of Object.entries(FORMATS) as [Arithmetic, Form
   }
 }
 
-function padColumns<T extends Uint32Array | Float32Array>(data: T, columns: number, multiple: number): T {
-  const padded =
-    data instanceof Uint32Array
-      ? new Uint32Array((data.length / columns) * roundUp(columns, multiple))
-      : new Float32Array((data.length / columns) * roundUp(columns, multiple));
-  padded.set(data);
-  return padded as T;
-}
-
 const activations = {
   silu: (x: number) => x / (1 + Math.exp(-x)),
   gelu: (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
@@ -226,7 +150,7 @@ for (const [store, activation] of [
         const shape = { rows, cols: 40 + random.below(100), columns: 3 };
         // rows that only pad a block are zero, as the loader leaves them
         const real = (row: number) => !gate || Math.floor(row / 64) * 32 + (row % 32) < outputs;
-        const { packed, blocks, truth } = randomCase(random, shape, 'q4', 'f32', real);
+        const { packed, blocks, truth } = randomProduct(random, shape, 'q4', 'f32', real);
         const Y_BLOCKS = blocksOf(outputs);
         const residual = Float32Array.from({ length: 4 * Y_BLOCKS * 32 }, (_, i) =>
           i % (Y_BLOCKS * 32) < outputs ? random.normal() : 0,
@@ -316,7 +240,7 @@ check('a measured product leaves its rows and the sum of squares of every 32 of 
       [4, 3],
     ] as const) {
       const shape = { rows: 33 + random.below(60), cols: 40 + random.below(100), columns };
-      const { packed, blocks, truth } = randomCase(random, shape, 'q8', 'f32');
+      const { packed, blocks, truth } = randomProduct(random, shape, 'q8', 'f32');
       const padded = roundUp(shape.rows, 32);
       const product = {
         COLS,
@@ -363,7 +287,7 @@ for (const cap of [undefined, 1.5])
     async (device) => {
       const random = createRandom(5);
       const shape = { rows: 70, cols: 96, columns: 3 };
-      const { packed, blocks, truth } = randomCase(random, shape, 'q8', 'f32');
+      const { packed, blocks, truth } = randomProduct(random, shape, 'q8', 'f32');
       const whole = packed.codes.length / 96; // words in a row
       const FIRST_ROW = 32;
       const { logits, peaks } = await runKernel(

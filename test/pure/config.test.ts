@@ -245,7 +245,7 @@ const REFUSED: readonly (readonly [title: string, changes: Record<string, unknow
   ['another architecture', { architectures: ['MixtralForCausalLM'] }, /"Mixtral.*LlamaForCausalLM, Mistral.*SmolLM3/],
   ['no architecture', { architectures: undefined, model_type: undefined }, /architecture missing/],
   ['bitsandbytes', { quantization_config: { quant_method: 'bitsandbytes' } }, /"bitsandbytes"/],
-  ['gptq', { quantization_config: { quant_method: 'gptq' } }, /"gptq"/],
+  ['gptq in 8 bits', { quantization_config: { quant_method: 'gptq', bits: 8 } }, /by gptq in 8 bits/],
   ['another activation', { hidden_act: 'gelu' }, /hidden_act "gelu" is not run, only silu/],
   ['biases in the feed-forward part', { mlp_bias: true }, /mlp_bias/],
   ['attention to what follows', { use_bidirectional_attention: true }, /use_bidirectional_attention/],

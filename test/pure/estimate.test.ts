@@ -227,9 +227,9 @@ const REFUSALS: readonly (readonly [
     'Q4_0',
     { context: 2048 },
     [
-      'model needs 8620 MiB (weights 6984, KV cache 1600 for a context of 2048, activations 6, staging 4, rounding 27)',
+      'model needs 8646 MiB (weights 6984, KV cache 1600 for a context of 2048, activations 38, staging 4, rounding 20)',
       ' on AMD Custom GPU 0405 (RADV VANGOGH), but of 9152 MiB (VRAM + GTT) 8752 MiB are free, of which 512 MiB are left',
-      `to other programs: ask for a context of at most 1536, keep the KV cache in q8, ${BIOS}`,
+      `to other programs: ask for a context of at most 1472, keep the KV cache in q8, ${BIOS}`,
     ],
   ],
   [
@@ -239,7 +239,7 @@ const REFUSALS: readonly (readonly [
     'Q4_0',
     { context: 4096 },
     [
-      `ask for a context of at most 3456, keep the KV cache in q8, ${ANYWAY}`,
+      `ask for a context of at most 3392, keep the KV cache in q8, ${ANYWAY}`,
       'of which 2 GiB of main memory stay available',
     ],
   ],

@@ -28,7 +28,7 @@ const NO_MODEL: readonly (readonly [name: string, content: Uint8Array | string, 
   [
     'model.bin',
     zipSync({ 'archive/data.pkl': new Uint8Array(9), 'archive/data/0': new Uint8Array(9) }),
-    /PyTorch checkpoint/,
+    /another protocol|opcode 0/,
   ],
   ['old.bin', Uint8Array.of(0x80, 0x02, 0x8a, 0x0a), /pickle/],
   ['old.ggml', 'tjgg\x03\0\0\0', /before GGUF/],
@@ -87,9 +87,9 @@ test('says what is wrong with a folder', async () => {
       'pytorch',
       new Map([
         ['config.json', config],
-        ['pytorch_model.bin', ''],
+        ['consolidated.00.pth', ''],
       ]),
-      /convert pytorch_model\.bin/,
+      /give the path of .*consolidated\.00\.pth/,
     ],
     [
       'json',

@@ -2,7 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openCheckpoint, openFolder } from '../../loaders/checkpoint.ts';
-import type { StoredTensor } from '../../loaders/container.ts';
+import { madeTensor, type StoredTensor } from '../../loaders/container.ts';
 import { languageTensors, separateTensors } from '../../loaders/tensor-variants.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
 import { fixturePath } from '../fixture-models.ts';
@@ -13,11 +13,7 @@ const test = suite('tensor variants');
 
 /** A tensor of one-byte rows, each its own number. */
 function numbered(...shape: readonly number[]): StoredTensor {
-  return {
-    type: 'U8',
-    shape,
-    readRows: async (first, count) => Uint8Array.from({ length: count }, (_, i) => first + i),
-  };
+  return madeTensor('U8', shape, async (first, count) => Uint8Array.from({ length: count }, (_, i) => first + i));
 }
 
 test('the text part of models that see pictures, as transformers 4 and 5 store it', () => {

@@ -1,0 +1,31 @@
+// A subgroup of gemm-matrix.wgsl has 32 columns: more subgroups where rows or columns are few.
+const COLUMN_TILES = 2u;
+@group(0) @binding(3) var<storage, read> x_codes: array<f16>; // see tile-place.wgsl
+
+struct Inputs {
+  a: subgroup_matrix_left<f16, 16, 16>,
+  b: subgroup_matrix_left<f16, 16, 16>,
+}
+
+struct Results {
+  a: Sums,
+  b: Sums,
+}
+
+// As in columns-64.wgsl.
+fn load_inputs(tile: u32, k: u32) -> Inputs {
+  let at = tile_place(tile, k, 4u * STEPS);
+  return Inputs(
+    subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&x_codes, at, 16u),
+    subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&x_codes, at + 256u, 16u),
+  );
+}
+
+fn add_products(x: Inputs, w: Weights, r: Results) -> Results {
+  return Results(multiply(x.a, w, r.a), multiply(x.b, w, r.b));
+}
+
+fn store_results(r: Results, team: u32, first_row: u32, first: u32, thread: u32) {
+  store_tile(r.a, 0u, team, first_row, first, thread);
+  store_tile(r.b, 1u, team, first_row, first, thread);
+}
