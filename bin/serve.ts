@@ -8,7 +8,7 @@ import { createApp } from './serve/app.ts';
 import { createHost } from './serve/host.ts';
 import { listen } from './serve/listen.ts';
 import { createMeter } from './serve/metrics.ts';
-import { modelsOf } from './serve/models.ts';
+import { modelsOf, pulledModels } from './serve/models.ts';
 import { keepAliveMs } from './serve/requests.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
 
@@ -24,7 +24,7 @@ export const serve = defineCommand({
   about: [
     "Serves models by OpenAI's API (/v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /v1/tokenize, " +
       "/v1/detokenize) and Ollama's (/api/chat, /api/generate, /api/embed, ...), with /health and /metrics beside them.",
-    `${ABOUT_MODEL} NAME=MODEL gives it another name than that of its file.`,
+    `${ABOUT_MODEL} NAME=MODEL gives it another name than that of its file. Models that were pulled are there as well.`,
     'Several requests at once share each pass over the weights. The first model is loaded at once, others when they are asked ' +
       'for. SIGTERM lets running answers come to their end.',
   ],
@@ -87,7 +87,7 @@ export const serve = defineCommand({
     if (!isLoopback(address) && keys.length === 0)
       note(`firstlight: everybody who reaches ${address} may use this server: --api-key restricts it`);
     const host = createHost({
-      models: async () => models,
+      models: async () => [...models, ...(await pulledModels())],
       parallel: values.parallel ?? DEFAULT_PARALLEL,
       queue: values.queue ?? DEFAULT_QUEUE,
       maxLoaded: values['max-loaded'] ?? 1,
