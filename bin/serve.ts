@@ -18,6 +18,8 @@ const MOST_PARALLEL = 32;
 const DEFAULT_QUEUE = 256;
 /** Running answers may take so long when the server is told to end. */
 const DEFAULT_DRAIN_SECONDS = 120;
+/** For what has been made to reach the clients. */
+const FLUSH_MS = 5000;
 
 export const serve = defineCommand({
   operands: ['[MODEL...]'],
@@ -122,7 +124,7 @@ export const serve = defineCommand({
       await Promise.race([host.drain(), pause(seconds * 1000)]);
       for (const abort of running) abort.abort(new Error('the server ends'));
     } finally {
-      await listening.close();
+      await listening.close(FLUSH_MS);
       await host.close();
     }
   },
