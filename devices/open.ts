@@ -1,6 +1,7 @@
 /** From nothing to a device: which adapters there are, which one to take, and what to ask of Dawn. */
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import { assert, FirstlightError } from '../quant/errors.ts';
 import { createBuffers } from './buffers.ts';
 import { create } from './dawn.ts';
@@ -159,7 +160,8 @@ async function findPlace(flags: readonly string[], wanted: DeviceOptions['adapte
   throw new FirstlightError(
     'no-adapter',
     "no Vulkan device answers: install your GPU's Vulkan driver (Mesa, or the vendor's); to try firstlight on the CPU, " +
-      'on Linux x64, install the optional package @sparticuz/chromium',
+      'on Linux x64, install the optional package @sparticuz/chromium' +
+      (isMainThread ? '' : '; in a worker thread, start the worker with env: SHARE_ENV'),
   );
 }
 
@@ -253,6 +255,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
     guard: watch.guard,
     lost: watch.lost,
     close: () => gpu.destroy(),
+    [Symbol.dispose]: () => gpu.destroy(),
   };
 }
 

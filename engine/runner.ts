@@ -9,7 +9,7 @@ import { mapLate } from '../devices/wait.ts';
 import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf } from '../quant/layout.ts';
 import type { Edits } from './edits.ts';
-import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
+import { compileSteps, type Program, recordPass, recordTimedPass, runsOfLayers } from './encode.ts';
 import { checkSizes, checkSlots, fitContext } from './estimate.ts';
 import { kvCapacity } from './kv-cache.ts';
 import { FIRST_POSITIONS, growCache, grownCapacity } from './kv-growth.ts';
@@ -183,10 +183,13 @@ const REPORT_AT = CANDIDATES_AT + CANDIDATES_BYTES;
  * meanwhile, so only what is beyond its plan must leave one too.
  */
 function checkMemory(model: Model, plan: PlanOptions, topology: Topology): void {
-  const { marginBytes, overcommit = false } = model.memoryOptions;
+  const { marginBytes, memoryBytes, overcommit = false } = model.memoryOptions;
   const { traits } = model.device;
   const asPlanned = plan.slots <= model.plan.slots && plan.context <= model.plan.context;
-  const fit = fitContext(plan, budgetBytes(topology, traits, asPlanned ? 0 : marginBytes), plan.context, false);
+  const heldBytes = Object.values(model.memory()).reduce((sum, bytes) => sum + bytes, 0);
+  const limitBytes = memoryBytes === undefined ? undefined : Math.max(0, memoryBytes - heldBytes);
+  const budget = budgetBytes(topology, traits, asPlanned ? 0 : marginBytes, limitBytes);
+  const fit = fitContext(plan, budget, plan.context, false);
   if (fit.fits === false && (!overcommit || plan.context > fit.bindableContext))
     throw notEnoughMemory(model.path, fit, traits, topology, model.weights);
 }
@@ -354,14 +357,24 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         if (wanted.report) copy('reports', REPORT_AT);
         tickets[wanted.ticket] = wanted;
       };
-      if (isPrompt && size.columns > 1) {
-        await pieces.run(compiled, { size, keys: lastPosition - size.columns / 2, onPiece }, finish);
-        return;
-      }
-      const encoder = device.gpu.createCommandEncoder();
-      recordPass(encoder, compiled, { ...size, keys });
-      finish(encoder);
-      queue.submit([encoder.finish()]);
+      const run = async (program: Program, finish?: (encoder: GPUCommandEncoder) => void) => {
+        if (isPrompt && size.columns > 1)
+          return pieces.run(program, { size, keys: lastPosition - size.columns / 2, onPiece }, finish);
+        const encoder = device.gpu.createCommandEncoder();
+        recordPass(encoder, program, { ...size, keys });
+        finish?.(encoder);
+        queue.submit([encoder.finish()]);
+      };
+      const { stream } = model;
+      if (!stream) return run(compiled, finish);
+      await stream.turn(async () => {
+        const runs = runsOfLayers(compiled, stream.first);
+        for (const [i, { layer, program }] of runs.entries()) {
+          if (layer !== undefined) await stream.bring(layer);
+          await run(program, i + 1 === runs.length ? finish : undefined);
+          if (layer !== undefined) stream.done(layer);
+        }
+      });
     },
     async submitBurst(pass, passes, { ticket, slot, position }) {
       if (lastPosition + passes > capacity) await grow(lastPosition + passes);
