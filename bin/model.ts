@@ -4,21 +4,19 @@ import { basename } from 'node:path';
 import { openDevice } from '../devices/open.ts';
 import type { AdapterInfo, Device, DeviceOptions } from '../devices/types.ts';
 import { createDurableSession } from '../engine/durable-session.ts';
-import type { LoadOptions } from '../engine/model.ts';
+import type { LoadOptions, Model } from '../engine/model.ts';
 import type { Session } from '../engine/session.ts';
-import { SHAPE_NAMES } from '../engine/shapes.ts';
+import { randomCheckpoint, SHAPE_NAMES } from '../engine/shapes.ts';
+import { streamedBytes } from '../engine/streaming.ts';
 import { createTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
-import { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
-import { findModel, isStored, storeFolder } from '../loaders/hub/store.ts';
+import { isStored, storeFolder } from '../loaders/hub/store.ts';
+import { BUILTIN, openModel } from '../loaders/named.ts';
 import type { Checkpoint } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { type Flags, UsageError, type Values } from './arguments.ts';
 import { formatBudget } from './memory-lines.ts';
 import { mebibytes, note, startProgress } from './output.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
-
-/** MODEL for the one that comes with firstlight. */
-export const BUILTIN = 'builtin';
 
 export const ABOUT_MODEL =
   'MODEL is a folder in Hugging Face\'s layout, a GGUF, safetensors or zip file, a name from "firstlight list", or builtin for the small model that comes ' +
@@ -35,7 +33,22 @@ export const SHAPE_FLAG = {
     placeholder: 'SHAPE',
     about: `random weights of a known shape instead of a file: ${SHAPE_NAMES.join(', ')}`,
   },
+  type: {
+    kind: 'text',
+    placeholder: 'TYPE',
+    about: 'type of the random weights, as in GGUF files, or Q4_K_M; default Q4_0',
+  },
 } as const satisfies Flags;
+
+/** The model to measure: random weights of a shape, a file, or the built-in one. */
+export async function openMeasured(
+  { shape, type }: Values<typeof SHAPE_FLAG>,
+  path: string | undefined,
+): Promise<Checkpoint> {
+  if (shape) return randomCheckpoint(shape, type);
+  if (type) throw new UsageError('--type is for random weights: give a --shape too');
+  return openModel(path ?? BUILTIN);
+}
 
 export const ADAPTER_FLAG = {
   adapter: {
@@ -63,7 +76,9 @@ export const MODEL_FLAGS = {
     whole: true,
     least: 1,
     most: 2 ** 31 - 1,
-    about: "positions of the context (default the model's, at most 4096, less where memory is short)",
+    words: ['auto', 'largest'],
+    about:
+      "positions of the context (default auto: the model's, at most 4096, less where memory is short; largest: all that fit)",
   },
   margin: {
     kind: 'number',
@@ -71,6 +86,11 @@ export const MODEL_FLAGS = {
     least: 0,
     most: 2 ** 31 - 1,
     about: 'MiB of free memory to leave to other programs (default 512 on a GPU)',
+  },
+  memory: { kind: 'size', about: 'most memory to take on the GPU, such as 4GiB (default what is free but the margin)' },
+  'no-stream': {
+    kind: 'switch',
+    about: 'refuse a model that does not fit instead of bringing some layers to the GPU for every token',
   },
   overcommit: { kind: 'switch', about: 'load even what does not fit the memory that is free' },
   'no-tune': { kind: 'switch', about: 'use no measured kernel variants' },
@@ -103,20 +123,6 @@ export function isBuiltin(model: string): boolean {
   return model === BUILTIN;
 }
 
-/** Opens what MODEL stands for: the built-in model, a path, or the short name of a model that was pulled. */
-export async function openModelFile(model: string): Promise<Checkpoint> {
-  if (isBuiltin(model)) return openCheckpoint(builtinPath());
-  if (existsSync(model)) return openCheckpoint(model);
-  const pulled = await findModel(storeFolder(), model);
-  if (pulled !== undefined) return openCheckpoint(pulled);
-  const looksLikeName = /^[\w][\w.-]*\/[\w.-]+(:[\w.-]+)?$/.test(model) && !/\.(gguf|safetensors|zip)$/i.test(model);
-  if (!looksLikeName) return openCheckpoint(model); // says what is wrong with the path
-  throw new FirstlightError(
-    'bad-argument',
-    `${model} does not exist, neither as a path nor as a model that was pulled: check it, or "firstlight pull ${model}"`,
-  );
-}
-
 const MOST_INPUT_BYTES = 16 << 20;
 
 /** The text itself, or for `-` what standard input gives, without its last line break. */
@@ -147,9 +153,18 @@ export function openAdapter(flags: Values<typeof ADAPTER_FLAG>): Promise<Device>
   return openDevice({ adapter: wantedAdapter(flags), onNotice: (line) => note(`firstlight: ${line}`) });
 }
 
-export function loadOptions({ weights, kv, exact, ctx, margin, overcommit }: ModelFlags): LoadOptions {
-  const marginBytes = margin === undefined ? undefined : margin * 2 ** 20;
-  return { weights, kv, arithmetic: exact ? 'f32' : undefined, context: ctx, marginBytes, overcommit };
+export function loadOptions(flags: ModelFlags): LoadOptions {
+  const { weights, kv, exact, ctx, margin, memory, overcommit } = flags;
+  return {
+    weights,
+    kv,
+    arithmetic: exact ? 'f32' : undefined,
+    context: ctx,
+    marginBytes: margin === undefined ? undefined : margin * 2 ** 20,
+    memoryBytes: memory,
+    stream: !flags['no-stream'],
+    overcommit,
+  };
 }
 
 /** Opens a model for `work` and closes all behind it. Unless `quiet`, stderr is told what runs where. */
@@ -160,7 +175,7 @@ export async function withSession(
   work: (session: Session) => Promise<void>,
 ): Promise<void> {
   // damaged files before the GPU: that error is the quicker and the more useful one
-  const checkpoint = await openModelFile(model);
+  const checkpoint = await openModel(model);
   try {
     let progress = startProgress('loading');
     const session = await createDurableSession({
@@ -179,6 +194,8 @@ export async function withSession(
     }).finally(() => progress.end());
     try {
       if (!flags.quiet) note(describePlacement(session));
+      const streaming = describeStreaming(session.model);
+      if (streaming) note(`firstlight: ${streaming}`);
       await work(session);
     } finally {
       await session.close();
@@ -194,6 +211,20 @@ function describePlacement({ model, context }: Session): string {
   return (
     `${basename(model.path)} on ${place}: weights ${mebibytes(weights)} (${model.weightsOption}), ` +
     `KV ${mebibytes(kv)} (${model.kv}), context ${context}; at load ${formatBudget(model.plan.budget)}`
+  );
+}
+
+/** Where not all fits; undefined where it does. */
+function describeStreaming({ stream, plan, weights, config }: Model): string | undefined {
+  if (!stream) return undefined;
+  const bytes = streamedBytes(weights, plan.residentLayers);
+  const { bytesPerSecond } = stream;
+  const { wholeContext } = plan;
+  const advice = wholeContext > 0 ? `; with a context of at most ${wholeContext} all would fit` : '';
+  return (
+    `not all of the model fits: ${config.layers - plan.residentLayers} of ${config.layers} layers, ${mebibytes(bytes)}, are ` +
+    `brought to the GPU for every token, at ${mebibytes(bytesPerSecond)}/s by the first of them: ` +
+    `at most ${(bytesPerSecond / bytes).toFixed(2)} tok/s${advice}`
   );
 }
 
@@ -213,7 +244,7 @@ export function requireTokenizer(tokenizer: Tokenizer | undefined, path: string)
 
 /** A tokenizer without the model's weights. */
 export async function openTokenizer(model: string): Promise<Tokenizer> {
-  const checkpoint = await openModelFile(model);
+  const checkpoint = await openModel(model);
   try {
     const vocab = await checkpoint.vocab();
     return requireTokenizer(vocab && createTokenizer(vocab), checkpoint.path);

@@ -3,6 +3,8 @@ import type { Timer } from '../devices/timing.ts';
 import type { Device } from '../devices/types.ts';
 import { assert } from '../quant/errors.ts';
 import type { Grid, PassSize, Step } from './steps.ts';
+import { layerOf } from './streaming.ts';
+import { partsOf } from './variants.ts';
 
 export interface Program {
   readonly steps: readonly EncodedStep[];
@@ -47,6 +49,12 @@ function groupsOf({ over, each }: Grid, size: PassSize): number {
   return Math.ceil(size[over] / each);
 }
 
+function depthOf({ z }: Grid, { keys }: PassSize): number {
+  if (typeof z === 'number') return z;
+  if (keys === undefined) return z.SPLITS;
+  return partsOf(z.WINDOW > 0 ? Math.min(keys, z.WINDOW) : keys, z);
+}
+
 /** Records one pass of a program. */
 export function recordPass(encoder: GPUCommandEncoder, program: Program, size: PassSize): void {
   recordSteps(encoder, program.steps, size);
@@ -59,6 +67,25 @@ export function recordSteps(encoder: GPUCommandEncoder, steps: Program['steps'],
   pass.end();
 }
 
+/**
+ * A program in runs of steps: those of each layer from `first` on by themselves, with its number, and what is before, between
+ * and behind them.
+ */
+export function runsOfLayers(
+  { steps }: Program,
+  first: number,
+): readonly { readonly layer: number | undefined; readonly program: Program }[] {
+  const runs: { layer: number | undefined; steps: EncodedStep[] }[] = [];
+  for (const step of steps) {
+    const number = layerOf(step.name);
+    const layer = number !== undefined && number >= first ? number : undefined;
+    const run = runs.at(-1);
+    if (run && run.layer === layer) run.steps.push(step);
+    else runs.push({ layer, steps: [step] });
+  }
+  return runs.map((run) => ({ layer: run.layer, program: { steps: run.steps } }));
+}
+
 /** Sets pipelines and bind groups and dispatches, in an open pass. */
 export function dispatchSteps(pass: GPUComputePassEncoder, steps: Program['steps'], size: PassSize): void {
   let current: GPUComputePipeline | undefined;
@@ -66,7 +93,7 @@ export function dispatchSteps(pass: GPUComputePassEncoder, steps: Program['steps
     if (pipeline !== current) pass.setPipeline(pipeline);
     current = pipeline;
     pass.setBindGroup(0, bindGroup);
-    pass.dispatchWorkgroups(grid.x, groupsOf(grid, size), grid.z);
+    pass.dispatchWorkgroups(grid.x, groupsOf(grid, size), depthOf(grid, size));
   }
 }
 
@@ -76,7 +103,7 @@ export function recordTimedPass(encoder: GPUCommandEncoder, program: Program, si
     const pass = timer.pass(encoder, name);
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, bindGroup);
-    pass.dispatchWorkgroups(grid.x, groupsOf(grid, size), grid.z);
+    pass.dispatchWorkgroups(grid.x, groupsOf(grid, size), depthOf(grid, size));
     pass.end();
   }
   timer.resolve(encoder);

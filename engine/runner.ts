@@ -9,7 +9,7 @@ import { mapLate } from '../devices/wait.ts';
 import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf } from '../quant/layout.ts';
 import type { Edits } from './edits.ts';
-import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
+import { compileSteps, type Program, recordPass, recordTimedPass, runsOfLayers } from './encode.ts';
 import { checkSizes, checkSlots, fitContext } from './estimate.ts';
 import { kvCapacity } from './kv-cache.ts';
 import { FIRST_POSITIONS, growCache, grownCapacity } from './kv-growth.ts';
@@ -19,7 +19,6 @@ import { createPieces, pieceBudgetMs } from './pieces.ts';
 import {
   type Choice,
   type ChoiceExtras,
-  chooseSplits,
   IN_FLIGHT,
   mostEdits,
   type PassChoice,
@@ -52,7 +51,7 @@ import {
   SAMPLER_BYTES,
 } from './state.ts';
 import type { PassSize, PlanOptions, Step } from './steps.ts';
-import { columnsFor, SPLIT_FROM_KEYS, type Tuning, widthOf } from './variants.ts';
+import { columnsFor, type Tuning, widthOf } from './variants.ts';
 
 export interface RunnerOptions {
   /** Most positions of each sequence. Default: what the load was planned with. */
@@ -117,8 +116,13 @@ export interface Runner {
    * With `wanted` the token chosen for that position of the slot travels to readback buffer `ticket`.
    */
   submit(pass: Pass, size: PassSize, wanted?: Wanted, onPiece?: (share: number) => void): Promise<void>;
-  /** The token that a submitted pass leaves in a readback buffer, due in about so many milliseconds. */
-  chosen(ticket: number, dueMs: number): Promise<number>;
+  /**
+   * Submits several decode passes at once, each feeding the next. The tokens that they choose, for `first.position` of the
+   * slot and those behind it, travel to readback buffer `first.ticket` together. At most MOST_AT_ONCE.
+   */
+  submitBurst(pass: Pass, passes: number, first: Wanted): Promise<void>;
+  /** The tokens that a pass or a burst leaves in a readback buffer, due in about so many milliseconds. */
+  chosen(ticket: number, dueMs: number, tokens?: number): Promise<readonly number[]>;
   /** The same with all that was wanted. */
   outcome(ticket: number, dueMs: number): Promise<Outcome>;
   /** Sends what has been chosen in all slots to gathering buffer `ticket`, as it is after what has been submitted. */
@@ -179,10 +183,13 @@ const REPORT_AT = CANDIDATES_AT + CANDIDATES_BYTES;
  * meanwhile, so only what is beyond its plan must leave one too.
  */
 function checkMemory(model: Model, plan: PlanOptions, topology: Topology): void {
-  const { marginBytes, overcommit = false } = model.memoryOptions;
+  const { marginBytes, memoryBytes, overcommit = false } = model.memoryOptions;
   const { traits } = model.device;
   const asPlanned = plan.slots <= model.plan.slots && plan.context <= model.plan.context;
-  const fit = fitContext(plan, budgetBytes(topology, traits, asPlanned ? 0 : marginBytes), plan.context, false);
+  const heldBytes = Object.values(model.memory()).reduce((sum, bytes) => sum + bytes, 0);
+  const limitBytes = memoryBytes === undefined ? undefined : Math.max(0, memoryBytes - heldBytes);
+  const budget = budgetBytes(topology, traits, asPlanned ? 0 : marginBytes, limitBytes);
+  const fit = fitContext(plan, budget, plan.context, false);
   if (fit.fits === false && (!overcommit || plan.context > fit.bindableContext))
     throw notEnoughMemory(model.path, fit, traits, topology, model.weights);
 }
@@ -248,7 +255,6 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     }
     return compiled;
   };
-  const splits = chooseSplits(plan);
   const programFor = (pass: Pass, columns: number): Promise<Program> => {
     const width = widthOf(device.traits, columns, plan.preferences);
     if (pass.kind === 'prompt') return program(`prompt ${width}`, () => planPrefill(plan, width, undefined));
@@ -262,8 +268,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     const what = `${pass.kind} ${choice} ${extrasKey(pass)}`;
     if (pass.kind === 'choice') return program(what, () => planChoice(plan, choice, pass));
     if (pass.kind === 'ending') return program(`${what} ${width}`, () => planPrefill(plan, width, pass.choice, pass));
-    const parts = pass.position < SPLIT_FROM_KEYS ? 1 : splits;
-    return program(`${what} ${parts}`, () => planDecode(plan, pass.choice, parts, pass));
+    return program(what, () => planDecode(plan, pass.choice, pass));
   };
 
   const { queue } = device.gpu;
@@ -313,7 +318,6 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         { kind: 'prompt' },
         { kind: 'ending', ...end },
         { kind: 'decode', ...end, position: 0 },
-        { kind: 'decode', ...end, position: SPLIT_FROM_KEYS },
       ];
       const last: readonly Pass[] = late ? [{ kind: 'choice', choice, ...extras }] : [];
       await Promise.all([...passes, ...last].map((pass) => programFor(pass, 1)));
@@ -338,6 +342,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     place,
     async submit(pass, size, wanted, onPiece) {
       if (lastPosition >= capacity) await grow(lastPosition + 1);
+      const keys = lastPosition + 1;
       if (advancing && 'choice' in pass && pass.choice !== 'none') lastPosition++;
       const compiled = await programFor(pass, size.columns);
       const isPrompt = pass.kind === 'prompt' || pass.kind === 'ending' || pass.kind === 'pooled';
@@ -352,18 +357,44 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         if (wanted.report) copy('reports', REPORT_AT);
         tickets[wanted.ticket] = wanted;
       };
-      if (isPrompt && size.columns > 1) {
-        await pieces.run(compiled, { size, keys: lastPosition - size.columns / 2, onPiece }, finish);
-        return;
-      }
+      const run = async (program: Program, finish?: (encoder: GPUCommandEncoder) => void) => {
+        if (isPrompt && size.columns > 1)
+          return pieces.run(program, { size, keys: lastPosition - size.columns / 2, onPiece }, finish);
+        const encoder = device.gpu.createCommandEncoder();
+        recordPass(encoder, program, { ...size, keys });
+        finish?.(encoder);
+        queue.submit([encoder.finish()]);
+      };
+      const { stream } = model;
+      if (!stream) return run(compiled, finish);
+      await stream.turn(async () => {
+        const runs = runsOfLayers(compiled, stream.first);
+        for (const [i, { layer, program }] of runs.entries()) {
+          if (layer !== undefined) await stream.bring(layer);
+          await run(program, i + 1 === runs.length ? finish : undefined);
+          if (layer !== undefined) stream.done(layer);
+        }
+      });
+    },
+    async submitBurst(pass, passes, { ticket, slot, position }) {
+      if (lastPosition + passes > capacity) await grow(lastPosition + passes);
+      const compiled = await programFor(pass, 1);
       const encoder = device.gpu.createCommandEncoder();
-      recordPass(encoder, compiled, size);
-      finish(encoder);
+      for (let i = 0; i < passes; i++)
+        recordPass(encoder, compiled, { columns: 1, outputs: 1, keys: lastPosition + i + 1 });
+      lastPosition += passes;
+      // the tokens lie in a ring: up to its end, then from its start
+      const from = position % RING;
+      const before = Math.min(passes, RING - from);
+      const copy = (at: number, into: number, tokens: number) =>
+        encoder.copyBufferToBuffer(own('picked'), (slot * RING + at) * 4, readback(ticket), into * 4, tokens * 4);
+      copy(from, 0, before);
+      if (before < passes) copy(0, before, passes - before);
       queue.submit([encoder.finish()]);
     },
-    async chosen(ticket, dueMs) {
-      const bytes = await mapLate(device, readback(ticket), 4, dueMs);
-      return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+    async chosen(ticket, dueMs, tokens = 1) {
+      const bytes = await mapLate(device, readback(ticket), tokens * 4, dueMs);
+      return Array.from(new Uint32Array(bytes.buffer, bytes.byteOffset, tokens));
     },
     async outcome(ticket, dueMs) {
       const bytes = await mapLate(device, readback(ticket), READBACK_BYTES, dueMs);
@@ -435,7 +466,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       const decode = await programFor({ kind: 'decode', choice: 'greedy', position }, 1);
       place([{ token: 0, position, slot: 0 }], [0], false);
       const encoder = device.gpu.createCommandEncoder();
-      recordTimedPass(encoder, decode, { columns: 1, outputs: 1 }, timer);
+      recordTimedPass(encoder, decode, { columns: 1, outputs: 1, keys: position + 1 }, timer);
       queue.submit([encoder.finish()]);
       return timer.read();
     },

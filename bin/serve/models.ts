@@ -2,8 +2,9 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { listModels, shortName, storeFolder } from '../../loaders/hub/store.ts';
+import { openModel } from '../../loaders/named.ts';
 import { FirstlightError } from '../../quant/errors.ts';
-import { isBuiltin, openModelFile } from '../model.ts';
+import { isBuiltin } from '../model.ts';
 import type { KnownModel } from './host.ts';
 
 /** What clients call the model that comes with firstlight. */
@@ -31,7 +32,7 @@ export async function pulledModels(): Promise<KnownModel[]> {
         name: short,
         bytes: one.files.reduce((sum, file) => sum + file.bytes, 0),
         modifiedMs: Date.parse(one.pulled) || 0,
-        open: () => openModelFile(short),
+        open: () => openModel(short),
       };
     }),
   );
@@ -44,6 +45,6 @@ async function describe(operand: string): Promise<KnownModel> {
     name: given ?? (isBuiltin(path) ? BUILTIN_NAME : basename(path).replace(/\.(gguf|safetensors|zip)$/i, '')),
     bytes: file?.isFile() ? file.size : undefined,
     modifiedMs: file?.mtimeMs ?? 0,
-    open: () => openModelFile(path),
+    open: () => openModel(path),
   };
 }
