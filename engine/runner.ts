@@ -116,8 +116,13 @@ export interface Runner {
    * With `wanted` the token chosen for that position of the slot travels to readback buffer `ticket`.
    */
   submit(pass: Pass, size: PassSize, wanted?: Wanted, onPiece?: (share: number) => void): Promise<void>;
-  /** The token that a submitted pass leaves in a readback buffer, due in about so many milliseconds. */
-  chosen(ticket: number, dueMs: number): Promise<number>;
+  /**
+   * Submits several decode passes at once, each feeding the next. The tokens that they choose, for `first.position` of the
+   * slot and those behind it, travel to readback buffer `first.ticket` together. At most MOST_AT_ONCE.
+   */
+  submitBurst(pass: Pass, passes: number, first: Wanted): Promise<void>;
+  /** The tokens that a pass or a burst leaves in a readback buffer, due in about so many milliseconds. */
+  chosen(ticket: number, dueMs: number, tokens?: number): Promise<readonly number[]>;
   /** The same with all that was wanted. */
   outcome(ticket: number, dueMs: number): Promise<Outcome>;
   /** Sends what has been chosen in all slots to gathering buffer `ticket`, as it is after what has been submitted. */
@@ -375,9 +380,25 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         }
       });
     },
-    async chosen(ticket, dueMs) {
-      const bytes = await mapLate(device, readback(ticket), 4, dueMs);
-      return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+    async submitBurst(pass, passes, { ticket, slot, position }) {
+      if (lastPosition + passes > capacity) await grow(lastPosition + passes);
+      const compiled = await programFor(pass, 1);
+      const encoder = device.gpu.createCommandEncoder();
+      for (let i = 0; i < passes; i++)
+        recordPass(encoder, compiled, { columns: 1, outputs: 1, keys: lastPosition + i + 1 });
+      lastPosition += passes;
+      // the tokens lie in a ring: up to its end, then from its start
+      const from = position % RING;
+      const before = Math.min(passes, RING - from);
+      const copy = (at: number, into: number, tokens: number) =>
+        encoder.copyBufferToBuffer(own('picked'), (slot * RING + at) * 4, readback(ticket), into * 4, tokens * 4);
+      copy(from, 0, before);
+      if (before < passes) copy(0, before, passes - before);
+      queue.submit([encoder.finish()]);
+    },
+    async chosen(ticket, dueMs, tokens = 1) {
+      const bytes = await mapLate(device, readback(ticket), tokens * 4, dueMs);
+      return Array.from(new Uint32Array(bytes.buffer, bytes.byteOffset, tokens));
     },
     async outcome(ticket, dueMs) {
       const bytes = await mapLate(device, readback(ticket), READBACK_BYTES, dueMs);
