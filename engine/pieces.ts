@@ -117,9 +117,10 @@ const COLUMN_TILE = 64;
 
 /**
  * Columns of each pass over a prompt of so many tokens: as many passes as `chunk` demands, and about the same number in each,
- * so that no pass is left with a few.
+ * so that none is left with a few.
  */
-export function passColumns(tokens: number, chunk: number): number {
+export function passSizes(tokens: number, chunk: number): readonly number[] {
   const passes = Math.ceil(tokens / chunk);
-  return Math.min(chunk, Math.ceil(Math.ceil(tokens / passes) / COLUMN_TILE) * COLUMN_TILE);
+  const step = Math.min(chunk, Math.ceil(Math.ceil(tokens / passes) / COLUMN_TILE) * COLUMN_TILE);
+  return Array.from({ length: Math.ceil(tokens / step) }, (_, i) => Math.min(step, tokens - i * step));
 }

@@ -30,7 +30,7 @@ check('three sequences at different positions, chosen tokens fed from the ring a
   const runner = await createRunner(model, { slots: prompts.length });
   try {
     const choice = 'greedy';
-    await runner.prepare(choice);
+    await runner.prepare(choice, [1]);
     const got: number[][] = [];
     for (const [slot, ids] of prompts.entries()) {
       runner.setSampler(slot, completeSampling({ temperature: 0 }));
