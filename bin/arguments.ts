@@ -32,7 +32,7 @@ type ValueOf<F extends Flag> = F extends { readonly kind: 'switch' }
 export type Values<F extends Flags> = { readonly [Name in keyof F]?: ValueOf<F[Name]> | undefined };
 
 export interface Command<F extends Flags = Flags> {
-  /** `[MODEL]` may be left out, `TEXT` may not. */
+  /** `[MODEL]` may be left out, `TEXT` may not; of `[MODEL...]` there may be several. */
   readonly operands: readonly string[];
   /** For the help: what it does, one paragraph a string. */
   readonly about: readonly string[];
@@ -129,7 +129,7 @@ function checkOperands(wantedOperands: readonly string[], operands: readonly str
   const missing = needed[operands.length];
   if (missing) throw new UsageError(`${missing} is missing`);
   const extra = operands[wantedOperands.length];
-  if (extra !== undefined)
+  if (extra !== undefined && !wantedOperands.at(-1)?.endsWith('...]'))
     throw new UsageError(`one argument too many, ${JSON.stringify(extra)}: put a text of several words in quotes`);
 }
 

@@ -3,9 +3,8 @@
 import { type BenchResult, benchTest, bench as measure, type ProfileRow, profilePass } from '../engine/bench.ts';
 import { loadModel } from '../engine/model.ts';
 import { createSession } from '../engine/session.ts';
-import { randomCheckpoint } from '../engine/shapes.ts';
 import { defineCommand } from './arguments.ts';
-import { ADAPTER_FLAG, BUILTIN, openAdapter, openModelFile, SHAPE_FLAG } from './model.ts';
+import { ADAPTER_FLAG, openAdapter, openMeasured, SHAPE_FLAG } from './model.ts';
 import { mebibytes, note, print, printJson, table } from './output.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
 
@@ -16,7 +15,7 @@ export const bench = defineCommand({
   about: [
     'Measures prompt processing (pp) and text generation (tg) in tokens per second, as llama-bench names and counts them: ' +
       'the median of several repetitions on a GPU that has been warmed up, one sequence, greedy choice on the GPU.',
-    'MODEL is a folder or a file; without one, --shape makes random 4-bit weights of a known shape, and without either the ' +
+    'MODEL is a folder or a file; without one, --shape makes random weights of a known shape, and without either the ' +
       'built-in model is measured.',
   ],
   flags: {
@@ -39,10 +38,14 @@ export const bench = defineCommand({
   },
   async run(values, [path], signal) {
     const device = await openAdapter(values);
-    const checkpoint = values.shape ? randomCheckpoint(values.shape) : await openModelFile(path ?? BUILTIN);
+    const checkpoint = await openMeasured(values, path);
     try {
       const startMs = performance.now();
-      const model = await loadModel(device, checkpoint, { arithmetic: values.exact ? 'f32' : undefined, signal });
+      const model = await loadModel(device, checkpoint, {
+        arithmetic: values.exact ? 'f32' : undefined,
+        weights: values.type ? 'native' : undefined, // a float type is meant as such
+        signal,
+      });
       const loadMs = performance.now() - startMs;
       const tuning = await tuningFor(model, tuningMode(values));
       const { prompt = 512, tokens = 128, depth = 0 } = values;

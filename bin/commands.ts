@@ -11,6 +11,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'let a model answer or go on with a text',
     load: async () => (await import('./run.ts')).run,
   },
+  serve: {
+    summary: "serve models by OpenAI's and Ollama's APIs",
+    load: async () => (await import('./serve.ts')).serve,
+  },
   pull: {
     summary: 'download a model from a hub, or one file from a URL',
     load: async () => (await import('./pull.ts')).pull,

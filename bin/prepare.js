@@ -48,7 +48,7 @@ function runNode(args) {
 /** Whether npm's own record of what it installed agrees with package-lock.json. It writes that record last. */
 function packagesAreThere() {
   const record = readIfThere('node_modules/.package-lock.json');
-  if (record === undefined) return false;
+  if (!record) return false; // empty for a moment, while another process's npm writes it
   const installed = JSON.parse(record).packages;
   return Object.entries(JSON.parse(read('package-lock.json')).packages).every(
     ([path, { version, optional }]) => path === '' || (installed[path]?.version ?? (optional && version)) === version,

@@ -1,9 +1,8 @@
 /** `firstlight tune`: measures the kernel variants for a model's shapes on this GPU and keeps the best. */
 
 import { loadModel } from '../engine/model.ts';
-import { randomCheckpoint } from '../engine/shapes.ts';
 import { defineCommand } from './arguments.ts';
-import { ADAPTER_FLAG, BUILTIN, openAdapter, openModelFile, SHAPE_FLAG } from './model.ts';
+import { ADAPTER_FLAG, openAdapter, openMeasured, SHAPE_FLAG } from './model.ts';
 import { note, print, table } from './output.ts';
 import { tuningFor, tuningPath } from './tuning.ts';
 
@@ -23,7 +22,7 @@ export const tune = defineCommand({
   },
   async run(values, [path], signal) {
     const device = await openAdapter(values);
-    const checkpoint = values.shape ? randomCheckpoint(values.shape) : await openModelFile(path ?? BUILTIN);
+    const checkpoint = await openMeasured(values, path);
     try {
       if (device.traits.software) return note(`${device.traits.name} is a CPU, not a GPU: there is nothing to tune`);
       const model = await loadModel(device, checkpoint, { signal });

@@ -72,8 +72,8 @@ export interface Batch {
   tokens(ids: readonly number[], options?: BatchTokenOptions): AsyncGenerator<GeneratedToken, void, void>;
   /** The mean of the normalised states behind the last layer, [hidden]. Throws as generate. */
   embed(ids: readonly number[], options?: Pick<BatchTokenOptions, 'client' | 'signal'>): Promise<Float32Array>;
-  /** Gives the memory back. Generations that are under way throw `bad-argument`. */
-  close(): Promise<void>;
+  /** Gives the memory back. Generations that are under way throw `reason`; default `bad-argument`. */
+  close(reason?: Error): Promise<void>;
 }
 
 /** Passes submitted before the first of them has been read: the GPU has the next one when it ends one. */
@@ -137,10 +137,10 @@ interface Flight {
   readonly onDone?: ((ms: number) => void) | undefined;
 }
 
-/** A batch with a KV cache of its own. Throws `not-enough-memory`, `bad-argument`. */
+/** A batch with a KV cache of its own; its slots are as many as the load was planned with, unless options say otherwise. Throws `not-enough-memory`, `bad-argument`. */
 export async function createBatch(model: Model, options: BatchOptions = {}): Promise<Batch> {
   const { queue: mostQueued = DEFAULT_QUEUE, ...runnerOptions } = options;
-  const runner = await createRunner(model, runnerOptions);
+  const runner = await createRunner(model, { slots: model.plan.slots, ...runnerOptions });
   await runner.prepareBatch(); // so that no request waits for a compiler
   const { config } = model;
   const { context, chunk } = runner;
@@ -248,6 +248,22 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
     return undefined;
   }
 
+  /** Has memory for these sequences up to the positions that they are about to fill; those for which there is none end. */
+  async function reserve(wanted: readonly Output[]): Promise<readonly Output[]> {
+    const kept = wanted.filter(({ sequence }) => !sequence.ended).sort((a, b) => a.position - b.position);
+    for (let longest = kept.at(-1); longest; longest = kept.at(-1)) {
+      try {
+        await runner.reserve(longest.position);
+        break;
+      } catch (error) {
+        if (!(error instanceof FirstlightError) || error.code !== 'not-enough-memory') throw error;
+        end(longest.sequence, error);
+        kept.pop();
+      }
+    }
+    return kept;
+  }
+
   async function submitPrompt(sequence: Sequence): Promise<void> {
     const { ids, slot } = sequence;
     if (!slot) return;
@@ -257,6 +273,7 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
     const columns = ids
       .slice(first, first + count)
       .map((token, i): Column => ({ token, position: first + i, slot: slot.index }));
+    if ((await reserve([{ sequence, position: first + count }])).length === 0) return;
     const last = first + count === ids.length;
     const answering = last && !sequence.pooled;
     runner.place(columns, [count - 1], false);
@@ -281,14 +298,14 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
   }
 
   async function submitBatch(ready: readonly Sequence[]): Promise<void> {
-    const outputs: Output[] = [];
+    const outputs = await reserve(
+      ready.map((sequence) => ({ sequence, position: sequence.ids.length + sequence.submitted })),
+    );
+    if (outputs.length === 0) return;
     const columns: Column[] = [];
-    for (const sequence of ready) {
-      const { slot, made, ids } = sequence;
-      if (!slot) continue;
-      const position = ids.length + sequence.submitted - 1; // of the token that is fed
-      columns.push({ token: made[sequence.submitted - 1]?.id ?? FROM_RING, position, slot: slot.index });
-      outputs.push({ sequence, position: position + 1 });
+    for (const { sequence, position } of outputs) {
+      const token = sequence.made[sequence.submitted - 1]?.id ?? FROM_RING;
+      if (sequence.slot) columns.push({ token, position: position - 1, slot: sequence.slot.index });
       sequence.submitted++;
     }
     runner.place(columns, [...columns.keys()], false);
@@ -534,9 +551,9 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
     generate,
     tokens,
     embed,
-    close() {
+    close(reason) {
       closed = true;
-      const error = new FirstlightError('bad-argument', 'the batch was closed while generating');
+      const error = reason ?? new FirstlightError('bad-argument', 'the batch was closed while generating');
       for (const sequence of [...running, ...queue.clear()]) end(sequence, error);
       pump();
       release ??= looping.then(runner.close);

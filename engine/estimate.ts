@@ -31,6 +31,8 @@ export interface EstimateOptions extends Preferences {
   readonly context?: ContextOption | undefined;
   /** Prompt tokens per pass. Default 512, on integrated GPUs 256, on CPU drivers 32. */
   readonly chunk?: number | undefined;
+  /** Sequences that are to run at once, each with the context for itself. Default 1. */
+  readonly slots?: number | undefined;
   /** Free memory that is left to others; default 512 MiB on a GPU, 0 on software. */
   readonly marginBytes?: number | undefined;
 }
@@ -57,6 +59,7 @@ export interface Fit {
 export interface Estimate extends Fit {
   readonly weightsOption: WeightsOption;
   readonly chunk: number;
+  readonly slots: number;
   /** Undefined for machines whose memory is not known. */
   readonly speed: Speed | undefined;
 }
@@ -96,14 +99,15 @@ export function estimate(
   const { config, path } = checkpoint;
   const weightsOption = options.weights ?? defaultWeights(checkpoint);
   const weights = describeWeights(checkpoint, weightsOption, adapter.limits.maxBindingBytes);
-  const { context = 'auto', chunk = defaultChunk(adapter, topology) } = options;
+  const { context = 'auto', chunk = defaultChunk(adapter, topology), slots = 1 } = options;
   checkSizes(context, chunk, config, path);
+  checkSlots(slots);
   const kv = options.kv ?? (options.arithmetic === 'f32' ? 'f32' : 'f16');
   checkKv(kv, config, path);
-  const size = { config, weights, traits: adapter, preferences: options, kv, chunk, slots: 1 };
+  const size = { config, weights, traits: adapter, preferences: options, kv, chunk, slots };
   const budget = budgetBytes(topology, adapter, options.marginBytes);
   const fit = fitContext(size, budget, context, true);
-  return { ...fit, weightsOption, chunk, speed: predictSpeed(config, weights, fit, adapter, topology) };
+  return { ...fit, weightsOption, chunk, slots, speed: predictSpeed(config, weights, fit, adapter, topology) };
 }
 
 function defaultChunk(adapter: AdapterInfo, topology: Topology): number {
@@ -179,6 +183,12 @@ export function checkSizes(context: ContextOption, chunk: number, config: LlamaC
       'bad-argument',
       `a context of ${context} was asked for, but ${path} was made for ${config.context}: ask for at most that`,
     );
+}
+
+/** Throws `bad-argument` for what is no number of sequences. */
+export function checkSlots(slots: number): void {
+  if (!Number.isInteger(slots) || slots < 1)
+    throw new FirstlightError('bad-argument', `slots is ${slots}: it must be a whole number of at least 1`);
 }
 
 /**

@@ -6,8 +6,11 @@ export type { AdapterInfo, Device, DeviceOptions, Purpose, Traits } from '../dev
 export { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
 export { type Pulled, type PullOptions, pull } from '../loaders/hub/pull.ts';
 export { findModel, listModels, removeModel, type StoredModel, storeFolder } from '../loaders/hub/store.ts';
+export { BUILTIN, openModel } from '../loaders/named.ts';
 export type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 export { type ErrorCode, FirstlightError } from '../quant/errors.ts';
+export { type Batch, type BatchOptions, type BatchTokenOptions, createBatch } from './batch.ts';
+export { type Chat, type ChatSettings, createChat } from './chat.ts';
 export { CHAT_FAMILIES, type ChatFamily } from './chat-families.ts';
 export { type ChatMessage, type ChatOptions, encodeChat, renderChat } from './chat-template.ts';
 export { type ContextEnd, type Dropped, type WhenFull, withContextEnd } from './context-end.ts';
@@ -32,6 +35,7 @@ export {
   type Stats,
   type TokenOptions,
 } from './session.ts';
+export { describeSpeeds, type Speeds, speedsOf } from './speeds.ts';
 export type { Constraint } from './steering.ts';
 export { createTextStream, type TextStream, type TextStreamOptions } from './text-stream.ts';
 export { createTokenizer, type Tokenizer } from './tokenizer.ts';

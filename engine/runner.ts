@@ -6,11 +6,11 @@ import { budgetBytes } from '../devices/budget.ts';
 import type { StepTime, Timer } from '../devices/timing.ts';
 import { readTopology, type Topology } from '../devices/topology.ts';
 import { mapLate } from '../devices/wait.ts';
-import { assert, FirstlightError } from '../quant/errors.ts';
+import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf } from '../quant/layout.ts';
 import type { Edits } from './edits.ts';
 import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
-import { checkSizes, fitContext } from './estimate.ts';
+import { checkSizes, checkSlots, fitContext } from './estimate.ts';
 import { kvCapacity } from './kv-cache.ts';
 import { FIRST_POSITIONS, growCache, grownCapacity } from './kv-growth.ts';
 import { ropeNames } from './layers.ts';
@@ -19,7 +19,6 @@ import { createPieces, pieceBudgetMs } from './pieces.ts';
 import {
   type Choice,
   type ChoiceExtras,
-  chooseSplits,
   IN_FLIGHT,
   mostEdits,
   type PassChoice,
@@ -52,7 +51,7 @@ import {
   SAMPLER_BYTES,
 } from './state.ts';
 import type { PassSize, PlanOptions, Step } from './steps.ts';
-import { columnsFor, SPLIT_FROM_KEYS, type Tuning, widthOf } from './variants.ts';
+import { columnsFor, type Tuning, widthOf } from './variants.ts';
 
 export interface RunnerOptions {
   /** Most positions of each sequence. Default: what the load was planned with. */
@@ -61,7 +60,7 @@ export interface RunnerOptions {
   readonly reserve?: number | undefined;
   /** Most prompt tokens per pass. Default 512, on integrated GPUs 256, on CPU drivers 32. */
   readonly chunk?: number | undefined;
-  /** Sequences. Default 1. */
+  /** Sequences. Default 1, whatever the load was planned with. */
   readonly slots?: number | undefined;
   /** Measured kernel variants, from tune(). Default none. */
   readonly tuning?: Tuning | undefined;
@@ -184,7 +183,7 @@ const REPORT_AT = CANDIDATES_AT + CANDIDATES_BYTES;
 function checkMemory(model: Model, plan: PlanOptions, topology: Topology): void {
   const { marginBytes, overcommit = false } = model.memoryOptions;
   const { traits } = model.device;
-  const asPlanned = plan.slots === 1 && plan.context <= model.plan.context;
+  const asPlanned = plan.slots <= model.plan.slots && plan.context <= model.plan.context;
   const fit = fitContext(plan, budgetBytes(topology, traits, asPlanned ? 0 : marginBytes), plan.context, false);
   if (fit.fits === false && (!overcommit || plan.context > fit.bindableContext))
     throw notEnoughMemory(model.path, fit, traits, topology, model.weights);
@@ -198,8 +197,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   const slots = options.slots ?? 1;
   let capacity = kvCapacity(Math.min(context, options.reserve ?? FIRST_POSITIONS));
   checkSizes(context, chunk, config, model.path);
-  if (!Number.isInteger(slots) || slots < 1)
-    throw new FirstlightError('bad-argument', `slots is ${slots}: it must be a whole number of at least 1`);
+  checkSlots(slots);
 
   const plan: PlanOptions = {
     config,
@@ -252,7 +250,6 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     }
     return compiled;
   };
-  const splits = chooseSplits(plan);
   const programFor = (pass: Pass, columns: number): Promise<Program> => {
     const width = widthOf(device.traits, columns, plan.preferences);
     if (pass.kind === 'prompt') return program(`prompt ${width}`, () => planPrefill(plan, width, undefined));
@@ -266,8 +263,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     const what = `${pass.kind} ${choice} ${extrasKey(pass)}`;
     if (pass.kind === 'choice') return program(what, () => planChoice(plan, choice, pass));
     if (pass.kind === 'ending') return program(`${what} ${width}`, () => planPrefill(plan, width, pass.choice, pass));
-    const parts = pass.position < SPLIT_FROM_KEYS ? 1 : splits;
-    return program(`${what} ${parts}`, () => planDecode(plan, pass.choice, parts, pass));
+    return program(what, () => planDecode(plan, pass.choice, pass));
   };
 
   const { queue } = device.gpu;
@@ -313,10 +309,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     },
     async prepare(choice, columns, extras = {}, late = false) {
       const end = late ? { choice: 'none' as const } : { choice, ...extras };
-      const passes: readonly Pass[] = [
-        { kind: 'decode', ...end, position: 0 },
-        { kind: 'decode', ...end, position: SPLIT_FROM_KEYS },
-      ];
+      const passes: readonly Pass[] = [{ kind: 'decode', ...end, position: 0 }];
       const last: readonly Pass[] = late ? [{ kind: 'choice', choice, ...extras }] : [];
       await Promise.all([
         ...columns.slice(0, -1).map((count) => programFor({ kind: 'prompt' }, count)),
@@ -349,6 +342,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     place,
     async submit(pass, size, wanted, onPiece) {
       if (lastPosition >= capacity) await grow(lastPosition + 1);
+      const keys = lastPosition + 1;
       if (advancing && 'choice' in pass && pass.choice !== 'none') lastPosition++;
       const compiled = await programFor(pass, size.columns);
       const isPrompt = pass.kind === 'prompt' || pass.kind === 'ending' || pass.kind === 'pooled';
@@ -364,11 +358,11 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         tickets[wanted.ticket] = wanted;
       };
       if (isPrompt && size.columns > 1) {
-        await pieces.run(compiled, { size, keys: lastPosition - size.columns / 2, onPiece }, finish);
+        await pieces.run(compiled, { size: { ...size, keys }, keys: keys - size.columns / 2, onPiece }, finish);
         return;
       }
       const encoder = device.gpu.createCommandEncoder();
-      recordPass(encoder, compiled, size);
+      recordPass(encoder, compiled, { ...size, keys });
       finish(encoder);
       queue.submit([encoder.finish()]);
     },
@@ -442,12 +436,13 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       return new Float32Array(bytes.buffer, bytes.byteOffset, config.vocab);
     },
     async timedPass(position, timer, count = 1) {
+      if (position + count > capacity) await grow(position + count);
       const pass: Pass = count === 1 ? { kind: 'decode', choice: 'greedy', position } : { kind: 'prompt' };
       const compiled = await programFor(pass, count);
       const columns = Array.from({ length: count }, (_, i) => ({ token: 0, position: position + i, slot: 0 }));
       place(columns, [count - 1], false);
       const encoder = device.gpu.createCommandEncoder();
-      recordTimedPass(encoder, compiled, { columns: count, outputs: 1 }, timer);
+      recordTimedPass(encoder, compiled, { columns: count, outputs: 1, keys: position + count }, timer);
       queue.submit([encoder.finish()]);
       return timer.read();
     },

@@ -54,7 +54,7 @@ export interface Stats {
   readonly decodeMs: number;
 }
 
-export interface Session {
+export interface Session extends AsyncDisposable {
   readonly model: Model;
   /** Positions that the KV cache holds. */
   readonly context: number;
@@ -319,6 +319,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     },
     inspect: runner.inspect,
     close,
+    [Symbol.asyncDispose]: close,
   };
 }
 

@@ -1,11 +1,12 @@
-/** The shapes of well-known models, filled with random 4-bit weights: what speed is measured on when there is no file. */
+/** The shapes of well-known models, filled with random weights: what speed is measured on when there is no file. */
 import { slidingLayers } from '../loaders/architectures.ts';
 import { expectedTensors } from '../loaders/model-tensors.ts';
 import type { Checkpoint, LlamaConfig, TensorInfo } from '../loaders/types.ts';
+import { encodeBf16 } from '../quant/bf16.ts';
 import { assert, FirstlightError } from '../quant/errors.ts';
-import { f32ToF16 } from '../quant/f16.ts';
-import { rowBytes } from '../quant/file-types.ts';
-import { BLOCK } from '../quant/layout.ts';
+import { encodeF16 } from '../quant/f16.ts';
+import { FILE_TYPES, type FileType, NAMED_TYPES, rowBytes } from '../quant/file-types.ts';
+import { randomBlocks } from './random-blocks.ts';
 
 type Sizes = Pick<
   LlamaConfig,
@@ -104,35 +105,46 @@ export function shapeConfig(name: string): LlamaConfig {
   };
 }
 
+const MIXTURE = 'Q4_K_M';
+
 /** Bytes of random weights that are handed out again and again: enough that neighbouring rows differ. */
 const POOL_BYTES = 16 << 20;
 
-/** A checkpoint without a file: Q4_0 matrices of random codes, scaled so that activations keep their size; gains of one. */
-export function randomCheckpoint(name: string): Checkpoint {
+/**
+ * A checkpoint without a file: matrices of random codes, scaled so that activations keep their size; gains of one.
+ *
+ * @param type of all matrices, or llama.cpp's mixture Q4_K_M
+ * @throws `bad-argument` for an unknown name or type, and for rows that are no whole blocks
+ */
+export function randomCheckpoint(name: string, type = 'Q4_0'): Checkpoint {
   const config = shapeConfig(name);
+  if (type !== MIXTURE && !NAMED_TYPES.some((known) => known === type))
+    throw new FirstlightError('bad-argument', `there is no type "${type}": ${[...NAMED_TYPES, MIXTURE].join(', ')}`);
   const tensors = new Map<string, TensorInfo>();
   for (const [tensor, shape] of expectedTensors(config)) {
     const [rows, cols] = shape.length === 2 ? (shape as [number, number]) : [1, shape[0] as number];
-    tensors.set(tensor, { name: tensor, type: shape.length === 2 ? 'Q4_0' : 'F32', rows, cols });
+    const matrixType = type === MIXTURE ? mixedType(tensor, config) : (type as FileType);
+    const own = shape.length === 2 ? matrixType : 'F32';
+    if (cols % FILE_TYPES[own].blockLength !== 0)
+      throw new FirstlightError('bad-argument', `rows of ${cols} weights in ${name} are no whole blocks of ${own}`);
+    tensors.set(tensor, { name: tensor, type: own, rows, cols });
   }
 
-  const pools = new Map<number, Uint8Array>(); // by cols: the scale depends on them
+  const pools = new Map<string, Uint8Array>(); // by type and cols: the scale depends on them
   return {
-    format: 'random Q4_0 weights',
+    format: `random ${type} weights`,
     path: name,
     config,
     tensors,
     async readRows(tensor, firstRow, rowCount) {
       const info = tensors.get(tensor);
       assert(info, `the shape has ${tensor}`);
-      if (info.type === 'F32') return new Uint8Array(new Float32Array(info.cols).fill(1).buffer);
+      if (info.rows === 1) return new Uint8Array(new Float32Array(info.cols).fill(1).buffer);
       const bytes = rowBytes(info.type, info.cols);
       const rows = Math.floor(POOL_BYTES / bytes);
-      let pool = pools.get(info.cols);
-      if (!pool) {
-        pool = randomBlocks(rows * (info.cols / BLOCK), info.cols);
-        pools.set(info.cols, pool);
-      }
+      const key = `${info.type} ${info.cols}`;
+      const pool = pools.get(key) ?? randomRows(info.type, rows, info.cols);
+      pools.set(key, pool);
       const out = new Uint8Array(rowCount * bytes);
       for (let row = 0; row < rowCount; ) {
         const from = (firstRow + row + tensor.length) % rows;
@@ -147,24 +159,33 @@ export function randomCheckpoint(name: string): Checkpoint {
   };
 }
 
-/** Q4_0 blocks whose products with a unit input have unit variance: codes -8..7 have a root mean square of 4.6. */
-function randomBlocks(blocks: number, cols: number): Uint8Array {
-  const bytes = new Uint8Array(blocks * 18);
-  const words = new Uint32Array(4);
-  const codes = new Uint8Array(words.buffer);
-  const scale = f32ToF16(1 / (4.6 * Math.sqrt(cols)));
+/** Where llama.cpp's Q4_K_M has Q6_K: the output, and v and down of the first, the last and every third layer. */
+function mixedType(tensor: string, { layers }: LlamaConfig): FileType {
+  if (tensor.startsWith('lm_head')) return 'Q6_K';
+  const [, number = '', part = ''] = /layers\.(\d+)\..*\.(\w+)_proj/.exec(tensor) ?? [];
+  if (part !== 'v' && part !== 'down') return 'Q4_K';
+  const layer = Number(number);
+  const eighth = Math.floor(layers / 8);
+  const more = layer < eighth || layer >= Math.floor((7 * layers) / 8) || (layer - eighth) % 3 === 2;
+  return more ? 'Q6_K' : 'Q4_K';
+}
+
+/** Weights whose products with a unit input have about unit variance. */
+function randomRows(type: FileType, rows: number, cols: number): Uint8Array {
   let state = 1;
-  for (let at = 0; at < bytes.length; at += 18) {
-    for (let i = 0; i < 4; i++) {
-      // xorshift32 (Marsaglia 2003)
-      state ^= state << 13;
-      state ^= state >>> 17;
-      state ^= state << 5;
-      words[i] = state;
-    }
-    bytes[at] = scale & 255;
-    bytes[at + 1] = scale >> 8;
-    bytes.set(codes, at + 2);
-  }
-  return bytes;
+  const random = () => {
+    // xorshift32 (Marsaglia 2003)
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
+  const size = cols ** -0.5;
+  if (FILE_TYPES[type].take) return randomBlocks(type, rows, cols, size, random);
+  const values = Float32Array.from({ length: rows * cols }, () => (random() - 0.5) * Math.sqrt(12) * size);
+  if (type === 'F32') return new Uint8Array(values.buffer);
+  const halves = new Uint16Array(values.length);
+  if (type === 'F16') encodeF16(values, halves);
+  else encodeBf16(values, halves);
+  return new Uint8Array(halves.buffer);
 }

@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'device-lost'
   | 'device-timeout' // the GPU did not answer in time
   | 'queue-full' // too many requests wait already
+  | 'unknown-model' // no model has this name
   | 'context-full' // the prompt or the text no longer fits the context
   | 'download-failed' // a server or the way to it: what was there is kept
   | 'disk-full'

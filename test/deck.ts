@@ -10,8 +10,10 @@ import { planDecode, planPrefill } from '../engine/plan.ts';
 import { randomCheckpoint } from '../engine/shapes.ts';
 import type { PlanOptions } from '../engine/steps.ts';
 import { describeWeights } from '../engine/weights.ts';
-import { BLOCK } from '../quant/layout.ts';
-import { specialise } from '../shaders/specialise.ts';
+import { type FileType, NAMED_TYPES } from '../quant/file-types.ts';
+import { BLOCK, isQuantised } from '../quant/layout.ts';
+import { nativeFormat } from '../quant/pack.ts';
+import { type Spec, specialise } from '../shaders/specialise.ts';
 
 const compilerPath = fileURLToPath(new URL('../../shared/vangogh/vangogh.mjs', import.meta.url));
 const figuresPath = fileURLToPath(new URL('./deck.json', import.meta.url));
@@ -83,40 +85,57 @@ export async function compileKernels(
   return rows;
 }
 
-/** Compiles the distinct kernels of decode, short context and split, and of prefill. */
-export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
-  const checkpoint = randomCheckpoint('llama2-7b');
-  const plan: PlanOptions = {
+/** Rows that a subgroup of gemv-lanes keeps sums for. */
+function rowsOfSubgroup({ TILE, K_SPLIT, SG, THREADS }: Spec): number {
+  return (Number(TILE) * Number(K_SPLIT) * Number(SG)) / Number(THREADS);
+}
+
+function planOf(type: FileType): PlanOptions {
+  const checkpoint = randomCheckpoint('llama2-7b', type);
+  return {
     config: checkpoint.config,
     weights: describeWeights(checkpoint, 'native', DECK.limits.maxBindingBytes),
     traits: DECK,
-    preferences: { splits: 4 },
+    preferences: {},
     kv: 'f16',
     context: 4096,
     chunk: 32,
     slots: 1,
   };
+}
+
+/** Compiles the distinct kernels of decode, short context and split, and of prefill; of other types than Q4_0 one product. */
+export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
+  const plan = planOf('Q4_0');
   const kernels = new Map<string, { label: string; code: string; weightsPerTurn?: number; macsPerTurn?: number }>();
   for (const [suffix, steps] of [
     ['', planDecode(plan, 'greedy')],
-    [' (split)', planDecode(plan, 'top', 4)],
+    [' (split)', planDecode({ ...plan, preferences: { splits: 4 } }, 'top')],
     [' (few)', planPrefill(plan, 4, undefined)],
     [' (prefill)', planPrefill(plan, 'many', undefined)],
   ] as const) {
     for (const { name, kernel, spec, shape } of steps) {
       const key = `${kernel} ${JSON.stringify(spec)}`;
       if (kernels.has(key)) continue;
-      const rowsEach = (Number(spec.TILE) * Number(spec.K_SPLIT) * Number(spec.SG)) / Number(spec.THREADS);
       const label = name.replace(/^layers\.\d+\./, '');
       const taken = [...kernels.values()].some((other) => other.label === label);
       kernels.set(key, {
         label: taken ? label + suffix : label,
         code: specialise(kernel, spec).code,
-        ...(shape && kernel !== 'gemm-tiles' ? { weightsPerTurn: rowsEach * BLOCK } : {}),
+        ...(shape && kernel !== 'gemm-tiles' ? { weightsPerTurn: rowsOfSubgroup(spec) * BLOCK } : {}),
         // a thread of tile-i8.wgsl has 8 rows and an eighth of the columns
         ...(spec.TILES === 'i8' ? { macsPerTurn: Number(spec.COLS) * BLOCK } : {}),
       });
     }
+  }
+  for (const type of NAMED_TYPES) {
+    if (type === 'Q4_0' || !isQuantised(nativeFormat(type))) continue;
+    const { kernel, spec } = planDecode(planOf(type), 'none').find(({ name }) => name === 'layers.0.qkv')!;
+    kernels.set(type, {
+      label: `qkv of ${type}`,
+      code: specialise(kernel, spec).code,
+      weightsPerTurn: rowsOfSubgroup(spec) * BLOCK,
+    });
   }
   const list = [...kernels.values()];
   const rows = await compileKernels(list, family);

@@ -1,4 +1,6 @@
 /** Small models with random weights, as safetensors folders and GGUF files in memory. */
+
+import { randomBlocks } from '../engine/random-blocks.ts';
 import { ARCHITECTURES } from '../loaders/architectures.ts';
 import type { Folder } from '../loaders/folder.ts';
 import { expectedTensors } from '../loaders/model-tensors.ts';
@@ -12,7 +14,6 @@ import { quantiseQ4 } from '../quant/q4.ts';
 import { quantiseQ8 } from '../quant/q8.ts';
 import { ggufMetadata, ggufWeights, type Weights } from './gguf-conventions.ts';
 import { randomValues, seededRandom } from './random.ts';
-import { randomBlocks } from './random-blocks.ts';
 import { type GgufEntry, type GgufOptions, writeGguf } from './write-gguf.ts';
 import { type TensorBytes, writeSafetensors } from './write-safetensors.ts';
 

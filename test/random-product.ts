@@ -1,4 +1,6 @@
 /** Random products for the tests of the kernels that multiply. */
+
+import { randomBlocks } from '../engine/random-blocks.ts';
 import { encodeState } from '../engine/state.ts';
 import type { Arithmetic } from '../engine/variants.ts';
 import type { FileType } from '../quant/file-types.ts';
@@ -6,7 +8,6 @@ import { type Format, roundUp } from '../quant/layout.ts';
 import { packRows, unpackRows } from '../quant/pack.ts';
 import { type BlockForm, writeBlocks } from './blocks.ts';
 import type { createRandom } from './kernel.ts';
-import { randomBlocks } from './random-blocks.ts';
 
 /** What files hold in the formats that nothing is quantised to. */
 export const FILE_TYPE: Readonly<Partial<Record<Format, FileType>>> = {

@@ -95,6 +95,7 @@ const PLAN: Estimate = {
   weightsOption: 'q4',
   kv: 'f16',
   context: 2048,
+  slots: 1,
   chunk: 32,
   bytes: {
     weights: 3615.6 * MIB,

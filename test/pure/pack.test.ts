@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { randomBlocks } from '../../engine/random-blocks.ts';
 import { readGgufHeader } from '../../loaders/gguf.ts';
 import { memorySource } from '../../loaders/source.ts';
 import { f16ToF32 } from '../../quant/f16.ts';
@@ -8,7 +9,6 @@ import { decodeRows, FILE_TYPES, type FileType, rowBytes } from '../../quant/fil
 import { BLOCK, blocksOf, type Format, packedBytes, roundUp, rowWords } from '../../quant/layout.ts';
 import { nativeFormat, packRows, unpackRows } from '../../quant/pack.ts';
 import { randomInteger, randomValues, seededRandom } from '../random.ts';
-import { randomBlocks } from '../random-blocks.ts';
 import { encodeRows } from '../random-model.ts';
 import { hasSharedData, reportSkipped, sharedPath } from './shared-data.ts';
 

@@ -1,4 +1,4 @@
-/** Random bytes that are blocks of a file's quantised type: any codes and small scales, f16s near what a test wants. */
+/** Random bytes that are blocks of a file's quantised type: any codes and small scales, f16s such that weights get the size wanted. */
 import { f32ToF16 } from '../quant/f16.ts';
 import { FILE_TYPES, type FileType, rowBytes } from '../quant/file-types.ts';
 

@@ -1,0 +1,33 @@
+/** The models that a command line names, as a server knows them: by a name, never by a path. */
+import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { openModel } from '../../loaders/named.ts';
+import { FirstlightError } from '../../quant/errors.ts';
+import { isBuiltin } from '../model.ts';
+import type { KnownModel } from './host.ts';
+
+/** What clients call the model that comes with firstlight. */
+const BUILTIN_NAME = 'storyteller';
+
+/** `NAME=MODEL` or `MODEL`, whose name is that of its file. Throws `bad-argument` for a name that is there twice. */
+export async function modelsOf(operands: readonly string[]): Promise<KnownModel[]> {
+  const models = await Promise.all(operands.map(describe));
+  const seen = new Set<string>();
+  for (const { name } of models) {
+    if (seen.has(name))
+      throw new FirstlightError('bad-argument', `two models are called ${name}: name one of them, as in other=${name}`);
+    seen.add(name);
+  }
+  return models;
+}
+
+async function describe(operand: string): Promise<KnownModel> {
+  const [, given, path = operand] = /^([\w.:-]+)=(.+)$/.exec(operand) ?? [];
+  const file = isBuiltin(path) ? undefined : await stat(path).catch(() => undefined);
+  return {
+    name: given ?? (isBuiltin(path) ? BUILTIN_NAME : basename(path).replace(/\.(gguf|safetensors|zip)$/i, '')),
+    bytes: file?.isFile() ? file.size : undefined,
+    modifiedMs: file?.mtimeMs ?? 0,
+    open: () => openModel(path),
+  };
+}
