@@ -24,7 +24,7 @@ export const bench = defineCommand({
     tokens: { ...count('tokens of the tg test; 0 = leave it out; default 128'), short: 'n' },
     depth: { ...count('positions that are in the context beforehand; default 0'), short: 'd' },
     repetitions: { kind: 'number', whole: true, least: 1, most: 1000, short: 'r', about: 'default 5' },
-    full: { kind: 'switch', about: 'pp128, pp512, pp2048, pp512 at a depth of 4096, tg128' },
+    full: { kind: 'switch', about: 'pp128, pp512, pp2048, pp512 at a depth of 4096 or what the context allows, tg128' },
     blog: { kind: 'switch', about: 'the protocol of MLC: one prompt token, 512 generated' },
     profile: {
       kind: 'switch',
@@ -55,7 +55,7 @@ export const bench = defineCommand({
           ? [
               ...[128, 512, 2048].map((count) => benchTest('prefill', count)),
               benchTest('decode', 128),
-              benchTest('prefill', 512, 4096),
+              benchTest('prefill', 512, Math.min(4096, model.config.context - 514)),
             ]
           : [
               ...(prompt > 0 ? [benchTest('prefill', prompt, depth)] : []),
