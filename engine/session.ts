@@ -4,7 +4,6 @@ import { FirstlightError } from '../quant/errors.ts';
 import { chooseMethod, type Method } from './decoding.ts';
 import type { Logprobs } from './logprobs.ts';
 import type { Model } from './model.ts';
-import { createPace } from './pace.ts';
 import type { Penalties, TokenFacts } from './penalties.ts';
 import { passSizes } from './pieces.ts';
 import { createRunner, type RunnerOptions } from './runner.ts';
@@ -54,6 +53,12 @@ export interface Stats {
   readonly decodeMs: number;
 }
 
+export interface LogitsOptions {
+  /** The first position whose logits are wanted. Default 0. */
+  readonly from?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface Session extends AsyncDisposable {
   readonly model: Model;
   /** Positions that the KV cache holds. */
@@ -70,7 +75,7 @@ export interface Session extends AsyncDisposable {
   /** The same with what else is known of each token. */
   tokens(ids: readonly number[], options?: TokenOptions): AsyncGenerator<GeneratedToken, void, void>;
   /** Logits after each of the ids, [ids.length][vocab], computed from an empty cache, `chunk` ids in a pass. */
-  logits(ids: readonly number[], options?: { readonly signal?: AbortSignal | undefined }): AsyncGenerator<Float32Array>;
+  logits(ids: readonly number[], options?: LogitsOptions): AsyncGenerator<Float32Array>;
   /** Forgets everything after `position`. */
   rewind(position: number): void;
   /**
@@ -193,8 +198,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     if (maxTokens <= 0) return;
     busy = true;
     try {
-      const pace = createPace();
-      const method = chooseMethod({ runner, sampling, steering, logprobs, pace });
+      const method = chooseMethod({ runner, sampling, steering, logprobs });
       // the last id is always computed again: its logits are wanted
       let reused = 0;
       while (reused < ids.length - 1 && history[reused] === ids[reused]) reused++;
@@ -210,7 +214,6 @@ export async function createSession(model: Model, options: SessionOptions = {}):
       for await (const { id, logprobs: found } of method.tokens(ids.length, maxTokens)) {
         const nowMs = performance.now();
         if (count === 0) firstMs = nowMs;
-        pace.arrived(nowMs);
         count++;
         stats = {
           promptTokens: ids.length,
@@ -240,7 +243,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     for await (const { id } of tokens(ids, options)) yield id;
   }
 
-  async function* logits(ids: readonly number[], { signal }: { readonly signal?: AbortSignal | undefined } = {}) {
+  async function* logits(ids: readonly number[], { from = 0, signal }: LogitsOptions = {}) {
     checkIdle();
     checkPrompt(model, ids, context, context);
     busy = true;
@@ -252,7 +255,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
         const columns = columnsOf(ids.slice(position, position + chunk), position);
         runner.place(columns, [0], false);
         await runner.submit({ kind: 'prompt' }, { columns: columns.length, outputs: 0 });
-        for (let output = 0; output < columns.length; output++) {
+        for (let output = Math.max(0, from - position); output < columns.length; output++) {
           runner.place(columns, [output], false);
           await runner.submit({ kind: 'output' }, { columns: columns.length, outputs: 1 });
           yield await runner.logits(0);
