@@ -13,6 +13,7 @@ import {
   blocksOf,
   type Format,
   isQuantised,
+  type PackedRows,
   QUANTISED,
   type QuantisedFormat,
   ROW_BLOCK,
@@ -22,6 +23,7 @@ import {
 } from '../quant/layout.ts';
 import { nativeFormat, packRows } from '../quant/pack.ts';
 import type { Spec } from '../shaders/specialise.ts';
+import { isStreamed } from './streaming.ts';
 import { type Matrix, type Part, type Section, type Vector, vectorLength, type Weights } from './weights.ts';
 
 /** Bytes of one slice, as they lie in the file or, decoded, as f32: what is in host memory for it. */
@@ -32,26 +34,40 @@ const SLICES = 3;
 const SLICE_STRUCT_BYTES = 32;
 const REPACK_THREADS = 64;
 
-/** Device memory that a load takes at most besides the weights. */
-export function loadingBytes(weights: Weights): number {
-  const slices = [...weights.matrices.values()].flatMap(slicesOf);
+/** Device memory that a load takes at most besides the weights, when so many layers stay on the device. */
+export function loadingBytes(weights: Weights, residentLayers: number = Number.POSITIVE_INFINITY): number {
+  const resident = [...weights.matrices.values()].filter((matrix) => !isStreamed(matrix, residentLayers));
+  const slices = resident.flatMap(slicesOf);
   const repacked = slices.filter(isRepacked).length;
   const packed = slices.filter((slice) => !isRepacked(slice));
   const packedBytes = packed.reduce((sum, { part, matrix, count }) => {
     return sum + count * rowWords(part.format, matrix.cols).codes * 4;
   }, 0);
-  // a repacked slice lies in mapped memory and again as raw blocks; vectors and small things take a ring
-  return Math.min(repacked, SLICES) * 2 * SLICE_BYTES + Math.max(uploadStagingBytes(packedBytes), IDLE_STAGING_BYTES);
+  // vectors and small things take a ring
+  return uploaderBytes(Math.min(repacked, SLICES)) + Math.max(uploadStagingBytes(packedBytes), IDLE_STAGING_BYTES);
 }
 
-export interface UploadOptions {
-  readonly find: (name: string) => GPUBuffer | undefined;
-  readonly onBytes: (bytes: number) => void;
-  readonly signal?: AbortSignal | undefined;
+/** Main memory for what the CPU packs of the layers that are streamed. */
+export function packedHostBytes(weights: Weights, residentLayers: number): number {
+  let bytes = 0;
+  for (const matrix of weights.matrices.values()) {
+    if (!isStreamed(matrix, residentLayers)) continue;
+    for (const slice of slicesOf(matrix)) {
+      if (isRepacked(slice)) continue;
+      const words = rowWords(slice.part.format, matrix.cols);
+      bytes += slice.count * (4 * words.codes + words.scales);
+    }
+  }
+  return bytes;
+}
+
+/** Device memory of an uploader: a repacked slice lies in mapped memory and again as raw blocks. */
+export function uploaderBytes(slices: number): number {
+  return slices * 2 * SLICE_BYTES;
 }
 
 /** A run of rows of one section on its way into a part. */
-interface Slice {
+export interface Slice {
   readonly matrix: Matrix;
   readonly part: Part;
   readonly section: Section;
@@ -62,59 +78,94 @@ interface Slice {
   readonly target: number;
 }
 
-/** Fills all weight buffers. The first failure ends it; slices on their way are waited for, so that buffers may be freed. */
+export interface UploadOptions {
+  readonly find: (name: string) => GPUBuffer | undefined;
+  readonly onBytes?: ((bytes: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Keeps what the CPU has packed, for slices that are brought again and again. */
+  readonly packed?: Map<Slice, PackedRows> | undefined;
+}
+
+/** Brings slices to the device, several at once. */
+export interface Uploader {
+  /**
+   * Resolves when all slices are on their way: whatever is submitted later finds them. The first failure ends it; slices on
+   * their way are waited for, so that buffers may be freed.
+   */
+  bring(slices: readonly Slice[], options: UploadOptions): Promise<void>;
+  /** Gives its own memory back. */
+  close(): Promise<void>;
+}
+
+/** An uploader of so many slices at once. */
+export function createUploader(device: Device, checkpoint: Checkpoint, count: number = SLICES): Uploader {
+  const staging = createStaging(device, count, SLICE_BYTES);
+  const raws = new Map<GPUBuffer, RawSlot>(); // by staging buffer
+  return {
+    async bring(slices, options) {
+      const queue = [...slices];
+      let failed = false;
+      const work = async () => {
+        for (let slice = queue.shift(); slice && !failed; slice = queue.shift()) {
+          options.signal?.throwIfAborted();
+          if (isRepacked(slice)) await repackSlice(device, checkpoint, slice, staging, raws, options);
+          else await packSlice(device, checkpoint, slice, options);
+        }
+      };
+      const results = await Promise.allSettled(
+        Array.from({ length: count }, () =>
+          work().catch((error) => {
+            failed = true;
+            throw error;
+          }),
+        ),
+      );
+      const rejected = results.find((result) => result.status === 'rejected');
+      if (rejected) throw rejected.reason;
+    },
+    async close() {
+      for (const { raw, params } of raws.values()) {
+        device.free(raw);
+        device.free(params);
+      }
+      await staging.close();
+    },
+  };
+}
+
+/** Fills the buffers of all weights but those that are streamed. */
 export async function uploadWeights(
   device: Device,
   checkpoint: Checkpoint,
   weights: Weights,
   options: UploadOptions,
+  residentLayers: number = Number.POSITIVE_INFINITY,
 ): Promise<void> {
-  const staging = createStaging(device, SLICES, SLICE_BYTES);
-  const raws = new Map<GPUBuffer, RawSlot>(); // by staging buffer
-  const queue = [...weights.matrices.values()].flatMap((matrix) => slicesOf(matrix));
-  let failed = false;
-  const work = async () => {
-    for (let slice = queue.shift(); slice && !failed; slice = queue.shift()) {
-      options.signal?.throwIfAborted();
-      if (isRepacked(slice)) await repackSlice(device, checkpoint, slice, staging, raws, options);
-      else await packSlice(device, checkpoint, slice, options);
-    }
-  };
-  const results = await Promise.allSettled(
-    Array.from({ length: SLICES }, () =>
-      work().catch((error) => {
-        failed = true;
-        throw error;
-      }),
-    ),
-  );
+  const uploader = createUploader(device, checkpoint);
   try {
-    const rejected = results.find((result) => result.status === 'rejected');
-    if (rejected) throw rejected.reason;
+    const resident = [...weights.matrices.values()].filter((matrix) => !isStreamed(matrix, residentLayers));
+    await uploader.bring(resident.flatMap(slicesOf), options);
     for (const vector of weights.vectors.values()) {
       options.signal?.throwIfAborted();
       const buffer = options.find(vector.name);
       assert(buffer, `the plan lists ${vector.name}`);
       const values = await readVector(checkpoint, vector);
       await device.upload(buffer, 0, values);
-      options.onBytes(values.byteLength);
+      options.onBytes?.(values.byteLength);
     }
     await device.settle();
   } finally {
-    for (const { raw, params } of raws.values()) {
-      device.free(raw);
-      device.free(params);
-    }
-    await staging.close();
+    await uploader.close();
   }
 }
 
 /** Whether the GPU takes the file's blocks apart by itself. */
-function isRepacked({ section, part }: Slice): boolean {
+export function isRepacked({ section, part }: Slice): boolean {
   return isQuantised(part.format) && nativeFormat(section.tensor.type) === part.format;
 }
 
-function slicesOf(matrix: Matrix): Slice[] {
+/** All of a matrix, in the order of its parts. */
+export function slicesOf(matrix: Matrix): Slice[] {
   const list: Slice[] = [];
   for (const part of matrix.parts) {
     for (const section of matrix.sections) {
@@ -192,7 +243,12 @@ async function repackSlice(
   const fileRowBytes = rowBytes(tensor.type, matrix.cols);
   const bytes = rows * fileRowBytes;
   const slot = await staging.take();
-  await checkpoint.readRows(tensor.name, first, rows, slot.bytes);
+  try {
+    await checkpoint.readRows(tensor.name, first, rows, slot.bytes);
+  } catch (error) {
+    slot.release();
+    throw error;
+  }
   slot.send((encoder, buffer) => {
     let own = raws.get(buffer);
     if (!own) {
@@ -226,17 +282,18 @@ async function repackSlice(
     pass.end();
   });
   const words = rowWords(part.format, matrix.cols);
-  onBytes(count * (4 * words.codes + words.scales));
+  onBytes?.(count * (4 * words.codes + words.scales));
 }
 
 async function packSlice(
   device: Device,
   checkpoint: Checkpoint,
   slice: Slice,
-  { find, onBytes }: UploadOptions,
+  { find, onBytes, packed: kept }: UploadOptions,
 ): Promise<void> {
   const { matrix, part, section, count, target } = slice;
-  const packed = await readPacked(checkpoint, slice, part.format);
+  const packed = kept?.get(slice) ?? (await readPacked(checkpoint, slice, part.format));
+  kept?.set(slice, packed);
   const words = rowWords(part.format, matrix.cols);
   const write = async (name: string, data: Uint32Array, wordsEach: number) => {
     const buffer = find(name);
@@ -252,7 +309,7 @@ async function packSlice(
           data.subarray(row * wordsEach, (row + ROW_BLOCK) * wordsEach),
         );
     }
-    onBytes(data.byteLength);
+    onBytes?.(data.byteLength);
   };
   await write(`${part.name}.codes`, packed.codes, words.codes);
   if (packed.scales.length > 0) await write(`${part.name}.scales`, packed.scales, words.scales / 4);
