@@ -151,7 +151,7 @@ export async function createDurableSession(options: DurableOptions): Promise<Ses
         }
       }
     },
-    timedPass: (timer) => current().timedPass(timer),
+    timedPass: (timer, columns) => current().timedPass(timer, columns),
     inspect: (buffer) => current().inspect(buffer),
     close,
     [Symbol.asyncDispose]: close,
