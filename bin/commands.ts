@@ -31,6 +31,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "show a text as a model's tokens",
     load: async () => (await import('./tokenize.ts')).tokenize,
   },
+  perplexity: {
+    summary: 'measure how well a model foretells a text',
+    load: async () => (await import('./perplexity.ts')).perplexity,
+  },
   logits: {
     summary: 'show the best next tokens at every position of a text',
     load: async () => (await import('./logits.ts')).logits,

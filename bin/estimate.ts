@@ -5,9 +5,10 @@ import { readTopology } from '../devices/topology.ts';
 import { estimate as estimateModel } from '../engine/estimate.ts';
 import { advise } from '../engine/refusal.ts';
 import { countParameters, describeWeights } from '../engine/weights.ts';
+import { openModel } from '../loaders/named.ts';
 import { defineCommand } from './arguments.ts';
 import { formatEstimate } from './memory-lines.ts';
-import { ABOUT_MODEL, describeAdapter, loadOptions, MODEL_FLAGS, openModelFile, wantedAdapter } from './model.ts';
+import { ABOUT_MODEL, describeAdapter, loadOptions, MODEL_FLAGS, wantedAdapter } from './model.ts';
 import { print, printJson } from './output.ts';
 
 export const estimate = defineCommand({
@@ -22,7 +23,7 @@ export const estimate = defineCommand({
     json: { kind: 'switch', about: 'one JSON object; sizes in bytes' },
   },
   async run(values, [model = 'builtin']) {
-    const checkpoint = await openModelFile(model);
+    const checkpoint = await openModel(model);
     try {
       const adapter = await findAdapter(wantedAdapter(values));
       const topology = await readTopology();

@@ -8,17 +8,14 @@ import type { LoadOptions } from '../engine/model.ts';
 import type { Session } from '../engine/session.ts';
 import { randomCheckpoint, SHAPE_NAMES } from '../engine/shapes.ts';
 import { createTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
-import { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
-import { findModel, isStored, storeFolder } from '../loaders/hub/store.ts';
+import { isStored, storeFolder } from '../loaders/hub/store.ts';
+import { BUILTIN, openModel } from '../loaders/named.ts';
 import type { Checkpoint } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { type Flags, UsageError, type Values } from './arguments.ts';
 import { formatBudget } from './memory-lines.ts';
 import { mebibytes, note, startProgress } from './output.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
-
-/** MODEL for the one that comes with firstlight. */
-export const BUILTIN = 'builtin';
 
 export const ABOUT_MODEL =
   'MODEL is a folder in Hugging Face\'s layout, a GGUF, safetensors or zip file, a name from "firstlight list", or builtin for the small model that comes ' +
@@ -49,7 +46,7 @@ export async function openMeasured(
 ): Promise<Checkpoint> {
   if (shape) return randomCheckpoint(shape, type);
   if (type) throw new UsageError('--type is for random weights: give a --shape too');
-  return openModelFile(path ?? BUILTIN);
+  return openModel(path ?? BUILTIN);
 }
 
 export const ADAPTER_FLAG = {
@@ -118,20 +115,6 @@ export function isBuiltin(model: string): boolean {
   return model === BUILTIN;
 }
 
-/** Opens what MODEL stands for: the built-in model, a path, or the short name of a model that was pulled. */
-export async function openModelFile(model: string): Promise<Checkpoint> {
-  if (isBuiltin(model)) return openCheckpoint(builtinPath());
-  if (existsSync(model)) return openCheckpoint(model);
-  const pulled = await findModel(storeFolder(), model);
-  if (pulled !== undefined) return openCheckpoint(pulled);
-  const looksLikeName = /^[\w][\w.-]*\/[\w.-]+(:[\w.-]+)?$/.test(model) && !/\.(gguf|safetensors|zip)$/i.test(model);
-  if (!looksLikeName) return openCheckpoint(model); // says what is wrong with the path
-  throw new FirstlightError(
-    'bad-argument',
-    `${model} does not exist, neither as a path nor as a model that was pulled: check it, or "firstlight pull ${model}"`,
-  );
-}
-
 const MOST_INPUT_BYTES = 16 << 20;
 
 /** The text itself, or for `-` what standard input gives, without its last line break. */
@@ -175,7 +158,7 @@ export async function withSession(
   work: (session: Session) => Promise<void>,
 ): Promise<void> {
   // damaged files before the GPU: that error is the quicker and the more useful one
-  const checkpoint = await openModelFile(model);
+  const checkpoint = await openModel(model);
   try {
     let progress = startProgress('loading');
     const session = await createDurableSession({
@@ -228,7 +211,7 @@ export function requireTokenizer(tokenizer: Tokenizer | undefined, path: string)
 
 /** A tokenizer without the model's weights. */
 export async function openTokenizer(model: string): Promise<Tokenizer> {
-  const checkpoint = await openModelFile(model);
+  const checkpoint = await openModel(model);
   try {
     const vocab = await checkpoint.vocab();
     return requireTokenizer(vocab && createTokenizer(vocab), checkpoint.path);

@@ -7,9 +7,10 @@ import { planDecode } from '../engine/plan.ts';
 import { chooseChoice, completeSampling } from '../engine/sampler.ts';
 import type { Step } from '../engine/steps.ts';
 import { describeWeights } from '../engine/weights.ts';
+import { openModel } from '../loaders/named.ts';
 import type { Checkpoint } from '../loaders/types.ts';
 import { defineCommand } from './arguments.ts';
-import { ABOUT_MODEL, loadOptions, MODEL_FLAGS, openAdapter, openModelFile } from './model.ts';
+import { ABOUT_MODEL, loadOptions, MODEL_FLAGS, openAdapter } from './model.ts';
 import { mebibytes, print, printJson, table } from './output.ts';
 
 export const plan = defineCommand({
@@ -21,7 +22,7 @@ export const plan = defineCommand({
   ],
   flags: { ...MODEL_FLAGS, json: { kind: 'switch', about: 'one JSON object: steps, totals' } },
   async run(values, [model = 'builtin']) {
-    const checkpoint = await openModelFile(model);
+    const checkpoint = await openModel(model);
     try {
       const device = await openAdapter(values);
       try {

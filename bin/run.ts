@@ -4,7 +4,8 @@ import { type Dropped, withContextEnd } from '../engine/context-end.ts';
 import { generateText, type TextOptions, type TokenSource } from '../engine/generate-text.ts';
 import type { Logprobs } from '../engine/logprobs.ts';
 import type { Model } from '../engine/model.ts';
-import type { Session, Stats } from '../engine/session.ts';
+import type { Session } from '../engine/session.ts';
+import { describeSpeeds, speedsOf } from '../engine/speeds.ts';
 import { defineCommand, UsageError } from './arguments.ts';
 import {
   ABOUT_MODEL,
@@ -177,31 +178,21 @@ function noteDropped({ first, count }: Dropped): void {
   note(`the context is full: ${count} tokens behind the first ${first} are left out from here on`);
 }
 
-/** Tokens per second; undefined where nothing was timed. The first token belongs to the prompt's time. */
-function speeds({ promptTokens, reusedTokens, prefillMs, tokens, decodeMs }: Stats) {
-  return {
-    prefill: prefillMs > 0 ? (1000 * (promptTokens - reusedTokens)) / prefillMs : undefined,
-    decode: tokens > 1 && decodeMs > 0 ? (1000 * (tokens - 1)) / decodeMs : undefined,
-  };
-}
-
 function memoryBytes({ model }: Session): number {
   return Object.values(model.memory()).reduce((sum, bytes) => sum + bytes, 0);
 }
 
 function describeStats(session: Session): string {
   const { stats, model } = session;
-  const { prefill, decode } = speeds(stats);
-  const rate = (speed: number | undefined) => `${speed?.toFixed(1) ?? '-'} tok/s`;
   return (
-    `prefill: ${rate(prefill)}, decode: ${rate(decode)} (${stats.promptTokens} + ${stats.tokens} tokens; ` +
+    `${describeSpeeds(stats)} (${stats.promptTokens} + ${stats.tokens} tokens; ` +
     `${describeAdapter(model.device.traits)}; ${mebibytes(memoryBytes(session))})`
   );
 }
 
 function statsJson(session: Session) {
   const { stats, context, model } = session;
-  const { prefill, decode } = speeds(stats);
+  const { prefill, decode } = speedsOf(stats);
   const { name, driver, software } = model.device.traits;
   return {
     prefillTokensPerSecond: prefill ?? null,

@@ -1,8 +1,9 @@
 /** `firstlight serve`: models behind OpenAI's and Ollama's APIs. */
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { BUILTIN } from '../loaders/named.ts';
 import { defineCommand, UsageError } from './arguments.ts';
-import { ABOUT_MODEL, BUILTIN, loadOptions, MODEL_FLAGS, wantedAdapter } from './model.ts';
+import { ABOUT_MODEL, loadOptions, MODEL_FLAGS, wantedAdapter } from './model.ts';
 import { note } from './output.ts';
 import { createApp } from './serve/app.ts';
 import { createHost } from './serve/host.ts';

@@ -1,6 +1,7 @@
 /** From nothing to a device: which adapters there are, which one to take, and what to ask of Dawn. */
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import { assert, FirstlightError } from '../quant/errors.ts';
 import { createBuffers } from './buffers.ts';
 import { create } from './dawn.ts';
@@ -38,9 +39,12 @@ function togglesFor(validate: boolean): string[] {
   ];
   if (!validate) {
     on.push('skip_validation'); // a sixth to a third of the time to encode a token
+    // Otherwise Tint puts a guard against endless looping into most loops, which keeps drivers from unrolling them, and
+    // checks every lane of a shuffle. Buffers stay bounded by the hardware (robust buffer access).
+    on.push('disable_robustness');
     off.push('enable_spirv_validation'); // checks Dawn's own output at each compilation
   }
-  // Left alone: robustness, whose clamps the hardware does for almost nothing, and the clearing of fresh buffers, one
+  // Left alone: the clearing of fresh buffers, one
   // fill each, so that padding is zero and no run sees what another program left in memory.
   return [`enable-dawn-features=${on.join(',')}`, `disable-dawn-features=${off.join(',')}`];
 }
@@ -156,7 +160,8 @@ async function findPlace(flags: readonly string[], wanted: DeviceOptions['adapte
   throw new FirstlightError(
     'no-adapter',
     "no Vulkan device answers: install your GPU's Vulkan driver (Mesa, or the vendor's); to try firstlight on the CPU, " +
-      'on Linux x64, install the optional package @sparticuz/chromium',
+      'on Linux x64, install the optional package @sparticuz/chromium' +
+      (isMainThread ? '' : '; in a worker thread, start the worker with env: SHARE_ENV'),
   );
 }
 
@@ -250,6 +255,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
     guard: watch.guard,
     lost: watch.lost,
     close: () => gpu.destroy(),
+    [Symbol.dispose]: () => gpu.destroy(),
   };
 }
 

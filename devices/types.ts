@@ -62,7 +62,7 @@ export interface Pipeline {
   readonly bindings: readonly { readonly name: string; readonly binding: number }[];
 }
 
-export interface Device {
+export interface Device extends Disposable {
   readonly gpu: GPUDevice;
   readonly traits: Traits;
   /** Compiled once for each (name, spec); later calls return the same promise. */

@@ -92,6 +92,13 @@ export async function createDurableSession(options: DurableOptions): Promise<Ses
     }
   }
 
+  const close = async () => {
+    await current()
+      .close()
+      .catch(() => undefined); // a generation comes to its next token
+    await keeper.close();
+  };
+
   return {
     get model() {
       return current().model;
@@ -122,11 +129,7 @@ export async function createDurableSession(options: DurableOptions): Promise<Ses
     },
     timedPass: (timer) => current().timedPass(timer),
     inspect: (buffer) => current().inspect(buffer),
-    async close() {
-      await current()
-        .close()
-        .catch(() => undefined); // a generation comes to its next token
-      await keeper.close();
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }

@@ -3,6 +3,7 @@ import type { Timer } from '../devices/timing.ts';
 import type { Device } from '../devices/types.ts';
 import { assert } from '../quant/errors.ts';
 import type { Grid, PassSize, Step } from './steps.ts';
+import { partsOf } from './variants.ts';
 
 export interface Program {
   readonly steps: readonly EncodedStep[];
@@ -47,6 +48,12 @@ function groupsOf({ over, each }: Grid, size: PassSize): number {
   return Math.ceil(size[over] / each);
 }
 
+function depthOf({ z }: Grid, { keys }: PassSize): number {
+  if (typeof z === 'number') return z;
+  if (keys === undefined) return z.SPLITS;
+  return partsOf(z.WINDOW > 0 ? Math.min(keys, z.WINDOW) : keys, z);
+}
+
 /** Records one pass of a program. */
 export function recordPass(encoder: GPUCommandEncoder, program: Program, size: PassSize): void {
   recordSteps(encoder, program.steps, size);
@@ -66,7 +73,7 @@ export function dispatchSteps(pass: GPUComputePassEncoder, steps: Program['steps
     if (pipeline !== current) pass.setPipeline(pipeline);
     current = pipeline;
     pass.setBindGroup(0, bindGroup);
-    pass.dispatchWorkgroups(grid.x, groupsOf(grid, size), grid.z);
+    pass.dispatchWorkgroups(grid.x, groupsOf(grid, size), depthOf(grid, size));
   }
 }
 
@@ -76,7 +83,7 @@ export function recordTimedPass(encoder: GPUCommandEncoder, program: Program, si
     const pass = timer.pass(encoder, name);
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, bindGroup);
-    pass.dispatchWorkgroups(grid.x, groupsOf(grid, size), grid.z);
+    pass.dispatchWorkgroups(grid.x, groupsOf(grid, size), depthOf(grid, size));
     pass.end();
   }
   timer.resolve(encoder);

@@ -6,9 +6,11 @@ export type { AdapterInfo, Device, DeviceOptions, Purpose, Traits } from '../dev
 export { builtinPath, openCheckpoint } from '../loaders/checkpoint.ts';
 export { type Pulled, type PullOptions, pull } from '../loaders/hub/pull.ts';
 export { findModel, listModels, removeModel, type StoredModel, storeFolder } from '../loaders/hub/store.ts';
+export { BUILTIN, openModel } from '../loaders/named.ts';
 export type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 export { type ErrorCode, FirstlightError } from '../quant/errors.ts';
 export { type Batch, type BatchOptions, type BatchTokenOptions, createBatch } from './batch.ts';
+export { type Chat, type ChatSettings, createChat } from './chat.ts';
 export { CHAT_FAMILIES, type ChatFamily } from './chat-families.ts';
 export { type ChatMessage, type ChatOptions, encodeChat, renderChat } from './chat-template.ts';
 export { type ContextEnd, type Dropped, type WhenFull, withContextEnd } from './context-end.ts';
@@ -23,6 +25,7 @@ export { grammarOfSchema } from './grammar-schema.ts';
 export type { Logprob, Logprobs } from './logprobs.ts';
 export { type LoadOptions, loadModel, type MemoryOptions, type Model } from './model.ts';
 export type { Penalties } from './penalties.ts';
+export { measurePerplexity, type Perplexity, type PerplexityOptions } from './perplexity.ts';
 export type { CompleteSampling, Sampling } from './sampler.ts';
 export {
   createSession,
@@ -33,6 +36,7 @@ export {
   type Stats,
   type TokenOptions,
 } from './session.ts';
+export { describeSpeeds, type Speeds, speedsOf } from './speeds.ts';
 export type { Constraint } from './steering.ts';
 export { createTextStream, type TextStream, type TextStreamOptions } from './text-stream.ts';
 export { createTokenizer, type Tokenizer } from './tokenizer.ts';

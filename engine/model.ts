@@ -2,6 +2,7 @@
 import { basename } from 'node:path';
 import { readTopology } from '../devices/topology.ts';
 import type { Device, Purpose } from '../devices/types.ts';
+import { openModel } from '../loaders/named.ts';
 import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { CHAT_FAMILIES, guessFamily } from './chat-families.ts';
@@ -40,7 +41,7 @@ export interface LoadOptions extends Preferences, MemoryOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface Model {
+export interface Model extends AsyncDisposable {
   readonly device: Device;
   readonly config: LlamaConfig;
   /** For people, e.g. `GGUF v3`. */
@@ -70,11 +71,22 @@ export interface Model {
 }
 
 /**
- * Brings a checkpoint's weights to the device, slice by slice: no second copy of the model is ever in host memory.
+ * Brings a checkpoint's weights to the device, slice by slice: no second copy of the model is ever in host memory. In place
+ * of a checkpoint stands what openModel takes: a path, the short name of a model that was pulled, or `builtin`.
  * What does not fit by the plan is refused before anything is allocated. Throws `not-enough-memory`, `bad-file`,
  * `bad-argument`, `device-lost`; an aborted load throws the signal's reason. Whatever fails, all memory taken is given back.
  */
-export async function loadModel(device: Device, checkpoint: Checkpoint, options: LoadOptions = {}): Promise<Model> {
+export async function loadModel(device: Device, from: Checkpoint | string, options: LoadOptions = {}): Promise<Model> {
+  if (typeof from !== 'string') return loadCheckpoint(device, from, options);
+  const checkpoint = await openModel(from);
+  try {
+    return await loadCheckpoint(device, checkpoint, options);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+async function loadCheckpoint(device: Device, checkpoint: Checkpoint, options: LoadOptions): Promise<Model> {
   const { config } = checkpoint;
   const { traits } = device;
   const topology = await readTopology(options.root);
@@ -137,5 +149,6 @@ export async function loadModel(device: Device, checkpoint: Checkpoint, options:
     buffer: (name) => buffers.get(name),
     memory: () => device.memory(),
     close: release,
+    [Symbol.asyncDispose]: release,
   };
 }

@@ -3,7 +3,8 @@ import type { Purpose } from '../devices/types.ts';
 import { BLOCK, blocksOf, packedBytes, roundUp } from '../quant/layout.ts';
 import { headStride, kvCapacity, kvPlaneBytes, kvPlanes } from './kv-cache.ts';
 import { ropeNames } from './layers.ts';
-import { chooseSplits, mostEdits } from './plan.ts';
+import { mostEdits } from './plan.ts';
+import { partsFor } from './plan-attention.ts';
 import { blockBytes } from './products.ts';
 import { CANDIDATES_BYTES, editsBytes, RING, SAMPLER_BYTES, stateBytes } from './state.ts';
 import type { BufferSpec, SizeOptions } from './steps.ts';
@@ -42,8 +43,11 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
 
   const queryRows = roundUp(config.heads * config.headDim, BLOCK);
   const kvRows = roundUp(config.kvHeads * config.headDim, BLOCK);
-  const splits = chooseSplits(options);
-  if (splits > 1) add('partials', slots * config.heads * splits * (headStride(config) + 2) * 4, 'activations');
+  const { SPLITS: splits } = partsFor(options);
+  if (splits > 1) {
+    add('partials', slots * config.heads * splits * headStride(config) * 4, 'activations');
+    add('shares', slots * config.heads * splits * 8, 'activations');
+  }
   add('residual', columns * roundUp(config.hidden, BLOCK) * 4, 'activations');
   add('q', columns * queryRows * 4, 'activations');
   const raw = Math.max(

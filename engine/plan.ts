@@ -7,20 +7,13 @@ import type { LlamaConfig } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf, roundUp } from '../quant/layout.ts';
 import type { Spec } from '../shaders/specialise.ts';
-import { headStride, kvBuffers, kvPlanes, kvSpec } from './kv-cache.ts';
-import { attentionScale, layerRope, layerWindow } from './layers.ts';
-import { partBuffers, productSteps, sizeFile, storeSpec, wayOf } from './products.ts';
+import { kvBuffers, kvPlanes, kvSpec } from './kv-cache.ts';
+import { attentionScale, layerRope } from './layers.ts';
+import { attentionSteps, capSpec, flashSteps, partsFor, usesFlash, WHOLE } from './plan-attention.ts';
+import { blockInput, type Input, partBuffers, productSteps, storeSpec, wayOf } from './products.ts';
 import { CANDIDATES_BYTES } from './state.ts';
-import type { Grid, PlanOptions, SizeOptions, Step } from './steps.ts';
-import {
-  chooseAttention,
-  columnsFor,
-  hasMatrixUnits,
-  SPLIT_FROM_KEYS,
-  splitsFor,
-  type Width,
-  weightSpec,
-} from './variants.ts';
+import type { Grid, PlanOptions, Step } from './steps.ts';
+import { type AttentionParts, columnsFor, type Width, weightSpec } from './variants.ts';
 import { type Matrix, outputMatrix, paddedRows } from './weights.ts';
 
 /** How the next token is chosen on the GPU; `list` names the best for the CPU to choose from, `none` leaves the logits. */
@@ -57,16 +50,11 @@ export const IN_FLIGHT = 4;
 export const READBACK_BYTES = 2 * CANDIDATES_BYTES + 16;
 
 /**
- * The steps of one token of decode: five a layer, plus embedding, logits and choice. With `splits` above 1 attention is cut
- * between that many workgroups a head, and a sixth step joins their results.
+ * The steps of one token of decode: five a layer, plus embedding, logits and choice. Where attention is cut between several
+ * workgroups a head, the product behind it joins the parts, or, where that cannot, a sixth step.
  */
-export function planDecode(
-  options: PlanOptions,
-  choice: Choice,
-  splits = 1,
-  extras: ChoiceExtras = {},
-): readonly Step[] {
-  return [...planBody(options, 1, splits), ...planOutput(options), ...planChoice(options, choice, extras)];
+export function planDecode(options: PlanOptions, choice: Choice, extras: ChoiceExtras = {}): readonly Step[] {
+  return [...planBody(options, 1, partsFor(options)), ...planOutput(options), ...planChoice(options, choice, extras)];
 }
 
 /** The steps of a pass over prompt tokens; the last pass of a prompt also makes logits and chooses. */
@@ -76,7 +64,7 @@ export function planPrefill(
   choice: Choice | undefined,
   extras: ChoiceExtras = {},
 ): readonly Step[] {
-  const body = planBody(options, width, 1);
+  const body = planBody(options, width, WHOLE);
   return choice === undefined ? body : [...body, ...planOutput(options), ...planChoice(options, choice, extras)];
 }
 
@@ -86,7 +74,7 @@ export function planPrefill(
  */
 export function planBatch(options: PlanOptions, columns: number): readonly Step[] {
   const atOnce = columnsFor(options.traits, columns);
-  return [...planBody(options, atOnce, chooseSplits(options), SPLIT_FROM_KEYS), ...planOutput(options, atOnce)];
+  return [...planBody(options, atOnce, partsFor(options)), ...planOutput(options, atOnce)];
 }
 
 /** The steps of a pass over prompt tokens of which the mean state is wanted; leaves its sum in the slot's part of `pooled`. */
@@ -99,7 +87,7 @@ export function planPooled(options: PlanOptions, width: Width): readonly Step[] 
     buffers: { state: 'state', x_meta: 'x.meta', gains: 'finalGain', residual: 'residual', pooled: 'pooled' },
     grid: { x: blocksOf(config.hidden), over: 'outputs', each: 1, z: 1 },
   };
-  return [...planBody(options, width, 1), compiledFor(traits, pool)];
+  return [...planBody(options, width, WHOLE), compiledFor(traits, pool)];
 }
 
 /** Copies what a slot of the KV cache has, up to the position of the first place, to that place's slot from the second's. */
@@ -135,15 +123,7 @@ export function planShift({ config, kv, traits }: PlanOptions): readonly Step[] 
   });
 }
 
-/** kv heads that one attention workgroup takes so that its outputs fill whole blocks of 32. */
-function kvGroup(config: LlamaConfig): number {
-  const outputs = (config.heads / config.kvHeads) * config.headDim;
-  for (let count = 1; count < config.kvHeads; count++) if ((count * outputs) % BLOCK === 0) return count;
-  return config.kvHeads;
-}
-
-/** `splitFrom`: keys from which on attention is split; fewer are one split's. */
-function planBody(options: PlanOptions, width: Width, splits: number, splitFrom = 0): readonly Step[] {
+function planBody(options: PlanOptions, width: Width, parts: AttentionParts): readonly Step[] {
   const { config, weights, kv } = options;
   const { headDim, heads, kvHeads, hidden, normEpsilon, norms, qkNorm } = config;
   const queryRows = heads * headDim;
@@ -168,13 +148,8 @@ function planBody(options: PlanOptions, width: Width, splits: number, splitFrom 
     assert(found, `no matrix ${name}`);
     return found;
   };
-  const product = (
-    name: string,
-    input: string,
-    epilogue: string,
-    spec: Spec,
-    buffers: Record<string, string>,
-  ): Step[] => productSteps(options, matrix(name), name, input, width, { EPILOGUE: epilogue, ...spec }, buffers);
+  const product = (name: string, input: Input, epilogue: string, spec: Spec, buffers: Record<string, string>): Step[] =>
+    productSteps(options, matrix(name), name, input, width, { EPILOGUE: epilogue, ...spec }, buffers);
   /** The norm in front of a product of `x`, where it is a step, and what the product then still has to do. */
   const normSteps = (at: string, matrix: Matrix, gains: string): { readonly steps: Step[]; readonly rest: Spec } => {
     if (!normedApart(matrix)) return { steps: [], rest: norm };
@@ -188,7 +163,7 @@ function planBody(options: PlanOptions, width: Width, splits: number, splitFrom 
     return { steps: [step], rest: {} };
   };
   /** The product whose output goes to the residual stream, through a norm of its own where the model has one. */
-  const addition = (name: string, input: string, postGain: string, next: string, follower: Matrix): Step[] => {
+  const addition = (name: string, input: Input, postGain: string, next: string, follower: Matrix): Step[] => {
     const streams = { residual: 'residual', gains: next, y_codes: 'x.codes', y_meta: 'x.meta' };
     if (norms === 'before')
       return product(name, input, 'residual', { ...unnormed(matrix(name)), ...storeX(follower) }, streams);
@@ -211,7 +186,7 @@ function planBody(options: PlanOptions, width: Width, splits: number, splitFrom 
     const { steps: before, rest } = normSteps(name, both, gains);
     const joined = { ...rest, ACTIVATION: config.activation, ...storeSpec(options, follower, width) };
     const blocks = { y_codes: 'h.codes', y_meta: 'h.meta' };
-    if (both.alternate) return [...before, ...product(name, 'x', 'gate', joined, blocks)];
+    if (both.alternate) return [...before, ...product(name, blockInput('x'), 'gate', joined, blocks)];
     const gateRows = roundUp(config.feedForward, BLOCK);
     const half = (isGate: boolean) => ({
       ...both,
@@ -221,8 +196,8 @@ function planBody(options: PlanOptions, width: Width, splits: number, splitFrom 
     const up = { ...joined, EPILOGUE: 'up', GATE_ROWS: gateRows };
     return [
       ...before,
-      ...productSteps(options, half(true), name, 'x', width, gate, { out: 'raw' }),
-      ...productSteps(options, half(false), name, 'x', width, up, { gate: 'raw', ...blocks }),
+      ...productSteps(options, half(true), name, blockInput('x'), width, gate, { out: 'raw' }),
+      ...productSteps(options, half(false), name, blockInput('x'), width, up, { gate: 'raw', ...blocks }),
     ];
   };
 
@@ -265,31 +240,41 @@ function planBody(options: PlanOptions, width: Width, splits: number, splitFrom 
     const ropeSpec: Spec = rope ? { ROPE: 'pairs', ROPE_DIM: config.ropeDim } : { ROPE: 'none' };
     const target: Record<string, string> = { q: 'q', ...kvBuffers(at, config, kv), ...(rope && { rope }) };
     const flash = usesFlash(options, width);
+    const attention = flash ? flashSteps(options, layer, width) : attentionSteps(options, layer, width, parts);
     const query: Spec = flash ? { QUERY: 'f16', SCALE: attentionScale(config) } : { QUERY: 'f32' };
     const { steps: before, rest } = normSteps(`${at}.qkv`, matrix(`${at}.qkv`), `${at}.attentionGain`);
     steps.push(...before);
     if (qkNorm === 'none') {
       const spec = { ...rest, ...bias, ...headSpec, ...ropeSpec, ...query };
-      steps.push(...product(`${at}.qkv`, 'x', 'qkv', spec, { ...target, biases: `${at}.qkvBias` }));
+      steps.push(...product(`${at}.qkv`, blockInput('x'), 'qkv', spec, { ...target, biases: `${at}.qkvBias` }));
     } else {
       const epilogue = qkNorm === 'head' ? 'plain' : 'measured';
       const spec = { ...rest, ...bias, OUT_ROWS: paddedRows(matrix(`${at}.qkv`)) };
       const squares: Record<string, string> = qkNorm === 'all' ? { squares: 'raw.squares' } : {};
-      steps.push(...product(`${at}.qkv`, 'x', epilogue, spec, { out: 'raw', ...squares, biases: `${at}.qkvBias` }), {
-        name: `${at}.headNorm`,
-        kernel: 'head-norm',
-        spec: { ...headSpec, ...ropeSpec, ...query, SCOPE: qkNorm, EPSILON: normEpsilon },
-        buffers: { state: 'state', raw: 'raw', ...squares, gains: `${at}.headGain`, ...target },
-        grid: { x: heads + 2 * kvHeads, over: 'columns', each: 1, z: 1 },
-      });
+      steps.push(
+        ...product(`${at}.qkv`, blockInput('x'), epilogue, spec, { out: 'raw', ...squares, biases: `${at}.qkvBias` }),
+        {
+          name: `${at}.headNorm`,
+          kernel: 'head-norm',
+          spec: { ...headSpec, ...ropeSpec, ...query, SCOPE: qkNorm, EPSILON: normEpsilon },
+          buffers: { state: 'state', raw: 'raw', ...squares, gains: `${at}.headGain`, ...target },
+          grid: { x: heads + 2 * kvHeads, over: 'columns', each: 1, z: 1 },
+        },
+      );
     }
     steps.push(
-      ...(flash ? [flashStep(options, layer, width)] : attentionSteps(options, layer, width, splits, splitFrom)),
-      ...addition(`${at}.o`, 'attention', `${at}.attentionPostGain`, `${at}.feedForwardGain`, matrix(`${at}.gateUp`)),
+      ...attention.steps,
+      ...addition(
+        `${at}.o`,
+        attention.output,
+        `${at}.attentionPostGain`,
+        `${at}.feedForwardGain`,
+        matrix(`${at}.gateUp`),
+      ),
       ...feedForward(`${at}.gateUp`, `${at}.feedForwardGain`, matrix(`${at}.down`)),
       ...addition(
         `${at}.down`,
-        'h',
+        blockInput('h'),
         `${at}.feedForwardPostGain`,
         next ? `${next}.attentionGain` : 'finalGain',
         next ? matrix(`${next}.qkv`) : outputMatrix(config, weights),
@@ -304,115 +289,6 @@ function compiledFor(traits: Traits, step: Step): Step {
   return { ...step, spec: { ...step.spec, OPAQUE: traits.software } };
 }
 
-/** Spec of a soft cap, where there is one. */
-function capSpec(cap: number | undefined): Spec {
-  return cap === undefined ? { CAPPED: 'none' } : { CAPPED: 'tanh', CAP: cap };
-}
-
-/** Of attention, for each key of a column. */
-function attentionMacs({ heads, headDim }: LlamaConfig): number {
-  return 2 * heads * headDim;
-}
-
-/** Whether attention of many columns runs on the matrix units: they multiply f16 as it lies in the cache. */
-function usesFlash({ traits, preferences, config, kv }: PlanOptions, width: Width): boolean {
-  const { many, arithmetic } = preferences;
-  if (width !== 'many' || many === 'tiles' || arithmetic === 'f32' || kv !== 'f16') return false;
-  return hasMatrixUnits(traits) && [32, 64, 96, 128].includes(config.headDim);
-}
-
-function flashStep(options: PlanOptions, layer: number, width: Width): Step {
-  const { config, weights, traits, kv } = options;
-  const at = `layers.${layer}`;
-  const follower = weights.matrices.get(`${at}.o`);
-  assert(follower, `no matrix ${at}.o`);
-  const THREADS = 128;
-  const { KV: _, ...rows } = kvSpec(config, kv);
-  return {
-    name: `${at}.attention`,
-    kernel: 'flash-matrix',
-    spec: {
-      ...rows,
-      HEAD_DIM: config.headDim,
-      GROUP: config.heads / config.kvHeads,
-      Q_ROWS: config.heads * config.headDim,
-      WINDOW: layerWindow(config, layer) ?? 0,
-      ...capSpec(config.attentionCap),
-      SG: 32,
-      THREADS,
-      SIZE: sizeFile(traits),
-      ...storeSpec(options, follower, width),
-    },
-    buffers: {
-      state: 'state',
-      q: 'q',
-      ...kvBuffers(at, config, kv),
-      y_codes: 'attention.codes',
-      y_meta: 'attention.meta',
-    },
-    grid: { x: config.heads, over: 'columns', each: THREADS / 2, z: 1 },
-    macsPerKey: attentionMacs(config),
-  };
-}
-
-function attentionSteps(options: PlanOptions, layer: number, width: Width, splits: number, splitFrom: number): Step[] {
-  const { config, weights, traits, kv } = options;
-  const at = `layers.${layer}`;
-  const follower = weights.matrices.get(`${at}.o`);
-  assert(follower, `no matrix ${at}.o`);
-  const group = kvGroup(config);
-  const { THREADS, ...team } = chooseAttention(traits, config.headDim);
-  const heads = {
-    HEAD_DIM: config.headDim,
-    GROUP: config.heads / config.kvHeads,
-    KV_GROUP: group,
-    SPLITS: splits,
-    THREADS,
-  };
-  const store = storeSpec(options, follower, width);
-  const blocks = { y_codes: 'attention.codes', y_meta: 'attention.meta' };
-  const workgroups = Math.ceil(config.kvHeads / group);
-  const attention: Step = {
-    name: `${at}.attention`,
-    kernel: 'attention',
-    spec: {
-      ...heads,
-      ...team,
-      ...kvSpec(config, kv),
-      Q_ROWS: config.heads * config.headDim,
-      WINDOW: layerWindow(config, layer) ?? 0,
-      SPLIT_FROM: splitFrom,
-      SCALE: attentionScale(config),
-      ...capSpec(config.attentionCap),
-      ...(splits === 1 ? { OUT: 'whole', ...store } : { OUT: 'partial' }),
-    },
-    buffers: {
-      state: 'state',
-      q: 'q',
-      ...kvBuffers(at, config, kv),
-      ...(splits === 1 ? blocks : { partials: 'partials' }),
-    },
-    grid: { x: workgroups, over: 'columns', each: 1, z: splits },
-    macsPerKey: attentionMacs(config),
-  };
-  if (splits === 1) return [attention];
-  return [
-    attention,
-    {
-      name: `${at}.combine`,
-      kernel: 'combine',
-      spec: { ...heads, KV_HEADS: config.kvHeads, HEAD_STRIDE: headStride(config), ...store },
-      buffers: { state: 'state', partials: 'partials', ...blocks },
-      grid: { x: workgroups, over: 'columns', each: 1, z: 1 },
-    },
-  ];
-}
-
-/** Parts of a split attention in which decode works at long contexts; 1 when the heads fill the GPU by themselves. */
-export function chooseSplits({ config, traits, preferences }: SizeOptions): number {
-  return preferences.splits ?? splitsFor(traits, Math.ceil(config.kvHeads / kvGroup(config)));
-}
-
 /** The steps from the residual stream of the outputs' columns to their logits. */
 export function planOutput(options: PlanOptions, width: Width = 1): readonly Step[] {
   const { config, weights } = options;
@@ -421,7 +297,7 @@ export function planOutput(options: PlanOptions, width: Width = 1): readonly Ste
     options,
     matrix,
     'logits',
-    'x',
+    blockInput('x'),
     width,
     {
       EPILOGUE: 'logits',

@@ -59,12 +59,23 @@ export function partBuffers(part: string): Record<string, string> {
   return { codes: `${part}.codes`, scales: `${part}.scales` };
 }
 
+/** Where a product takes its input from: the buffers, and what to tell the kernel. */
+export interface Input {
+  readonly buffers: Readonly<Record<string, string>>;
+  readonly spec: Spec;
+}
+
+/** Activation blocks that another step has left. */
+export function blockInput(name: string): Input {
+  return { buffers: { x_codes: `${name}.codes`, x_meta: `${name}.meta` }, spec: {} };
+}
+
 /** The steps of a product: one for each part of the matrix. `spec` and `buffers` are those of epilogue and norm. */
 export function productSteps(
   options: PlanOptions,
   matrix: Matrix,
   name: string,
-  input: string,
+  input: Input,
   width: Width,
   spec: Spec,
   buffers: Record<string, string>,
@@ -80,12 +91,11 @@ export function productSteps(
     return {
       name: matrix.parts.length === 1 ? name : `${name}/${index}`,
       kernel: cut.kernel,
-      spec: { ...spec, ...cut.spec, BLOCKS: blocks, OUTPUTS: outputs, FIRST_ROW: part.firstRow },
+      spec: { ...spec, ...cut.spec, ...input.spec, BLOCKS: blocks, OUTPUTS: outputs, FIRST_ROW: part.firstRow },
       buffers: {
         ...partBuffers(part.name),
         state: 'state',
-        x_codes: `${input}.codes`,
-        x_meta: `${input}.meta`,
+        ...input.buffers,
         ...buffers,
       },
       shape,
@@ -137,7 +147,7 @@ function cutOf(
     };
   }
   if (way === 'tiles') {
-    const { DOT: _, ...codes } = dotSpec('i8', format);
+    const { DOT: _, ACT: __, ...codes } = dotSpec('i8', format);
     const sizes = i8 ? I8_TILE : F32_TILE;
     const files = i8 ? { TILES: 'i8', ...codes } : { TILES: 'f32', ...weightSpec(format) };
     return { kernel: 'gemm-tiles', spec: { ...files, TILE: tile, ROWS: rows, COLS: sizes.columns }, ...sizes };

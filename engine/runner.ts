@@ -19,7 +19,6 @@ import { createPieces, pieceBudgetMs } from './pieces.ts';
 import {
   type Choice,
   type ChoiceExtras,
-  chooseSplits,
   IN_FLIGHT,
   mostEdits,
   type PassChoice,
@@ -52,7 +51,7 @@ import {
   SAMPLER_BYTES,
 } from './state.ts';
 import type { PassSize, PlanOptions, Step } from './steps.ts';
-import { columnsFor, SPLIT_FROM_KEYS, type Tuning, widthOf } from './variants.ts';
+import { columnsFor, type Tuning, widthOf } from './variants.ts';
 
 export interface RunnerOptions {
   /** Most positions of each sequence. Default: what the load was planned with. */
@@ -248,7 +247,6 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     }
     return compiled;
   };
-  const splits = chooseSplits(plan);
   const programFor = (pass: Pass, columns: number): Promise<Program> => {
     const width = widthOf(device.traits, columns, plan.preferences);
     if (pass.kind === 'prompt') return program(`prompt ${width}`, () => planPrefill(plan, width, undefined));
@@ -262,8 +260,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     const what = `${pass.kind} ${choice} ${extrasKey(pass)}`;
     if (pass.kind === 'choice') return program(what, () => planChoice(plan, choice, pass));
     if (pass.kind === 'ending') return program(`${what} ${width}`, () => planPrefill(plan, width, pass.choice, pass));
-    const parts = pass.position < SPLIT_FROM_KEYS ? 1 : splits;
-    return program(`${what} ${parts}`, () => planDecode(plan, pass.choice, parts, pass));
+    return program(what, () => planDecode(plan, pass.choice, pass));
   };
 
   const { queue } = device.gpu;
@@ -313,7 +310,6 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         { kind: 'prompt' },
         { kind: 'ending', ...end },
         { kind: 'decode', ...end, position: 0 },
-        { kind: 'decode', ...end, position: SPLIT_FROM_KEYS },
       ];
       const last: readonly Pass[] = late ? [{ kind: 'choice', choice, ...extras }] : [];
       await Promise.all([...passes, ...last].map((pass) => programFor(pass, 1)));
@@ -338,6 +334,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     place,
     async submit(pass, size, wanted, onPiece) {
       if (lastPosition >= capacity) await grow(lastPosition + 1);
+      const keys = lastPosition + 1;
       if (advancing && 'choice' in pass && pass.choice !== 'none') lastPosition++;
       const compiled = await programFor(pass, size.columns);
       const isPrompt = pass.kind === 'prompt' || pass.kind === 'ending' || pass.kind === 'pooled';
@@ -357,7 +354,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         return;
       }
       const encoder = device.gpu.createCommandEncoder();
-      recordPass(encoder, compiled, size);
+      recordPass(encoder, compiled, { ...size, keys });
       finish(encoder);
       queue.submit([encoder.finish()]);
     },
@@ -435,7 +432,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       const decode = await programFor({ kind: 'decode', choice: 'greedy', position }, 1);
       place([{ token: 0, position, slot: 0 }], [0], false);
       const encoder = device.gpu.createCommandEncoder();
-      recordTimedPass(encoder, decode, { columns: 1, outputs: 1 }, timer);
+      recordTimedPass(encoder, decode, { columns: 1, outputs: 1, keys: position + 1 }, timer);
       queue.submit([encoder.finish()]);
       return timer.read();
     },

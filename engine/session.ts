@@ -54,7 +54,13 @@ export interface Stats {
   readonly decodeMs: number;
 }
 
-export interface Session {
+export interface LogitsOptions {
+  /** The first position whose logits are wanted. Default 0. */
+  readonly from?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Session extends AsyncDisposable {
   readonly model: Model;
   /** Positions that the KV cache holds. */
   readonly context: number;
@@ -70,7 +76,7 @@ export interface Session {
   /** The same with what else is known of each token. */
   tokens(ids: readonly number[], options?: TokenOptions): AsyncGenerator<GeneratedToken, void, void>;
   /** Logits after each of the ids, [ids.length][vocab], computed from an empty cache, `chunk` ids in a pass. */
-  logits(ids: readonly number[], options?: { readonly signal?: AbortSignal | undefined }): AsyncGenerator<Float32Array>;
+  logits(ids: readonly number[], options?: LogitsOptions): AsyncGenerator<Float32Array>;
   /** Forgets everything after `position`. */
   rewind(position: number): void;
   /**
@@ -237,7 +243,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     for await (const { id } of tokens(ids, options)) yield id;
   }
 
-  async function* logits(ids: readonly number[], { signal }: { readonly signal?: AbortSignal | undefined } = {}) {
+  async function* logits(ids: readonly number[], { from = 0, signal }: LogitsOptions = {}) {
     checkIdle();
     checkPrompt(model, ids, context, context);
     busy = true;
@@ -249,7 +255,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
         const columns = columnsOf(ids.slice(position, position + chunk), position);
         runner.place(columns, [0], false);
         await runner.submit({ kind: 'prompt' }, { columns: columns.length, outputs: 0 });
-        for (let output = 0; output < columns.length; output++) {
+        for (let output = Math.max(0, from - position); output < columns.length; output++) {
           runner.place(columns, [output], false);
           await runner.submit({ kind: 'output' }, { columns: columns.length, outputs: 1 });
           yield await runner.logits(0);
@@ -316,6 +322,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     },
     inspect: runner.inspect,
     close,
+    [Symbol.asyncDispose]: close,
   };
 }
 

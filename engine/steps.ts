@@ -3,7 +3,7 @@ import type { AdapterInfo, Purpose, Traits } from '../devices/types.ts';
 import type { LlamaConfig } from '../loaders/types.ts';
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
 import type { KvFormat } from './kv-cache.ts';
-import type { Preferences, ProductShape } from './variants.ts';
+import type { AttentionParts, Preferences, ProductShape } from './variants.ts';
 import type { Weights } from './weights.ts';
 
 export interface Step {
@@ -27,13 +27,21 @@ export interface Grid {
   readonly x: number;
   readonly over: 'columns' | 'outputs';
   readonly each: number;
-  readonly z: number;
+  readonly z: number | Parts;
+}
+
+/** As many as attention has parts over the keys of the pass. */
+export interface Parts extends AttentionParts {
+  /** Keys that attention sees at most; 0: all. */
+  readonly WINDOW: number;
 }
 
 /** Tokens in a pass, and how many of them logits are wanted of. */
 export interface PassSize {
   readonly columns: number;
   readonly outputs: number;
+  /** Most keys that a column sees, itself included. Default: enough for all parts of attention. */
+  readonly keys?: number | undefined;
 }
 
 export interface BufferSpec {

@@ -1,5 +1,6 @@
 /** Which variant of a kernel suits a device and a shape, before anything has been measured. */
 import type { Traits } from '../devices/types.ts';
+import type { LlamaConfig } from '../loaders/types.ts';
 import { type Format, isQuantised, QUANTISED, roundUp, SCALES, type ScaleForm } from '../quant/layout.ts';
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
 
@@ -55,7 +56,7 @@ export function dotSpec(arithmetic: Arithmetic, format: Format): Spec {
   const { codes, scales } = QUANTISED[format];
   // its nibbles become f16 without a conversion
   if (arithmetic === 'mix' && format === 'q4') return { DOT: 'mix-q4' };
-  return { DOT: arithmetic, CODES: codes, ...scaleSpec(scales) };
+  return { DOT: arithmetic, CODES: codes, ...scaleSpec(scales), ...(arithmetic === 'i8' && { ACT: 'i8' }) };
 }
 
 /** The shader files that answer single weights of a format. */
@@ -169,51 +170,76 @@ function gemvLanes(traits: Traits, { tile }: ProductShape, columns: number, cut:
   };
 }
 
-/** How attention is cut: lanes that share a key, threads in a workgroup. */
+/** How attention is cut: lanes that share a key, keys that each asks for at once, threads, heads that are ended at once. */
 export function chooseAttention(
   traits: Traits,
-  headDim: number,
+  { headDim, heads, kvHeads }: Pick<LlamaConfig, 'headDim' | 'heads' | 'kvHeads'>,
 ): {
   readonly LANES: number;
   readonly SHARE: string;
   readonly MERGED: number;
   readonly KEYS: number;
   readonly THREADS: number;
+  readonly TOGETHER: number;
 } {
   const subgroup = chooseSubgroup(traits);
   const chunks = roundUp(headDim, 8) / 8;
-  // no lane holds more of a head than one chunk: heads of 256 (Gemma) would take 256 registers with two
-  const most = Math.min(subgroup?.size ?? traits.subgroups?.min ?? 1, chunks > 16 ? 32 : 16);
+  const group = heads / kvHeads;
+  // Few lanes a key mean few shuffles, but a lane then holds more of every query head of the group: no more than one chunk
+  // for several heads, and heads of 256 (Gemma) would take 256 registers with two.
+  const wanted = chunks > 16 ? 32 : traits.vendor === 'nvidia' && group === 1 ? 8 : 16;
+  const most = Math.min(subgroup?.size ?? traits.subgroups?.min ?? 1, wanted);
   let lanes = 1;
   while (lanes * 2 <= most && lanes < chunks) lanes *= 2;
   // all teams of a subgroup join by shuffles before workgroup memory
   const merged = lanes === 1 ? 1 : Math.min(Math.max(1, (subgroup?.size ?? lanes) / lanes), 32 / lanes);
   let threads = Math.min(traits.software ? Math.max(32, lanes * 4) : 256, traits.limits.maxWorkgroupThreads);
-  // every team that is left leaves a head in workgroup memory, which holds the outputs too
-  const teamBytes = (chunks * 8 + 2) * 4;
-  while (threads > 32 && (threads / lanes / merged) * teamBytes > traits.limits.maxWorkgroupBytes / 2) threads /= 2;
+  // every team that is left leaves its heads in workgroup memory, which holds the outputs too: of all heads at once if it can
+  const headBytes = (chunks * 8 + 2) * 4;
+  const fits = (together: number) =>
+    together * (threads / lanes / merged) * headBytes <= traits.limits.maxWorkgroupBytes / 2;
+  while (threads > 128 && !fits(group)) threads /= 2;
+  while (threads > 32 && !fits(1)) threads /= 2; // 32 are the fewest that can write a block
+  let together = group;
+  while (together > 1 && !fits(together)) together--;
   return {
     LANES: lanes,
     SHARE: lanes === 1 ? 'none' : 'lanes',
     MERGED: merged,
-    KEYS: traits.software ? 1 : 4, // loads in flight; CPU drivers only compile longer
+    KEYS: traits.software ? 1 : traits.vendor === 'nvidia' ? 2 : 4, // CPU drivers only compile longer
     THREADS: threads,
+    TOGETHER: together,
   };
 }
 
-/** Keys from which on attention is worth splitting. */
-export const SPLIT_FROM_KEYS = 128;
+/** Into how many parts attention is cut: at most `SPLITS`, each of at least `PART_KEYS` keys. */
+export interface AttentionParts {
+  readonly SPLITS: number;
+  readonly PART_KEYS: number;
+}
 
 /**
- * Parts into which attention of so many workgroups is cut, so that they fill the GPU. WebGPU does not tell the number of
- * compute units, so it goes by vendor: many for discrete ones, 8 for the APUs that firstlight is for.
+ * Parts for attention of so many workgroups (kv heads, mostly), so that they fill the GPU. WebGPU does not tell the number of
+ * compute units, so it goes by vendor: many for discrete ones, 8 for the APUs that firstlight is for. Joining costs a little
+ * for every part, more than 16 never pay; parts of fewer keys than given here do not either (measured on an H100).
  */
-export function splitsFor(traits: Pick<Traits, 'software' | 'vendor'>, workgroups: number): number {
-  if (traits.software) return 1;
-  const wanted = traits.vendor === 'nvidia' ? 264 : 32;
+export function chooseParts(
+  traits: Pick<Traits, 'software' | 'vendor'>,
+  workgroups: number,
+  wanted: number | undefined,
+): AttentionParts {
+  const PART_KEYS = workgroups >= 32 ? 64 : 32;
+  if (wanted !== undefined) return { SPLITS: wanted, PART_KEYS };
+  if (traits.software) return { SPLITS: 1, PART_KEYS };
+  const most = traits.vendor === 'nvidia' ? 256 : 32;
   let splits = 1;
-  while (splits * workgroups < wanted && splits < 32) splits *= 2;
-  return splits;
+  while (2 * splits * workgroups <= most && splits < 16) splits *= 2;
+  return { SPLITS: splits, PART_KEYS };
+}
+
+/** Parts into which attention over so many keys is cut; splits.wgsl counts alike. */
+export function partsOf(keys: number, { SPLITS, PART_KEYS }: AttentionParts): number {
+  return Math.ceil(keys / Math.max(PART_KEYS, Math.ceil(keys / SPLITS)));
 }
 
 /** How many columns a pass has: so many to a workgroup of the decode kernels, or enough for kernels of their own. */

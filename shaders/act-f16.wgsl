@@ -18,3 +18,6 @@ fn load_x(column: u32, block: u32) -> X {
   let at = 4u * (column * BLOCKS + block);
   return X(x_codes[at], x_codes[at + 1u], x_codes[at + 2u], x_codes[at + 3u], note.y, note.z);
 }
+
+fn prepare_inputs(column: u32, thread: u32) {
+}

@@ -32,3 +32,6 @@ fn load_x(column: u32, block: u32) -> X {
     note.z,
   );
 }
+
+fn prepare_inputs(column: u32, thread: u32) {
+}

@@ -15,3 +15,6 @@ fn load_x(column: u32, block: u32) -> X {
   let note = x_meta[at];
   return X(x_codes[2u * at], x_codes[2u * at + 1u], note.x, note.y, note.z);
 }
+
+fn prepare_inputs(column: u32, thread: u32) {
+}

@@ -1,6 +1,9 @@
 // Attention that sees all keys in one workgroup: its outputs go straight into activation blocks.
 //! include heads
-//! param SPLITS u32 1
+
+fn part_of_keys(column: u32, first_seen: u32, split: u32) -> vec2<u32> {
+  return vec2<u32>(first_seen, position_of(column) + 1u);
+}
 
 fn begin_output(thread: u32) {
   clear_result(thread);

@@ -1,25 +1,31 @@
 // Causal attention of one column over the KV cache, softmax done on the way (flash attention). A workgroup takes one kv
 // head (or KV_GROUP of them, so that whole blocks of 32 outputs come out for any head size) with all query heads that
 // share it: K and V are read once. A team of LANES lanes takes every TEAMS-th key, KEYS at once; the teams' results meet at the end.
-// Long contexts are split between the workgroups of the grid's third dimension (attention-partial.wgsl, combine.wgsl).
+// Long contexts are split between the workgroups of the grid's third dimension (attention-partial.wgsl); combine.wgsl or the
+// product behind attention (act-i8-joined.wgsl) joins the parts.
 //! include state-read kv-read-$KV share-$SHARE cap-$CAPPED attention-$OUT
+//! param HEAD_DIM u32
+//! param GROUP u32
+//! param KV_GROUP u32
 //! param Q_ROWS u32
 //! param WINDOW u32
 //! param SCALE f32
 //! param SPLIT_FROM u32 =0
 //! param KEYS u32 1 2 4
 //! param THREADS u32
+//! param TOGETHER u32
 
 const CHUNKS = HEAD_STRIDE / 8u;
 const MINE = (CHUNKS + LANES - 1u) / LANES; // chunks of eight elements in each lane
 const TEAMS = THREADS / LANES;
 const GATHERED = TEAMS / MERGED; // teams left after those of one subgroup have joined
+const ROUNDS = (GROUP + TOGETHER - 1u) / TOGETHER; // query heads meet TOGETHER at once, as workgroup memory allows
 const LOWEST = -1.0e30;
 
 @group(0) @binding(5) var<storage, read> q: array<f32>; // [column][Q_ROWS padded to 32]
-var<workgroup> team_best: array<f32, GATHERED>;
-var<workgroup> team_total: array<f32, GATHERED>;
-var<workgroup> team_out: array<f32, GATHERED * HEAD_STRIDE>;
+var<workgroup> team_best: array<f32, TOGETHER * GATHERED>;                     // [query head][team]
+var<workgroup> team_total: array<f32, TOGETHER * GATHERED>;                    // [query head][team]
+var<workgroup> team_out: array<vec4<f32>, TOGETHER * GATHERED * CHUNKS * 2u>; // [query head][team][HEAD_STRIDE]
 
 fn load_q(column: u32, head: u32, chunk: u32) -> Eight {
   var values = array<f32, 8>();
@@ -47,12 +53,12 @@ fn main(
   let team = thread / LANES;
   let lane = thread % LANES;
   let gathered = opaque_count(GATHERED);
-  // this split's keys: [first_key, end_key); where there are few, all are the first one's
   let first_seen = select(0u, position + 1u - min(WINDOW, position + 1u), WINDOW > 0u);
-  let splits = select(SPLITS, 1u, position < SPLIT_FROM);
-  let share = (position + splits - first_seen) / splits;
-  let first_key = min(first_seen + group.z * share, position + 1u);
-  let end_key = min(first_key + share, position + 1u);
+  let part = part_of_keys(column, first_seen, group.z);
+  let first_key = part.x;
+  let end_key = part.y;
+  // the same for all threads, whatever the keys of their team: shuffles and barriers want everybody in every turn
+  let turns = (end_key - first_key + TEAMS * KEYS - 1u) / (TEAMS * KEYS);
 
   begin_output(thread);
   for (var k = 0u; k < KV_GROUP; k++) {
@@ -75,7 +81,8 @@ fn main(
       best[g] = LOWEST;
     }
 
-    for (var base = first_key + team; base < end_key + team; base += TEAMS * KEYS) {
+    for (var turn = 0u; turn < turns; turn++) {
+      let base = first_key + turn * TEAMS * KEYS + team;
       // all loads of a turn before anything waits for one of them
       var key_rows = array<Eight, KEYS * MINE>();
       var value_rows = array<Eight, KEYS * MINE>();
@@ -119,44 +126,47 @@ fn main(
       }
     }
 
-    for (var g = 0u; g < GROUP; g++) {
-      // the teams of a subgroup first
-      let top_here = merged_max(best[g]);
-      let keep = exp(best[g] - top_here);
-      let total_here = merged_sum(total[g] * keep);
-      if (k + g > 0u) {
-        workgroupBarrier(); // what the head before left has been read
+    for (var round = 0u; round < ROUNDS; round++) {
+      if (k + round > 0u) {
+        workgroupBarrier(); // what the heads before left has been read
       }
-      if (lane == 0u && team % MERGED == 0u) {
-        team_best[team / MERGED] = top_here;
-        team_total[team / MERGED] = total_here;
-      }
-      for (var m = 0u; m < MINE; m++) {
-        let chunk = m * LANES + lane;
-        let a = merged_sum_4(sums[g * MINE + m].a * keep);
-        let b = merged_sum_4(sums[g * MINE + m].b * keep);
-        if (chunk < CHUNKS && team % MERGED == 0u) {
-          for (var i = 0u; i < 4u; i++) {
-            team_out[team / MERGED * HEAD_STRIDE + chunk * 8u + i] = a[i];
-            team_out[team / MERGED * HEAD_STRIDE + chunk * 8u + 4u + i] = b[i];
+      for (var nth = 0u; nth < TOGETHER; nth++) {
+        let g = min(round * TOGETHER + nth, GROUP - 1u);
+        // the teams of a subgroup first
+        let top_here = merged_max(best[g]);
+        let keep = exp(best[g] - top_here);
+        let total_here = merged_sum(total[g] * keep);
+        let place = nth * GATHERED + team / MERGED;
+        if (lane == 0u && team % MERGED == 0u) {
+          team_best[place] = top_here;
+          team_total[place] = total_here;
+        }
+        for (var m = 0u; m < MINE; m++) {
+          let chunk = m * LANES + lane;
+          let a = merged_sum_4(sums[g * MINE + m].a * keep);
+          let b = merged_sum_4(sums[g * MINE + m].b * keep);
+          if (chunk < CHUNKS && team % MERGED == 0u) {
+            team_out[place * CHUNKS * 2u + chunk * 2u] = a;
+            team_out[place * CHUNKS * 2u + chunk * 2u + 1u] = b;
           }
         }
       }
       workgroupBarrier();
-      var top = LOWEST;
-      for (var t = 0u; t < gathered; t++) {
-        top = max(top, team_best[t]);
-      }
-      var whole = 0.0;
-      for (var t = 0u; t < gathered; t++) {
-        whole += team_total[t] * exp(team_best[t] - top);
-      }
-      for (var dim = thread; dim < HEAD_DIM; dim += THREADS) {
+      for (var i = thread; i < min(TOGETHER, GROUP - round * TOGETHER) * HEAD_DIM; i += THREADS) {
+        let first = i / HEAD_DIM * GATHERED;
+        let dim = i % HEAD_DIM;
+        var top = LOWEST;
+        for (var t = 0u; t < gathered; t++) {
+          top = max(top, team_best[first + t]);
+        }
+        var whole = 0.0;
         var sum = 0.0;
         for (var t = 0u; t < gathered; t++) {
-          sum += team_out[t * HEAD_STRIDE + dim] * exp(team_best[t] - top);
+          let weight = exp(team_best[first + t] - top);
+          whole = fma(team_total[first + t], weight, whole);
+          sum = fma(team_out[(first + t) * CHUNKS * 2u + dim / 4u][dim % 4u], weight, sum);
         }
-        output(column, group.z, k, kv_head, g, dim, sum, top, whole);
+        output(column, group.z, k, kv_head, round * TOGETHER + i / HEAD_DIM, dim, sum, top, whole);
       }
     }
   }

@@ -1,10 +1,13 @@
 // Joins the parts of a split attention into activation blocks.
-//! include state-read partials heads
-@group(0) @binding(3) var<storage, read> partials: array<f32>; // see partials.wgsl
+//! include partials heads
+//! param KV_HEADS u32
+@group(0) @binding(3) var<storage, read> partials: array<f32>;     // see partials.wgsl
+@group(0) @binding(4) var<storage, read> shares: array<vec2<f32>>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
   let column = group.y;
+  let parts = parts_of(keys_seen(column));
   clear_result(thread);
   workgroupBarrier();
   for (var i = thread; i < KV_GROUP * GROUP * HEAD_DIM; i += THREADS) {
@@ -16,14 +19,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var top = -1.0e30;
     var whole = 0.0;
     var sum = 0.0;
-    for (var s = 0u; s < opaque_count(SPLITS); s++) {
-      let at = partial_place(column, head, s);
-      let score = partials[at + HEAD_STRIDE];
-      let share = partials[at + HEAD_STRIDE + 1u];
-      let value = partials[at + i % HEAD_DIM];
-      let best = max(top, score);
+    for (var s = 0u; s < parts; s++) {
+      let at = part_index(column, head, s);
+      let share = shares[at];
+      let value = partials[at * HEAD_STRIDE + i % HEAD_DIM];
+      let best = max(top, share.x);
       let keep = exp(top - best);
-      let weight = share * exp(score - best);
+      let weight = share.y * exp(share.x - best);
       top = best;
       whole = fma(whole, keep, weight);
       sum = fma(sum, keep, weight * value);

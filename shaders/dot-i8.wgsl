@@ -1,6 +1,6 @@
 // Quantised weights times int8 activations, in whole numbers as far as a scale goes.
 //! requires packed_4x8_integer_dot_product
-//! include act-i8 codes-$CODES scales-$SCALES
+//! include act-$ACT codes-$CODES scales-$SCALES
 
 fn dot16(a: vec4<u32>, b: vec4<u32>, sum: i32) -> i32 {
   var s = sum + dot4I8Packed(a.x, b.x);

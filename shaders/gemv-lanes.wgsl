@@ -23,6 +23,7 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
   let first = group.y * COLS;
   let base = group.x * TILE + first_row;
   prepare_codes(thread);
+  prepare_inputs(input_of(first), thread);
   let loaded = begin(group.x, first, thread);
   var sums = array<vec4<f32>, QUADS * COLS>(); // [quad][column]
   var squares = array<f32, COLS>();

@@ -11,6 +11,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let row = group.x * TILE + lane;
   let first = group.y * COLS;
   prepare_codes(lane);
+  prepare_inputs(input_of(first), lane);
   let loaded = begin(group.x, first, lane);
   var sums = array<f32, COLS>();
   var squares = array<f32, COLS>();

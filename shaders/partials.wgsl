@@ -1,7 +1,17 @@
-// Results of attention over parts of the keys: [column][head][SPLITS][HEAD_STRIDE + 2], the output of one part and then
-// its largest score and its sum of exp(score - largest).
-//! include kv-place
-//! param SPLITS u32
-fn partial_place(column: u32, head: u32, split: u32) -> u32 {
-  return ((column * KV_HEADS * GROUP + head) * SPLITS + split) * (HEAD_STRIDE + 2u);
+// Results of attention over parts of the keys: in `partials` the output of each part, in `shares` its largest score and its
+// sum of exp(score - largest).
+//! include state-read splits
+//! param HEADS u32
+//! param HEAD_STRIDE u32
+//! param WINDOW u32
+
+// partials: [column][head][SPLITS][HEAD_STRIDE], shares: [column][head][SPLITS]
+fn part_index(column: u32, head: u32, part: u32) -> u32 {
+  return (column * HEADS + head) * SPLITS + part;
+}
+
+// Keys that a column sees, itself included.
+fn keys_seen(column: u32) -> u32 {
+  let keys = position_of(column) + 1u;
+  return select(keys, min(keys, WINDOW), WINDOW > 0u);
 }

@@ -93,7 +93,7 @@ function planOf(type: FileType): PlanOptions {
     config: checkpoint.config,
     weights: describeWeights(checkpoint, 'native', DECK.limits.maxBindingBytes),
     traits: DECK,
-    preferences: { splits: 4 },
+    preferences: {},
     kv: 'f16',
     context: 4096,
     chunk: 32,
@@ -107,7 +107,7 @@ export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
   const kernels = new Map<string, { label: string; code: string; weightsPerTurn?: number }>();
   for (const [suffix, steps] of [
     ['', planDecode(plan, 'greedy')],
-    [' (split)', planDecode(plan, 'top', 4)],
+    [' (split)', planDecode({ ...plan, preferences: { splits: 4 } }, 'top')],
     [' (few)', planPrefill(plan, 4, undefined)],
     [' (prefill)', planPrefill(plan, 'many', undefined)],
   ] as const) {

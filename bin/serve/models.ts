@@ -1,8 +1,9 @@
 /** The models that a command line names, as a server knows them: by a name, never by a path. */
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { openModel } from '../../loaders/named.ts';
 import { FirstlightError } from '../../quant/errors.ts';
-import { isBuiltin, openModelFile } from '../model.ts';
+import { isBuiltin } from '../model.ts';
 import type { KnownModel } from './host.ts';
 
 /** What clients call the model that comes with firstlight. */
@@ -27,6 +28,6 @@ async function describe(operand: string): Promise<KnownModel> {
     name: given ?? (isBuiltin(path) ? BUILTIN_NAME : basename(path).replace(/\.(gguf|safetensors|zip)$/i, '')),
     bytes: file?.isFile() ? file.size : undefined,
     modifiedMs: file?.mtimeMs ?? 0,
-    open: () => openModelFile(path),
+    open: () => openModel(path),
   };
 }

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
 import type { KvFormat } from '../../engine/kv-cache.ts';
 import { encodeState } from '../../engine/state.ts';
-import { chooseAttention } from '../../engine/variants.ts';
+import { chooseAttention, dotSpec } from '../../engine/variants.ts';
 import { decodeF16, encodeF16 } from '../../quant/f16.ts';
 import { blocksOf, roundUp } from '../../quant/layout.ts';
 import { packRows } from '../../quant/pack.ts';
@@ -110,13 +110,19 @@ function expectedAttention(
   return out;
 }
 
-async function runAttention(
+interface Cut {
+  readonly splits?: number;
+  readonly partKeys?: number;
+  readonly teams?: object;
+}
+
+/** Attention of random queries over a random cache, and what it should be. */
+async function attend(
   device: Device,
   heads: Heads,
   position: number,
   columns: number,
-  splits: number,
-  teams: object = {},
+  { splits = 1, partKeys = 8, teams = {} }: Cut,
 ) {
   const random = createRandom(heads.headDim * 100 + heads.group * 10 + heads.kvHeads);
   const width = heads.kvHeads * heads.group * heads.headDim;
@@ -124,16 +130,24 @@ async function runAttention(
   const q = Float32Array.from({ length: columns * padded }, (_, i) => (i % padded < width ? 2 * random.normal() : 0));
   const cache = randomCache(random, heads);
   const KV_GROUP = kvGroupOf(heads);
-  const { THREADS, ...team } = { ...chooseAttention(device.traits, heads.headDim), ...teams };
+  const { THREADS, ...team } = {
+    ...chooseAttention(device.traits, { ...heads, heads: heads.group * heads.kvHeads }),
+    ...teams,
+  };
   const shared = {
     HEAD_DIM: heads.headDim,
     GROUP: heads.group,
     KV_GROUP,
     KV_HEADS: heads.kvHeads,
-    HEAD_STRIDE: cache.stride,
-    SPLITS: splits,
     THREADS,
     OPAQUE: device.traits.software,
+  };
+  const parts = {
+    HEADS: heads.kvHeads * heads.group,
+    HEAD_STRIDE: cache.stride,
+    SPLITS: splits,
+    PART_KEYS: partKeys,
+    WINDOW: heads.window,
   };
   const Y_BLOCKS = blocksOf(width);
   const blocks = { y_codes: columns * Y_BLOCKS * 128, y_meta: columns * Y_BLOCKS * 16 };
@@ -149,7 +163,10 @@ async function runAttention(
     ...(cache.scales ? { kv_scales: second(cache.scales) } : {}),
   };
   const workgroups = Math.ceil(heads.kvHeads / KV_GROUP);
-  const partialBytes = columns * heads.kvHeads * heads.group * splits * (cache.stride + 2) * 4;
+  const count = columns * heads.kvHeads * heads.group * splits;
+  const unused = 0x7fc00000; // NaN: a part that nobody wrote must not be read
+  const partials = new Uint32Array(count * cache.stride).fill(unused);
+  const shares = new Uint32Array(count * 2).fill(unused);
   const attended = await runKernel(
     device,
     'attention',
@@ -159,26 +176,31 @@ async function runAttention(
       KV: heads.kv,
       ...(heads.kv === 'q8' ? { KV_BLOCK: kvBlockOf(heads.headDim) } : {}),
       Q_ROWS: width,
+      HEAD_STRIDE: cache.stride,
       WINDOW: heads.window,
       SCALE: scaleOf(heads),
       ...(heads.cap === undefined ? { CAPPED: 'none' } : { CAPPED: 'tanh', CAP: heads.cap }),
-      ...(splits === 1 ? { OUT: 'whole', STORE: 'f32', Y_BLOCKS } : { OUT: 'partial' }),
+      ...(splits === 1 ? { OUT: 'whole', STORE: 'f32', Y_BLOCKS } : { OUT: 'partial', ...parts }),
     },
-    { state, q, ...kv, ...blocks, partials: partialBytes },
+    { state, q, ...kv, ...blocks, partials, shares },
     [workgroups, columns, splits],
   );
-  const result =
-    splits === 1
-      ? attended
-      : await runKernel(
-          device,
-          'combine',
-          { ...shared, STORE: 'f32', Y_BLOCKS },
-          { state, partials: attended.partials as Uint32Array, ...blocks },
-          [workgroups, columns],
-        );
-  const got = readBlocks('f32', result.y_codes as Uint32Array, floats(result.y_meta as Uint32Array), columns, width);
-  return relativeError(got, expectedAttention(heads, q, cache, position, columns));
+  const combine = (STORE: string) =>
+    runKernel(
+      device,
+      'combine',
+      { ...shared, ...parts, STORE, Y_BLOCKS },
+      { state, partials: attended.partials!, shares: attended.shares!, ...blocks },
+      [workgroups, columns],
+    );
+  return { attended, combine, state, parts, width, truth: expectedAttention(heads, q, cache, position, columns) };
+}
+
+/** The relative error of attention's outputs. */
+async function runAttention(device: Device, heads: Heads, position: number, columns: number, cut: Cut = {}) {
+  const { attended, combine, width, truth } = await attend(device, heads, position, columns, cut);
+  const { y_codes, y_meta } = cut.splits ? await combine('f32') : attended;
+  return relativeError(readBlocks('f32', y_codes!, floats(y_meta!), columns, width), truth);
 }
 
 // f32 softmax over a few dozen keys
@@ -207,7 +229,7 @@ for (const heads of CASES) {
         [40, 1],
         [3, 3],
       ] as const) {
-        const error = await runAttention(device, heads, position, columns, 1);
+        const error = await runAttention(device, heads, position, columns);
         assert.ok(error < TOLERANCE, `position ${position}, ${columns} columns: relative error ${error}`);
       }
     },
@@ -216,23 +238,72 @@ for (const heads of CASES) {
 
 check('without subgroups: one thread a key', async (device) => {
   const heads: Heads = { headDim: 32, group: 2, kvHeads: 2, window: 0, kv: 'f16' };
-  const error = await runAttention(device, heads, 40, 1, 1, { LANES: 1, SHARE: 'none', MERGED: 1 });
+  const error = await runAttention(device, heads, 40, 1, { teams: { LANES: 1, SHARE: 'none', MERGED: 1 } });
   assert.ok(error < TOLERANCE, `relative error ${error}`);
 });
 
 check('several keys at once', async (device) => {
   const heads: Heads = { headDim: 32, group: 2, kvHeads: 2, window: 0, kv: 'f16' };
   for (const position of [0, 38]) {
-    const error = await runAttention(device, heads, position, 1, 1, { KEYS: 4 });
+    const error = await runAttention(device, heads, position, 1, { teams: { KEYS: 4, TOGETHER: 1 } });
     assert.ok(error < TOLERANCE, `position ${position}: relative error ${error}`);
   }
 });
 
 for (const heads of [CASES[1], CASES[5], CASES[8]] as Heads[]) {
-  check(`heads of ${heads.headDim} split between workgroups, also where parts have no key`, async (device) => {
-    for (const position of [0, 5, 45]) {
-      const error = await runAttention(device, heads, position, 1, 8);
+  check(`heads of ${heads.headDim} split between workgroups, as many as the keys are worth`, async (device) => {
+    for (const [position, splits, partKeys] of [
+      [0, 8, 8],
+      [5, 8, 2],
+      [45, 8, 1],
+      [45, 3, 32],
+    ] as const) {
+      const error = await runAttention(device, heads, position, 1, { splits, partKeys });
       assert.ok(error < TOLERANCE, `position ${position}: relative error ${error}`);
+    }
+  });
+}
+
+for (const heads of [CASES[4], CASES[7], { headDim: 8, group: 4, kvHeads: 9, window: 17, kv: 'f16' }] as Heads[]) {
+  check(`a product joins the parts of heads of ${heads.headDim} as combine does`, async (device) => {
+    const { subgroups, packedDot } = device.traits;
+    if (!subgroups || subgroups.min !== subgroups.max || !packedDot) return;
+    for (const position of [0, 6, 45]) {
+      const { attended, combine, state, parts, width } = await attend(device, heads, position, 1, { splits: 4 });
+      const blocks = await combine('i8');
+      const random = createRandom(position);
+      const weights = Float32Array.from({ length: 32 * width }, () => random.normal());
+      const packed = packRows('F32', new Uint8Array(weights.buffer), 32, width, 'q4');
+      const SG = subgroups.min;
+      const rows = { TILE: 32, COLS: 1, SG, THREADS: SG * 8, K_SPLIT: 1, SIZE: 'given', FIRST_ROW: 0, OUT_ROWS: 32 };
+      const product = {
+        ...rows,
+        BLOCKS: blocksOf(width),
+        OUTPUTS: false,
+        NORM: 'none',
+        EPILOGUE: 'plain',
+        BIAS: 'none',
+      };
+      const spec = { ...product, ...dotSpec('i8', 'q4'), OPAQUE: device.traits.software };
+      const common = { state, codes: packed.codes, scales: packed.scales, out: 32 * 4 };
+      const { y_codes, y_meta } = blocks;
+      const apart = await runKernel(
+        device,
+        'gemv-lanes',
+        spec,
+        { ...common, x_codes: y_codes!, x_meta: y_meta! },
+        [1, 1],
+      );
+      const { partials, shares } = attended;
+      const joined = await runKernel(
+        device,
+        'gemv-lanes',
+        { ...spec, ...parts, ACT: 'i8-joined', HEAD_DIM: heads.headDim },
+        { ...common, partials: partials!, shares: shares! },
+        [1, 1],
+      );
+      const error = relativeError(floats(joined.out!), floats(apart.out!));
+      assert.ok(error < 1e-6, `position ${position}: relative error ${error}`);
     }
   });
 }

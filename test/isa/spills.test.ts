@@ -72,11 +72,10 @@ function allKernels(): { label: string; code: string }[] {
   for (const GROUP of [1, 4, 8])
     for (const cache of ['f16', 'q8', 'f32'])
       add('attention', `${GROUP} heads to a kv head, ${cache}`, {
-        ...chooseAttention(DECK, 128),
+        ...chooseAttention(DECK, { headDim: 128, heads: 8 * GROUP, kvHeads: 8 }),
         HEAD_DIM: 128,
         GROUP,
         KV_GROUP: 1,
-        SPLITS: 1,
         Q_ROWS: 8 * GROUP * 128,
         WINDOW: 0,
         SCALE: 0.1,
@@ -92,8 +91,8 @@ function allKernels(): { label: string; code: string }[] {
   add('gemv-lanes', 'qkv, q8 cache', { ...normed, EPILOGUE: 'qkv', BIAS: 'none', ...q8 });
   for (const GROUP of [1, 2, 4])
     add('attention', `heads of 256, ${GROUP} to a kv head`, {
-      ...chooseAttention(DECK, 256),
-      ...{ HEAD_DIM: 256, GROUP, KV_GROUP: 1, SPLITS: 1, Q_ROWS: 4 * GROUP * 256, WINDOW: 4096, SCALE: 0.1, ...CAPPED },
+      ...chooseAttention(DECK, { headDim: 256, heads: 4 * GROUP, kvHeads: 4 }),
+      ...{ HEAD_DIM: 256, GROUP, KV_GROUP: 1, Q_ROWS: 4 * GROUP * 256, WINDOW: 4096, SCALE: 0.1, ...CAPPED },
       ...{ OUT: 'whole', STORE: 'i8-lanes', Y_BLOCKS: 4 * GROUP * 8, KV: 'f16', KV_HEADS: 4, HEAD_STRIDE: 256 },
     });
   for (const SCOPE of ['head', 'all']) add('head-norm', SCOPE, { ...HEADS, SCOPE, EPSILON: 1e-6 });

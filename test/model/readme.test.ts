@@ -1,4 +1,4 @@
-/** The README's example of the library runs as it stands there, and its commands have the flags they are shown with. */
+/** The README's examples of the library run as they stand there, and its commands have the flags they are shown with. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -6,11 +6,9 @@ import * as assert from 'uvu/assert';
 import { readArguments } from '../../bin/arguments.ts';
 import { COMMANDS } from '../../bin/commands.ts';
 import { deviceTests } from '../device.ts';
-import { byteLevelMetadata } from '../pure/small-tokenizers.ts';
 import { temporaryFolder } from '../pure/temporary-folder.ts';
-import { ggufFile, randomWeights, SMALL_LLAMA } from '../random-model.ts';
 import { runNode } from '../run-cli.ts';
-import type { GgufEntry } from '../write-gguf.ts';
+import { smallChatModel } from '../small-chat.ts';
 
 const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
 
@@ -36,26 +34,24 @@ test('shows commands that the command line takes', async () => {
 
 const check = await deviceTests(test);
 
-check('has an example of the library that runs', async () => {
-  const [example, ...others] = blocks('ts');
-  assert.ok(example && others.length === 0);
-  const config = { ...SMALL_LLAMA, vocab: 271 };
-  const model = ggufFile(config, randomWeights(config), 'F32', { metadata: tokenizerEntries() });
-  const folder = await writeFolder('example', new Map([['model.gguf', model]]));
-  const library = new URL('../../engine/index.ts', import.meta.url).href;
-  writeFileSync(join(folder, 'example.mts'), example.replace("from 'firstlight'", `from '${library}'`));
-  const { code, stdout, stderr } = await runNode(['example.mts'], folder);
-  assert.is(code, 0, stderr);
-  assert.ok(stdout.length > 20, stdout);
-});
+const EXAMPLES = blocks('ts');
 
-/** The metadata of a small tokenizer as writeGguf takes it. */
-function tokenizerEntries(): GgufEntry[] {
-  return Array.from(byteLevelMetadata(), ([key, value]): GgufEntry => {
-    if (value instanceof Int32Array) return [key, 'i32[]', value];
-    if (Array.isArray(value)) return [key, 'string[]', value as readonly string[]];
-    return typeof value === 'number' ? [key, 'u32', value] : [key, 'string', String(value)];
+for (const [i, example] of EXAMPLES.entries()) {
+  check(`has examples of the library that run (${i + 1})`, async () => {
+    const folder = await writeFolder(`example-${i}`, new Map([['model.gguf', smallChatModel()]]));
+    const library = new URL('../../engine/index.ts', import.meta.url).href;
+    writeFileSync(join(folder, 'example.mts'), example.replace("from 'firstlight'", `from '${library}'`));
+    const { code, stdout, stderr } = await runNode(['example.mts'], folder);
+    assert.is(code, 0, stderr);
+    const wanted = [
+      /tok\/s, decode: .*\n[\s\S]*tok\/s, decode: /,
+      /^(fox|owl|hare)\n(fox|owl|hare)\n$/,
+      /-\d+\.\d\d\n[\s\S]*^bad-argument /m,
+    ];
+    assert.match(stdout, wanted[i]!);
   });
 }
+
+test('has three examples of the library', () => assert.is(EXAMPLES.length, 3));
 
 test.run();

@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Traits } from '../../devices/types.ts';
 import type { KvFormat } from '../../engine/kv-cache.ts';
-import { type Choice, planDecode, planPrefill } from '../../engine/plan.ts';
+import { type Choice, planBatch, planDecode, planPrefill } from '../../engine/plan.ts';
 import { sessionBuffers, weightBuffers } from '../../engine/plan-buffers.ts';
 import type { PlanOptions, Step } from '../../engine/steps.ts';
 import { type Arithmetic, chooseAttention, type Preferences } from '../../engine/variants.ts';
@@ -97,10 +97,13 @@ test('Llama: five dispatches a layer, and three', () => {
   );
 });
 
-test('norms of q and k are a sixth step, joining a split attention one more', () => {
+test('norms of q and k are a sixth step; so is joining a split attention where the product behind it cannot', () => {
   const plan = planOf({ config: MODELS['Qwen 3'] });
   assert.equal(shortNames(planDecode(plan, 'top'), 1), ['qkv', 'headNorm', 'attention', 'o', 'gateUp', 'down']);
-  assert.equal(shortNames(planDecode(planOf({}), 'top', 4), 0), ['qkv', 'attention', 'combine', 'o', 'gateUp', 'down']);
+  const split = { preferences: { splits: 4 }, config: LLAMA_2_7B };
+  const steps = (traits: Traits) => shortNames(planDecode(planOf({ ...split, traits }), 'top'), 0);
+  assert.equal(steps(DEVICES.software!), ['qkv', 'attention', 'combine', 'o', 'gateUp', 'down']);
+  assert.equal(steps(DEVICES.nvidia!), ['qkv', 'attention', 'o', 'gateUp', 'down']);
 });
 
 test('norms of outputs are a step each, and no more', () => {
@@ -140,11 +143,7 @@ test('a pass without a choice ends with the logits, a prompt pass that is not th
 /** All plans that a session of these options may compile. */
 function allPlans(plan: PlanOptions): readonly (readonly Step[])[] {
   const choices: readonly Choice[] = ['greedy', 'noise', 'top', 'none'];
-  return [
-    ...choices.map((choice) => planDecode(plan, choice)),
-    planDecode(plan, 'greedy', 8),
-    planPrefill(plan, 4, 'greedy'),
-  ];
+  return [...choices.map((choice) => planDecode(plan, choice)), planBatch(plan, 4), planPrefill(plan, 4, 'greedy')];
 }
 
 function checkSteps(plan: PlanOptions, steps: readonly Step[], where: string): void {
@@ -163,10 +162,11 @@ function checkSteps(plan: PlanOptions, steps: readonly Step[], where: string): v
       const times = bindings.filter((other) => bound[other.name] === buffer).length;
       assert.ok(times === 1 || !written.includes(buffer), `${at} writes ${buffer} and binds it twice`);
     }
-    for (const size of [grid.x, grid.z]) assert.ok(size > 0 && size <= maxWorkgroupsPerDimension, at);
+    const depth = typeof grid.z === 'number' ? grid.z : grid.z.SPLITS;
+    for (const size of [grid.x, depth]) assert.ok(size > 0 && size <= maxWorkgroupsPerDimension, at);
     const threads = Number(spec.THREADS ?? spec.TILE ?? 32);
     assert.ok(threads >= 32 && threads <= maxWorkgroupThreads, `${at} has ${threads} threads`);
-    if (spec.DOT !== undefined) {
+    if (spec.DOT !== undefined && bound.x_codes !== undefined) {
       const form = { f32: 'f32', mix: 'f16', i8: 'i8' }[String(spec.DOT).split('-')[0] as Arithmetic];
       assert.is(forms.get(String(bound.x_codes)), `${form} x ${spec.BLOCKS}`, `${at}: blocks of ${bound.x_codes}`);
     }
@@ -219,11 +219,12 @@ test("what attention's teams leave fits workgroup memory, with any heads on any 
     for (const maxWorkgroupBytes of [32768, 65536]) {
       const limited = { ...traits, limits: { ...traits.limits, maxWorkgroupBytes } };
       for (const headDim of [16, 80, 128, 256]) {
-        const { LANES, MERGED, THREADS } = chooseAttention(limited, headDim);
-        const bytes = (THREADS / LANES / MERGED) * (roundUp(headDim, 8) + 2) * 4;
-        const where = `heads of ${headDim} on ${device}: ${bytes} of ${maxWorkgroupBytes} bytes`;
-        // 32 threads are the fewest that can write a block
-        assert.ok(bytes <= maxWorkgroupBytes / 2 || THREADS === 32, where);
+        for (const heads of [1, 4, 8]) {
+          const { LANES, MERGED, THREADS, TOGETHER } = chooseAttention(limited, { headDim, heads, kvHeads: 1 });
+          const bytes = TOGETHER * (THREADS / LANES / MERGED) * (roundUp(headDim, 8) + 2) * 4;
+          const where = `${heads} heads of ${headDim} on ${device}: ${bytes} of ${maxWorkgroupBytes} bytes`;
+          assert.ok(bytes <= maxWorkgroupBytes / 2 || THREADS === 32, where); // 32 are the fewest that can write a block
+        }
       }
     }
   }

@@ -1,0 +1,166 @@
+/** Attention's steps, in one part or several, and what the product behind it reads. */
+import type { LlamaConfig } from '../loaders/types.ts';
+import { assert } from '../quant/errors.ts';
+import { BLOCK } from '../quant/layout.ts';
+import type { Spec } from '../shaders/specialise.ts';
+import { headStride, kvBuffers, kvSpec } from './kv-cache.ts';
+import { attentionScale, layerWindow } from './layers.ts';
+import { blockInput, type Input, matrixArithmetic, sizeFile, storeSpec } from './products.ts';
+import type { Parts, PlanOptions, SizeOptions, Step } from './steps.ts';
+import {
+  type AttentionParts,
+  chooseAttention,
+  chooseParts,
+  chooseSubgroup,
+  hasMatrixUnits,
+  type Width,
+} from './variants.ts';
+import type { Matrix } from './weights.ts';
+
+export interface Attention {
+  readonly steps: readonly Step[];
+  /** What the output projection reads. */
+  readonly output: Input;
+}
+
+/** Attention in one part. */
+export const WHOLE: AttentionParts = { SPLITS: 1, PART_KEYS: 1 };
+
+/** Parts of attention in decode. */
+export function partsFor({ config, traits, preferences }: SizeOptions): AttentionParts {
+  return chooseParts(traits, Math.ceil(config.kvHeads / kvGroup(config)), preferences.splits);
+}
+
+/** kv heads that one attention workgroup takes so that its outputs fill whole blocks of 32. */
+function kvGroup(config: LlamaConfig): number {
+  const outputs = (config.heads / config.kvHeads) * config.headDim;
+  for (let count = 1; count < config.kvHeads; count++) if ((count * outputs) % BLOCK === 0) return count;
+  return config.kvHeads;
+}
+
+/** Spec of a soft cap, where there is one. */
+export function capSpec(cap: number | undefined): Spec {
+  return cap === undefined ? { CAPPED: 'none' } : { CAPPED: 'tanh', CAP: cap };
+}
+
+/** What kernels want to know of the parts that attention leaves. */
+function partsSpec(config: LlamaConfig, layer: number, parts: AttentionParts): Parts & Spec {
+  return {
+    HEADS: config.heads,
+    HEAD_DIM: config.headDim,
+    HEAD_STRIDE: headStride(config),
+    WINDOW: layerWindow(config, layer) ?? 0,
+    ...parts,
+  };
+}
+
+/** The parts as input of a product that joins them itself; undefined where its kernel cannot. */
+function joinedInput(options: PlanOptions, matrix: Matrix, parts: Spec): Input | undefined {
+  const { config, traits, preferences } = options;
+  const whole = config.headDim % 8 === 0 && (config.heads * config.headDim) % BLOCK === 0;
+  const lanes = chooseSubgroup(traits) !== undefined && (preferences.gemv ?? 'lanes') === 'lanes' && !traits.software;
+  if (!whole || !lanes || matrixArithmetic(options, matrix) !== 'i8') return undefined;
+  return { buffers: { partials: 'partials', shares: 'shares' }, spec: { ...parts, ACT: 'i8-joined' } };
+}
+
+/** Of attention, for each key of a column. */
+function attentionMacs({ heads, headDim }: LlamaConfig): number {
+  return 2 * heads * headDim;
+}
+
+/** Whether attention of many columns runs on the matrix units: they multiply f16 as it lies in the cache. */
+export function usesFlash({ traits, preferences, config, kv }: PlanOptions, width: Width): boolean {
+  const { many, arithmetic } = preferences;
+  if (width !== 'many' || many === 'tiles' || arithmetic === 'f32' || kv !== 'f16') return false;
+  return hasMatrixUnits(traits) && [32, 64, 96, 128].includes(config.headDim);
+}
+
+/** Attention of many columns on the matrix units. */
+export function flashSteps(options: PlanOptions, layer: number, width: Width): Attention {
+  const { config, weights, traits, kv } = options;
+  const at = `layers.${layer}`;
+  const follower = weights.matrices.get(`${at}.o`);
+  assert(follower, `no matrix ${at}.o`);
+  const THREADS = 128;
+  const { KV: _, ...rows } = kvSpec(config, kv);
+  const step: Step = {
+    name: `${at}.attention`,
+    kernel: 'flash-matrix',
+    spec: {
+      ...rows,
+      HEAD_DIM: config.headDim,
+      GROUP: config.heads / config.kvHeads,
+      Q_ROWS: config.heads * config.headDim,
+      WINDOW: layerWindow(config, layer) ?? 0,
+      ...capSpec(config.attentionCap),
+      SG: 32,
+      THREADS,
+      SIZE: sizeFile(traits),
+      ...storeSpec(options, follower, width),
+    },
+    buffers: {
+      state: 'state',
+      q: 'q',
+      ...kvBuffers(at, config, kv),
+      y_codes: 'attention.codes',
+      y_meta: 'attention.meta',
+    },
+    grid: { x: config.heads, over: 'columns', each: THREADS / 2, z: 1 },
+    macsPerKey: attentionMacs(config),
+  };
+  return { steps: [step], output: blockInput('attention') };
+}
+
+/** Attention of a few columns, each by itself; in several parts, where `cut` says so. */
+export function attentionSteps(options: PlanOptions, layer: number, width: Width, cut: AttentionParts): Attention {
+  const { config, weights, traits, kv } = options;
+  const at = `layers.${layer}`;
+  const follower = weights.matrices.get(`${at}.o`);
+  assert(follower, `no matrix ${at}.o`);
+  const group = kvGroup(config);
+  const { THREADS, ...team } = chooseAttention(traits, config);
+  const heads = {
+    HEAD_DIM: config.headDim,
+    GROUP: config.heads / config.kvHeads,
+    KV_GROUP: group,
+    THREADS,
+  };
+  const parts = partsSpec(config, layer, cut);
+  const whole = cut.SPLITS === 1;
+  const store = storeSpec(options, follower, width);
+  const blocks = { y_codes: 'attention.codes', y_meta: 'attention.meta' };
+  const workgroups = Math.ceil(config.kvHeads / group);
+  const attention: Step = {
+    name: `${at}.attention`,
+    kernel: 'attention',
+    spec: {
+      ...heads,
+      ...team,
+      ...kvSpec(config, kv),
+      Q_ROWS: config.heads * config.headDim,
+      WINDOW: layerWindow(config, layer) ?? 0,
+      SCALE: attentionScale(config),
+      ...capSpec(config.attentionCap),
+      ...(whole ? { OUT: 'whole', ...store } : { OUT: 'partial', ...parts }),
+    },
+    buffers: {
+      state: 'state',
+      q: 'q',
+      ...kvBuffers(at, config, kv),
+      ...(whole ? blocks : { partials: 'partials', shares: 'shares' }),
+    },
+    grid: { x: workgroups, over: 'columns', each: 1, z: whole ? 1 : parts },
+    macsPerKey: attentionMacs(config),
+  };
+  if (whole) return { steps: [attention], output: blockInput('attention') };
+  const joined = width === 1 ? joinedInput(options, follower, parts) : undefined;
+  if (joined) return { steps: [attention], output: joined };
+  const combine: Step = {
+    name: `${at}.combine`,
+    kernel: 'combine',
+    spec: { ...heads, ...parts, KV_HEADS: config.kvHeads, ...store },
+    buffers: { state: 'state', partials: 'partials', shares: 'shares', ...blocks },
+    grid: { x: workgroups, over: 'columns', each: 1, z: 1 },
+  };
+  return { steps: [attention, combine], output: blockInput('attention') };
+}
