@@ -36,20 +36,33 @@ export function table(rows: readonly (readonly string[])[]): string {
 }
 
 const PROGRESS_AFTER_MS = 1000;
+const PROGRESS_EVERY_MS = 200;
 
-/** A percentage in the terminal's last line for work that takes more than a second; nothing where there is no terminal. */
-export function startProgress(what: string): { update(done: number, total: number): void; end(): void } {
+/** `loading 43 %, 812 MiB/s, 5 s left`; of a start that tells little yet, only the part that is done. */
+export function formatProgress(what: string, doneBytes: number, totalBytes: number, elapsedMs: number): string {
+  const part = `${what} ${Math.floor((100 * doneBytes) / totalBytes)} %`;
+  if (doneBytes === 0 || elapsedMs < PROGRESS_AFTER_MS) return part;
+  const bytesPerMs = doneBytes / elapsedMs;
+  const seconds = Math.ceil((totalBytes - doneBytes) / bytesPerMs / 1000);
+  const left = seconds < 100 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
+  return `${part}, ${mebibytes(1000 * bytesPerMs)}/s, ${left} left`;
+}
+
+/** How far bytes have come, in the terminal's last line, for work that takes more than a second; nothing where there is none. */
+export function startProgress(what: string): { update(doneBytes: number, totalBytes: number): void; end(): void } {
   const startMs = performance.now();
-  let shown = '';
-  const show = (text: string) => {
-    if (text === shown || !process.stderr.isTTY) return;
-    process.stderr.write(`\r\x1b[K${text}`);
-    shown = text;
-  };
+  let shownMs = 0;
+  const show = (text: string) => process.stderr.isTTY && process.stderr.write(`\r\x1b[K${text}`);
   return {
-    update(done, total) {
-      if (performance.now() - startMs > PROGRESS_AFTER_MS) show(`${what} ${Math.floor((100 * done) / total)} %`);
+    update(doneBytes, totalBytes) {
+      const nowMs = performance.now();
+      if (nowMs - startMs < PROGRESS_AFTER_MS || nowMs - shownMs < PROGRESS_EVERY_MS) return;
+      shownMs = nowMs;
+      show(formatProgress(what, doneBytes, totalBytes, nowMs - startMs));
     },
-    end: () => show(''),
+    end() {
+      if (shownMs > 0) show('');
+      shownMs = 0;
+    },
   };
 }

@@ -9,7 +9,7 @@ import { mapLate } from '../devices/wait.ts';
 import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf } from '../quant/layout.ts';
 import type { Edits } from './edits.ts';
-import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
+import { compileSteps, type Program, recordPass, recordTimedPass, runsOfLayers } from './encode.ts';
 import { checkSizes, checkSlots, fitContext } from './estimate.ts';
 import { kvCapacity } from './kv-cache.ts';
 import { FIRST_POSITIONS, growCache, grownCapacity } from './kv-growth.ts';
@@ -116,8 +116,13 @@ export interface Runner {
    * With `wanted` the token chosen for that position of the slot travels to readback buffer `ticket`.
    */
   submit(pass: Pass, size: PassSize, wanted?: Wanted, onPiece?: (share: number) => void): Promise<void>;
-  /** The token that a submitted pass leaves in a readback buffer, due in about so many milliseconds. */
-  chosen(ticket: number, dueMs: number): Promise<number>;
+  /**
+   * Submits several decode passes at once, each feeding the next. The tokens that they choose, for `first.position` of the
+   * slot and those behind it, travel to readback buffer `first.ticket` together. At most MOST_AT_ONCE.
+   */
+  submitBurst(pass: Pass, passes: number, first: Wanted): Promise<void>;
+  /** The tokens that a pass or a burst leaves in a readback buffer, due in about so many milliseconds. */
+  chosen(ticket: number, dueMs: number, tokens?: number): Promise<readonly number[]>;
   /** The same with all that was wanted. */
   outcome(ticket: number, dueMs: number): Promise<Outcome>;
   /** Sends what has been chosen in all slots to gathering buffer `ticket`, as it is after what has been submitted. */
@@ -178,10 +183,13 @@ const REPORT_AT = CANDIDATES_AT + CANDIDATES_BYTES;
  * meanwhile, so only what is beyond its plan must leave one too.
  */
 function checkMemory(model: Model, plan: PlanOptions, topology: Topology): void {
-  const { marginBytes, overcommit = false } = model.memoryOptions;
+  const { marginBytes, memoryBytes, overcommit = false } = model.memoryOptions;
   const { traits } = model.device;
   const asPlanned = plan.slots <= model.plan.slots && plan.context <= model.plan.context;
-  const fit = fitContext(plan, budgetBytes(topology, traits, asPlanned ? 0 : marginBytes), plan.context, false);
+  const heldBytes = Object.values(model.memory()).reduce((sum, bytes) => sum + bytes, 0);
+  const limitBytes = memoryBytes === undefined ? undefined : Math.max(0, memoryBytes - heldBytes);
+  const budget = budgetBytes(topology, traits, asPlanned ? 0 : marginBytes, limitBytes);
+  const fit = fitContext(plan, budget, plan.context, false);
   if (fit.fits === false && (!overcommit || plan.context > fit.bindableContext))
     throw notEnoughMemory(model.path, fit, traits, topology, model.weights);
 }
@@ -349,18 +357,44 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         if (wanted.report) copy('reports', REPORT_AT);
         tickets[wanted.ticket] = wanted;
       };
-      if (isPrompt && size.columns > 1) {
-        await pieces.run(compiled, { size, keys: lastPosition - size.columns / 2, onPiece }, finish);
-        return;
-      }
+      const run = async (program: Program, finish?: (encoder: GPUCommandEncoder) => void) => {
+        if (isPrompt && size.columns > 1)
+          return pieces.run(program, { size, keys: lastPosition - size.columns / 2, onPiece }, finish);
+        const encoder = device.gpu.createCommandEncoder();
+        recordPass(encoder, program, { ...size, keys });
+        finish?.(encoder);
+        queue.submit([encoder.finish()]);
+      };
+      const { stream } = model;
+      if (!stream) return run(compiled, finish);
+      await stream.turn(async () => {
+        const runs = runsOfLayers(compiled, stream.first);
+        for (const [i, { layer, program }] of runs.entries()) {
+          if (layer !== undefined) await stream.bring(layer);
+          await run(program, i + 1 === runs.length ? finish : undefined);
+          if (layer !== undefined) stream.done(layer);
+        }
+      });
+    },
+    async submitBurst(pass, passes, { ticket, slot, position }) {
+      if (lastPosition + passes > capacity) await grow(lastPosition + passes);
+      const compiled = await programFor(pass, 1);
       const encoder = device.gpu.createCommandEncoder();
-      recordPass(encoder, compiled, { ...size, keys });
-      finish(encoder);
+      for (let i = 0; i < passes; i++)
+        recordPass(encoder, compiled, { columns: 1, outputs: 1, keys: lastPosition + i + 1 });
+      lastPosition += passes;
+      // the tokens lie in a ring: up to its end, then from its start
+      const from = position % RING;
+      const before = Math.min(passes, RING - from);
+      const copy = (at: number, into: number, tokens: number) =>
+        encoder.copyBufferToBuffer(own('picked'), (slot * RING + at) * 4, readback(ticket), into * 4, tokens * 4);
+      copy(from, 0, before);
+      if (before < passes) copy(0, before, passes - before);
       queue.submit([encoder.finish()]);
     },
-    async chosen(ticket, dueMs) {
-      const bytes = await mapLate(device, readback(ticket), 4, dueMs);
-      return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+    async chosen(ticket, dueMs, tokens = 1) {
+      const bytes = await mapLate(device, readback(ticket), tokens * 4, dueMs);
+      return Array.from(new Uint32Array(bytes.buffer, bytes.byteOffset, tokens));
     },
     async outcome(ticket, dueMs) {
       const bytes = await mapLate(device, readback(ticket), READBACK_BYTES, dueMs);

@@ -4,7 +4,6 @@ import { FirstlightError } from '../quant/errors.ts';
 import { chooseMethod, type Method } from './decoding.ts';
 import type { Logprobs } from './logprobs.ts';
 import type { Model } from './model.ts';
-import { createPace } from './pace.ts';
 import type { Penalties, TokenFacts } from './penalties.ts';
 import { passColumns } from './pieces.ts';
 import { createRunner, type RunnerOptions } from './runner.ts';
@@ -196,8 +195,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     if (maxTokens <= 0) return;
     busy = true;
     try {
-      const pace = createPace();
-      const method = chooseMethod({ runner, sampling, steering, logprobs, pace });
+      const method = chooseMethod({ runner, sampling, steering, logprobs });
       await method.prepare(); // before the clock starts
       // the last id is always computed again: its logits are wanted
       let reused = 0;
@@ -213,7 +211,6 @@ export async function createSession(model: Model, options: SessionOptions = {}):
       for await (const { id, logprobs: found } of method.tokens(ids.length, maxTokens)) {
         const nowMs = performance.now();
         if (count === 0) firstMs = nowMs;
-        pace.arrived(nowMs);
         count++;
         stats = {
           promptTokens: ids.length,

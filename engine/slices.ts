@@ -1,5 +1,6 @@
 /** Cuts the weights of a model into pieces that fit host memory, and brings pieces into the device layout. */
 import type { Checkpoint } from '../loaders/types.ts';
+import { assert } from '../quant/errors.ts';
 import { rowBytes } from '../quant/file-types.ts';
 import { type Format, isQuantised, ROW_BLOCK, roundUp, rowWords } from '../quant/layout.ts';
 import { nativeFormat, packRows } from '../quant/pack.ts';
@@ -19,6 +20,8 @@ export interface Slice {
   readonly count: number;
   /** Row of the part, before alternating. */
   readonly target: number;
+  /** Where the file has the rows as the device wants them: this piece of them, and nothing of the numbers above. */
+  readonly ready?: ReadyPiece;
 }
 
 /** Whether the GPU takes the file's blocks apart by itself. */
@@ -30,7 +33,7 @@ export function isRepacked({ section, part }: Slice): boolean {
  * Whether the file has a matrix as the device wants it. All of its sections: where only some have the format that is wanted, rows
  * that alternate may lie one after another.
  */
-export function isReady({ sections, parts, alternate }: Matrix): boolean {
+function isReady({ sections, parts, alternate }: Matrix): boolean {
   return sections.every(({ tensor, firstRow, rows }) =>
     parts
       .filter((part) => alternate || (firstRow < part.firstRow + part.rows && part.firstRow < firstRow + rows))
@@ -38,34 +41,39 @@ export function isReady({ sections, parts, alternate }: Matrix): boolean {
   );
 }
 
+/** Whether a slice is read straight into memory that the GPU sees. */
+export function isMapped(slice: Slice): boolean {
+  return slice.ready !== undefined || isRepacked(slice);
+}
+
 /** A piece of one plane of a part that the file has ready. */
 export interface ReadyPiece {
-  readonly matrix: Matrix;
-  readonly part: Part;
   readonly plane: 'codes' | 'scales';
   /** In the part's plane. */
   readonly offset: number;
   readonly bytes: number;
 }
 
-/** The pieces of a matrix that is ready: they need only be copied. */
-export function readyPieces(matrix: Matrix): ReadyPiece[] {
-  const pieces: ReadyPiece[] = [];
+function readySlices(matrix: Matrix): Slice[] {
+  const slices: Slice[] = [];
   for (const part of matrix.parts) {
     const words = rowWords(part.format, matrix.cols);
     for (const [plane, total] of [
       ['codes', part.rows * words.codes * 4],
       ['scales', part.rows * words.scales],
     ] as const) {
-      for (let offset = 0; offset < total; offset += SLICE_BYTES)
-        pieces.push({ matrix, part, plane, offset, bytes: Math.min(SLICE_BYTES, total - offset) });
+      for (let offset = 0; offset < total; offset += SLICE_BYTES) {
+        const ready = { plane, offset, bytes: Math.min(SLICE_BYTES, total - offset) };
+        slices.push({ matrix, part, section: matrix.sections[0]!, row: 0, count: 0, target: 0, ready });
+      }
     }
   }
-  return pieces;
+  return slices;
 }
 
 /** The slices of a matrix, as its parts need them. */
 export function slicesOf(matrix: Matrix): Slice[] {
+  if (isReady(matrix)) return readySlices(matrix);
   const list: Slice[] = [];
   for (const part of matrix.parts) {
     for (const section of matrix.sections) {
@@ -113,7 +121,13 @@ export interface PackedPiece {
 
 /** Reads a slice and brings it into the device layout. */
 export async function packedPieces(checkpoint: Checkpoint, slice: Slice): Promise<readonly PackedPiece[]> {
-  const { matrix, part, section, count, target } = slice;
+  const { matrix, part, section, count, target, ready } = slice;
+  if (ready) {
+    assert(checkpoint.packed, 'only files that are packed have slices ready');
+    const { plane, offset, bytes } = ready;
+    const data = await checkpoint.packed.read(matrix.name, plane, part.firstRow, offset, bytes, new Uint8Array(bytes));
+    return [{ plane, offset, data: new Uint32Array(data.buffer, data.byteOffset, bytes >> 2) }];
+  }
   const packed = await readPacked(checkpoint, slice, part.format);
   const words = rowWords(part.format, matrix.cols);
   const pieces: PackedPiece[] = [];

@@ -1,28 +1,29 @@
 /**
  * Weights from the checkpoint to the device, slice by slice. Blocks of quantised types are read straight into mapped memory and
- * taken apart by the GPU; everything else is packed on the CPU. Several slices are
- * on their way at once, so that reading, packing and copying overlap.
+ * taken apart by the GPU, or only copied where the file has them ready; everything else is packed on the CPU. Several slices are on
+ * their way at once, so that reading, packing and copying overlap.
  */
 import { IDLE_STAGING_BYTES, uploadStagingBytes } from '../devices/allocation.ts';
 import { createStaging, type Staging } from '../devices/staging.ts';
 import type { Device } from '../devices/types.ts';
-import type { Checkpoint, PackedWeights } from '../loaders/types.ts';
+import type { Checkpoint } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { decodeRows, type FileType, rowBytes } from '../quant/file-types.ts';
 import { blocksOf, isQuantised, QUANTISED, type QuantisedFormat, roundUp, rowWords, SCALES } from '../quant/layout.ts';
 import { halfSplitRow } from '../quant/row-order.ts';
 import type { Spec } from '../shaders/specialise.ts';
 import {
-  isReady,
+  isMapped,
   isRepacked,
+  type PackedPiece,
   packedPieces,
   type ReadyPiece,
-  readyPieces,
   SLICE_BYTES,
   type Slice,
   slicesOf,
   wholeHeads,
 } from './slices.ts';
+import { isStreamed } from './streaming.ts';
 import { type Vector, vectorLength, type Weights } from './weights.ts';
 
 /** Slices on their way at once. */
@@ -31,76 +32,117 @@ const SLICES = 3;
 const SLICE_STRUCT_BYTES = 32;
 const REPACK_THREADS = 64;
 
-/** Device memory that a load takes at most besides the weights. */
-export function loadingBytes(weights: Weights): number {
-  const slices = [...weights.matrices.values()].flatMap(slicesOf);
-  const mapped = (slice: Slice) => isRepacked(slice) || isReady(slice.matrix);
-  const repacked = slices.filter(mapped).length;
-  const packed = slices.filter((slice) => !mapped(slice));
+/** Device memory that a load takes at most besides the weights, when so many layers stay on the device. */
+export function loadingBytes(weights: Weights, residentLayers: number = Number.POSITIVE_INFINITY): number {
+  const resident = [...weights.matrices.values()].filter((matrix) => !isStreamed(matrix, residentLayers));
+  const slices = resident.flatMap(slicesOf);
+  const repacked = slices.filter(isMapped).length;
+  const packed = slices.filter((slice) => !isMapped(slice));
   const packedBytes = packed.reduce((sum, { part, matrix, count }) => {
     return sum + count * rowWords(part.format, matrix.cols).codes * 4;
   }, 0);
-  // a repacked slice lies in mapped memory and again as raw blocks; vectors and small things take a ring
-  return Math.min(repacked, SLICES) * 2 * SLICE_BYTES + Math.max(uploadStagingBytes(packedBytes), IDLE_STAGING_BYTES);
+  // vectors and small things take a ring
+  return uploaderBytes(Math.min(repacked, SLICES)) + Math.max(uploadStagingBytes(packedBytes), IDLE_STAGING_BYTES);
+}
+
+/** Main memory for what the CPU packs of the layers that are streamed. */
+export function packedHostBytes(weights: Weights, residentLayers: number): number {
+  let bytes = 0;
+  for (const matrix of weights.matrices.values()) {
+    if (!isStreamed(matrix, residentLayers)) continue;
+    for (const slice of slicesOf(matrix)) {
+      if (isMapped(slice)) continue;
+      const words = rowWords(slice.part.format, matrix.cols);
+      bytes += slice.count * (4 * words.codes + words.scales);
+    }
+  }
+  return bytes;
+}
+
+/** Device memory of an uploader: a repacked slice lies in mapped memory and again as raw blocks. */
+export function uploaderBytes(slices: number): number {
+  return slices * 2 * SLICE_BYTES;
 }
 
 export interface UploadOptions {
   readonly find: (name: string) => GPUBuffer | undefined;
-  readonly onBytes: (bytes: number) => void;
+  readonly onBytes?: ((bytes: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Keeps what the CPU has packed, for slices that are brought again and again. */
+  readonly packed?: Map<Slice, readonly PackedPiece[]> | undefined;
 }
 
-/** Fills all weight buffers. The first failure ends it; slices on their way are waited for, so that buffers may be freed. */
+/** Brings slices to the device, several at once. */
+export interface Uploader {
+  /**
+   * Resolves when all slices are on their way: whatever is submitted later finds them. The first failure ends it; slices on
+   * their way are waited for, so that buffers may be freed.
+   */
+  bring(slices: readonly Slice[], options: UploadOptions): Promise<void>;
+  /** Gives its own memory back. */
+  close(): Promise<void>;
+}
+
+/** An uploader of so many slices at once. */
+export function createUploader(device: Device, checkpoint: Checkpoint, count: number = SLICES): Uploader {
+  const staging = createStaging(device, count, SLICE_BYTES);
+  const raws = new Map<GPUBuffer, RawSlot>(); // by staging buffer
+  return {
+    async bring(slices, options) {
+      const queue = [...slices];
+      let failed = false;
+      const work = async () => {
+        for (let slice = queue.shift(); slice && !failed; slice = queue.shift()) {
+          options.signal?.throwIfAborted();
+          if (slice.ready) await copySlice(checkpoint, slice, slice.ready, staging, options);
+          else if (isRepacked(slice)) await repackSlice(device, checkpoint, slice, staging, raws, options);
+          else await packSlice(device, checkpoint, slice, options);
+        }
+      };
+      const results = await Promise.allSettled(
+        Array.from({ length: count }, () =>
+          work().catch((error) => {
+            failed = true;
+            throw error;
+          }),
+        ),
+      );
+      const rejected = results.find((result) => result.status === 'rejected');
+      if (rejected) throw rejected.reason;
+    },
+    async close() {
+      for (const { raw, params } of raws.values()) {
+        device.free(raw);
+        device.free(params);
+      }
+      await staging.close();
+    },
+  };
+}
+
+/** Fills the buffers of all weights but those that are streamed. */
 export async function uploadWeights(
   device: Device,
   checkpoint: Checkpoint,
   weights: Weights,
   options: UploadOptions,
+  residentLayers: number = Number.POSITIVE_INFINITY,
 ): Promise<void> {
-  const staging = createStaging(device, SLICES, SLICE_BYTES);
-  const raws = new Map<GPUBuffer, RawSlot>(); // by staging buffer
-  const { packed } = checkpoint;
-  const matrices = [...weights.matrices.values()];
-  const ready = packed ? matrices.filter(isReady).flatMap(readyPieces) : [];
-  const queue = matrices.filter((matrix) => !packed || !isReady(matrix)).flatMap(slicesOf);
-  let failed = false;
-  const work = async () => {
-    for (let piece = ready.shift(); packed && piece && !failed; piece = ready.shift()) {
-      options.signal?.throwIfAborted();
-      await copyPiece(packed, piece, staging, options);
-    }
-    for (let slice = queue.shift(); slice && !failed; slice = queue.shift()) {
-      options.signal?.throwIfAborted();
-      if (isRepacked(slice)) await repackSlice(device, checkpoint, slice, staging, raws, options);
-      else await packSlice(device, checkpoint, slice, options);
-    }
-  };
-  const results = await Promise.allSettled(
-    Array.from({ length: SLICES }, () =>
-      work().catch((error) => {
-        failed = true;
-        throw error;
-      }),
-    ),
-  );
+  const uploader = createUploader(device, checkpoint);
   try {
-    const rejected = results.find((result) => result.status === 'rejected');
-    if (rejected) throw rejected.reason;
+    const resident = [...weights.matrices.values()].filter((matrix) => !isStreamed(matrix, residentLayers));
+    await uploader.bring(resident.flatMap(slicesOf), options);
     for (const vector of weights.vectors.values()) {
       options.signal?.throwIfAborted();
       const buffer = options.find(vector.name);
       assert(buffer, `the plan lists ${vector.name}`);
       const values = await readVector(checkpoint, vector);
       await device.upload(buffer, 0, values);
-      options.onBytes(values.byteLength);
+      options.onBytes?.(values.byteLength);
     }
     await device.settle();
   } finally {
-    for (const { raw, params } of raws.values()) {
-      device.free(raw);
-      device.free(params);
-    }
-    await staging.close();
+    await uploader.close();
   }
 }
 
@@ -144,7 +186,12 @@ async function repackSlice(
   const fileRowBytes = rowBytes(tensor.type, matrix.cols);
   const bytes = rows * fileRowBytes;
   const slot = await staging.take();
-  await checkpoint.readRows(tensor.name, first, rows, slot.bytes);
+  try {
+    await checkpoint.readRows(tensor.name, first, rows, slot.bytes);
+  } catch (error) {
+    slot.release();
+    throw error;
+  }
   slot.send((encoder, buffer) => {
     let own = raws.get(buffer);
     if (!own) {
@@ -178,37 +225,39 @@ async function repackSlice(
     pass.end();
   });
   const words = rowWords(part.format, matrix.cols);
-  onBytes(count * (4 * words.codes + words.scales));
+  onBytes?.(count * (4 * words.codes + words.scales));
 }
 
 async function packSlice(
   device: Device,
   checkpoint: Checkpoint,
   slice: Slice,
-  { find, onBytes }: UploadOptions,
+  { find, onBytes, packed: kept }: UploadOptions,
 ): Promise<void> {
-  for (const { plane, offset, data } of await packedPieces(checkpoint, slice)) {
+  const pieces = kept?.get(slice) ?? (await packedPieces(checkpoint, slice));
+  kept?.set(slice, pieces);
+  for (const { plane, offset, data } of pieces) {
     const buffer = find(`${slice.part.name}.${plane}`);
     assert(buffer, `the plan lists ${slice.part.name}.${plane}`);
     await device.upload(buffer, offset, data);
-    onBytes(data.byteLength);
+    onBytes?.(data.byteLength);
   }
 }
 
-/** Reads a piece of a plane that the file has as the device wants it. */
-async function copyPiece(
-  { read }: PackedWeights,
-  piece: ReadyPiece,
+/** Reads what the file has as the device wants it. */
+async function copySlice(
+  { packed }: Checkpoint,
+  { matrix, part }: Slice,
+  { plane, offset, bytes }: ReadyPiece,
   staging: Staging,
   { find, onBytes }: UploadOptions,
 ): Promise<void> {
-  const { matrix, part, plane, offset, bytes } = piece;
   const target = find(`${part.name}.${plane}`);
-  assert(target, `the plan lists ${part.name}.${plane}`);
+  assert(target && packed, `the plan lists ${part.name}.${plane}, and the file has it ready`);
   const slot = await staging.take();
-  await read(matrix.name, plane, part.firstRow, offset, bytes, slot.bytes);
+  await packed.read(matrix.name, plane, part.firstRow, offset, bytes, slot.bytes);
   slot.send((encoder, buffer) => encoder.copyBufferToBuffer(buffer, 0, target, offset, bytes));
-  onBytes(bytes);
+  onBytes?.(bytes);
 }
 
 async function readVector(checkpoint: Checkpoint, vector: Vector): Promise<Float32Array> {
