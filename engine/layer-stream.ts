@@ -29,7 +29,7 @@ export interface LayerStream {
 /**
  * Streams the layers from `residentLayers` on through the weight buffers of that plan. The checkpoint must stay open. Blocks of
  * quantised files are read again each time, so that the page cache is the only copy in main memory, and it may be dropped; what
- * the CPU had to pack is kept.
+ * the CPU had to convert is kept.
  */
 export async function createLayerStream(
   device: Device,
