@@ -247,7 +247,7 @@ long('1.5 GiB: with a carve-out that spills into GTT, streamed in 1 GiB, refused
   assert.ok(streamed.peakBytes <= 1024 * MIB);
   assert.equal(streamed.ids, spilling.ids);
   report(streamed);
-  const refused = await measure({ ...BIG, machine: { memory: [8000, 256] } }, 128, 128);
+  const refused = await measure({ ...BIG, options: { context: 512 }, machine: { memory: [8000, 256] } }, 128, 128);
   assert.is(refused.code, 'not-enough-memory');
   console.log(`  ${refused.message}`);
   assert.is(refused.allocations, 0);
