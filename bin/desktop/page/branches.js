@@ -118,5 +118,6 @@ export function titleOf(text) {
   const line = text.trim().replace(/\s+/g, ' ');
   if (line.length <= TITLE_LENGTH) return line;
   const cut = line.slice(0, TITLE_LENGTH);
-  return `${cut.slice(0, Math.max(cut.lastIndexOf(' '), TITLE_LENGTH / 2))}\u2026`;
+  const space = cut.lastIndexOf(' ');
+  return `${space > TITLE_LENGTH / 2 ? cut.slice(0, space) : cut}\u2026`;
 }

@@ -245,13 +245,7 @@ function noteOf({ finish, error, stats, model, role }, busy) {
   if (role === 'user' || busy) return undefined;
   if (error) return element('span', { class: 'note problem' }, error);
   const parts = [
-    finish === 'stopped'
-      ? 'stopped'
-      : finish === 'length'
-        ? 'cut off: no more room'
-        : finish === undefined
-          ? 'broken off'
-          : '',
+    finish === 'stopped' ? 'stopped' : finish === 'length' ? 'cut off here' : finish === undefined ? 'broken off' : '',
     stats?.tokensPerSecond ? `${stats.tokensPerSecond.toFixed(1)} tokens/s` : '',
     stats ? `${stats.tokens} tokens` : '',
     model ?? '',
