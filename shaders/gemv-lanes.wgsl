@@ -10,8 +10,9 @@
 //! param THREADS u32
 //! param K_SPLIT u32 1 2 4 8
 
-const ROWS = TILE * K_SPLIT * SG / THREADS; // a multiple of 4: whole quads of scales
-const QUADS = ROWS / 4u;
+const ROWS = TILE * K_SPLIT * SG / THREADS; // whole quads of scales, or a part of one
+const QUADS = (ROWS + 3u) / 4u;
+const EACH = ROWS / QUADS; // rows of a quad
 const Y_COLUMNS = COLS;
 var<workgroup> partial_rows: array<f32, TILE * COLS * K_SPLIT>; // [K_SPLIT][column][row]
 var<workgroup> partial_squares: array<f32, COLS * K_SPLIT>;     // [K_SPLIT][column]
@@ -25,7 +26,8 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
   prepare_codes(thread);
   prepare_inputs(input_of(first), thread);
   let loaded = begin(group.x, first, thread);
-  var sums = array<vec4<f32>, QUADS * COLS>(); // [quad][column]
+  let skipped = base % 4u; // rows of the quad that another subgroup has
+  var sums = array<f32, ROWS * COLS>(); // [row][column]
   var squares = array<f32, COLS>();
   for (var block = part * SG + lane; block < BLOCKS; block += SG * K_SPLIT) {
     var xs = array<X, COLS>();
@@ -35,26 +37,27 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
     }
     for (var quad = 0u; quad < QUADS; quad++) {
       let s = load_scales(base / 4u + quad, block);
-      let w0 = load_codes(base + 4u * quad, block);
-      let w1 = load_codes(base + 4u * quad + 1u, block);
-      let w2 = load_codes(base + 4u * quad + 2u, block);
-      let w3 = load_codes(base + 4u * quad + 3u, block);
-      for (var c = 0u; c < COLS; c++) {
-        let sum = sums[quad * COLS + c];
-        sums[quad * COLS + c] = vec4<f32>(
-          add_block(w0, s, 0u, xs[c], sum.x),
-          add_block(w1, s, 1u, xs[c], sum.y),
-          add_block(w2, s, 2u, xs[c], sum.z),
-          add_block(w3, s, 3u, xs[c], sum.w),
-        );
+      var codes_of = array<Codes, EACH>();
+      for (var row = 0u; row < EACH; row++) {
+        codes_of[row] = load_codes(base + 4u * quad + row, block);
+      }
+      for (var row = 0u; row < EACH; row++) {
+        for (var c = 0u; c < COLS; c++) {
+          let at = (quad * EACH + row) * COLS + c;
+          sums[at] = add_block(codes_of[row], s, select(row, skipped + row, EACH < 4u), xs[c], sums[at]);
+        }
       }
     }
   }
   for (var c = 0u; c < COLS; c++) {
     for (var quad = 0u; quad < QUADS; quad++) {
-      let total = subgroupAdd(sums[quad * COLS + c]);
-      if (lane < 4u) {
-        partial_rows[(part * COLS + c) * TILE + first_row + 4u * quad + lane] = total[lane];
+      var mine = vec4<f32>();
+      for (var row = 0u; row < EACH; row++) {
+        mine[row] = sums[(quad * EACH + row) * COLS + c];
+      }
+      let total = subgroupAdd(mine);
+      if (lane < EACH) {
+        partial_rows[(part * COLS + c) * TILE + first_row + quad * EACH + lane] = total[lane];
       }
     }
     let total_squares = subgroupAdd(squares[c]);
