@@ -3,16 +3,15 @@
 // the same rows, for products with too few rows to fill the GPU.
 //! enable subgroups
 //! diagnostic off subgroup_uniformity
-//! include state-read dot-$DOT finish size-$SIZE
+//! include state-read dot-$DOT rows-$ROWS_AT_ONCE finish size-$SIZE
 //! param BLOCKS u32
 //! param COLS u32 1 2 4 8
 //! param SG u32 4 8 16 32 64
 //! param THREADS u32
 //! param K_SPLIT u32 1 2 4 8
 
-const ROWS = TILE * K_SPLIT * SG / THREADS; // whole quads of scales, or a part of one
-const QUADS = (ROWS + 3u) / 4u;
-const EACH = ROWS / QUADS; // rows of a quad
+const ROWS = TILE * K_SPLIT * SG / THREADS;
+const TURNS = ROWS / EACH; // EACH rows are loaded at once
 const Y_COLUMNS = COLS;
 var<workgroup> partial_rows: array<f32, TILE * COLS * K_SPLIT>; // [K_SPLIT][column][row]
 var<workgroup> partial_squares: array<f32, COLS * K_SPLIT>;     // [K_SPLIT][column]
@@ -26,8 +25,7 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
   prepare_codes(thread);
   prepare_inputs(input_of(first), thread);
   let loaded = begin(group.x, first, thread);
-  let skipped = base % 4u; // rows of the quad that another subgroup has
-  var sums = array<f32, ROWS * COLS>(); // [row][column]
+  var sums = array<Sums, TURNS * COLS>(); // [turn][column]
   var squares = array<f32, COLS>();
   for (var block = part * SG + lane; block < BLOCKS; block += SG * K_SPLIT) {
     var xs = array<X, COLS>();
@@ -35,29 +33,20 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
       xs[c] = load_x(input_of(first + c), block);
       squares[c] += xs[c].squares;
     }
-    for (var quad = 0u; quad < QUADS; quad++) {
-      let s = load_scales(base / 4u + quad, block);
-      var codes_of = array<Codes, EACH>();
-      for (var row = 0u; row < EACH; row++) {
-        codes_of[row] = load_codes(base + 4u * quad + row, block);
-      }
-      for (var row = 0u; row < EACH; row++) {
-        for (var c = 0u; c < COLS; c++) {
-          let at = (quad * EACH + row) * COLS + c;
-          sums[at] = add_block(codes_of[row], s, select(row, skipped + row, EACH < 4u), xs[c], sums[at]);
-        }
+    for (var turn = 0u; turn < TURNS; turn++) {
+      let row = base + EACH * turn;
+      let s = load_scales(quad_of(base, turn), block);
+      let w = load_rows(row, block);
+      for (var c = 0u; c < COLS; c++) {
+        sums[turn * COLS + c] = add_rows(w, s, row % 4u, xs[c], sums[turn * COLS + c]);
       }
     }
   }
   for (var c = 0u; c < COLS; c++) {
-    for (var quad = 0u; quad < QUADS; quad++) {
-      var mine = vec4<f32>();
-      for (var row = 0u; row < EACH; row++) {
-        mine[row] = sums[(quad * EACH + row) * COLS + c];
-      }
-      let total = subgroupAdd(mine);
+    for (var turn = 0u; turn < TURNS; turn++) {
+      let total = subgroupAdd(sums[turn * COLS + c]);
       if (lane < EACH) {
-        partial_rows[(part * COLS + c) * TILE + first_row + quad * EACH + lane] = total[lane];
+        partial_rows[(part * COLS + c) * TILE + first_row + EACH * turn + lane] = total[lane];
       }
     }
     let total_squares = subgroupAdd(squares[c]);

@@ -275,7 +275,17 @@ for (const heads of [CASES[4], CASES[7], { headDim: 8, group: 4, kvHeads: 9, win
       const weights = Float32Array.from({ length: 32 * width }, () => random.normal());
       const packed = packRows('F32', new Uint8Array(weights.buffer), 32, width, 'q4');
       const SG = subgroups.min;
-      const rows = { TILE: 32, COLS: 1, SG, THREADS: SG * 8, K_SPLIT: 1, SIZE: 'given', FIRST_ROW: 0, OUT_ROWS: 32 };
+      const rows = {
+        TILE: 32,
+        COLS: 1,
+        SG,
+        THREADS: SG * 8,
+        K_SPLIT: 1,
+        ROWS_AT_ONCE: 'quad',
+        SIZE: 'given',
+        FIRST_ROW: 0,
+        OUT_ROWS: 32,
+      };
       const product = {
         ...rows,
         BLOCKS: blocksOf(width),
