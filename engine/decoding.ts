@@ -27,8 +27,8 @@ export interface Decoding {
 export interface Method {
   /** Of the prompt's last pass. */
   readonly ending: Pass & { readonly kind: 'ending' };
-  /** Compiles all that is needed. */
-  prepare(): Promise<void>;
+  /** Compiles all that is needed, behind passes of so many columns over the prompt. */
+  prepare(columns: readonly number[]): Promise<void>;
   /** Makes tokens from `position` on, at most `maxTokens`, each by one turn of the generator. */
   tokens(position: number, maxTokens: number): AsyncGenerator<Made, void, void>;
 }
@@ -47,8 +47,8 @@ export function chooseMethod(decoding: Decoding): Method {
   const loop = onCpu ? decodeOnCpu : late ? decodeLate : decodeAhead;
   return {
     ending: { kind: 'ending', ...(late ? { choice: 'none' } : { choice, ...extras }) },
-    async prepare() {
-      await runner.prepare(choice, extras, late);
+    async prepare(columns) {
+      await runner.prepare(choice, columns, extras, late);
       runner.setSampler(0, sampling);
       if (steering.changes === 'once') runner.setEdits(0, steering.edits());
     },

@@ -127,7 +127,7 @@ export async function createDurableSession(options: DurableOptions): Promise<Ses
         keeper.recover(session, error);
       }
     },
-    timedPass: (timer) => current().timedPass(timer),
+    timedPass: (timer, columns) => current().timedPass(timer, columns),
     inspect: (buffer) => current().inspect(buffer),
     close,
     [Symbol.asyncDispose]: close,

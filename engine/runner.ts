@@ -98,8 +98,11 @@ export interface Runner {
    * it throws `not-enough-memory`, and all slots are empty.
    */
   reserve(positions: number): Promise<void>;
-  /** Compiles what generating with a choice needs, so that no later pass waits for a compiler; `late`: by passes of its own. */
-  prepare(choice: Choice, extras?: ChoiceExtras, late?: boolean): Promise<void>;
+  /**
+   * Compiles what generating with a choice needs, so that no later pass waits for a compiler: behind passes over a prompt of
+   * so many `columns`. `late`: the choice is a pass of its own.
+   */
+  prepare(choice: Choice, columns: readonly number[], extras?: ChoiceExtras, late?: boolean): Promise<void>;
   /** Compiles what passes over several sequences need. */
   prepareBatch(): Promise<void>;
   /** How the tokens of a slot are chosen from now on. */
@@ -140,8 +143,8 @@ export interface Runner {
   pooled(slot: number): Promise<Float32Array>;
   /** Logits of an output of the last pass, [vocab], as edits have left them. */
   logits(output: number): Promise<Float32Array>;
-  /** Runs a decode pass with every step timed. */
-  timedPass(position: number, timer: Timer): Promise<StepTime[]>;
+  /** Runs a decode pass, or one over several columns of a prompt, with every step timed. */
+  timedPass(position: number, timer: Timer, columns?: number): Promise<StepTime[]>;
   /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
   inspect(buffer: string): Promise<Float32Array>;
   /** Gives the memory back. */
@@ -193,6 +196,9 @@ function checkMemory(model: Model, plan: PlanOptions, topology: Topology): void 
   if (fit.fits === false && (!overcommit || plan.context > fit.bindableContext))
     throw notEnoughMemory(model.path, fit, traits, topology, model.weights);
 }
+
+/** Records what follows a pass. */
+type Finish = (encoder: GPUCommandEncoder) => void;
 
 /** Allocates a KV cache and all else that passes need. Throws `not-enough-memory`, `bad-argument`. */
 export async function createRunner(model: Model, options: RunnerOptions = {}): Promise<Runner> {
@@ -312,15 +318,15 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     async reserve(positions) {
       if (positions > capacity) await grow(positions);
     },
-    async prepare(choice, extras = {}, late = false) {
+    async prepare(choice, columns, extras = {}, late = false) {
       const end = late ? { choice: 'none' as const } : { choice, ...extras };
-      const passes: readonly Pass[] = [
-        { kind: 'prompt' },
-        { kind: 'ending', ...end },
-        { kind: 'decode', ...end, position: 0 },
-      ];
+      const passes: readonly Pass[] = [{ kind: 'decode', ...end, position: 0 }];
       const last: readonly Pass[] = late ? [{ kind: 'choice', choice, ...extras }] : [];
-      await Promise.all([...passes, ...last].map((pass) => programFor(pass, 1)));
+      await Promise.all([
+        ...columns.slice(0, -1).map((count) => programFor({ kind: 'prompt' }, count)),
+        programFor({ kind: 'ending', ...end }, columns.at(-1) ?? 1),
+        ...[...passes, ...last].map((pass) => programFor(pass, 1)),
+      ]);
     },
     async prepareBatch() {
       const passes: readonly Pass[] = [
@@ -329,7 +335,12 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         { kind: 'batch' },
         { kind: 'choice', choice: 'each' },
       ];
-      await Promise.all([...passes.map((pass) => programFor(pass, 1)), programFor({ kind: 'batch' }, slots)]);
+      const prompts = passes.slice(0, 2).map((pass) => programFor(pass, chunk));
+      await Promise.all([
+        ...passes.map((pass) => programFor(pass, 1)),
+        ...prompts,
+        programFor({ kind: 'batch' }, slots),
+      ]);
     },
     setSampler(slot, sampling) {
       const state = { ...sampling, choice: chooseChoice(sampling) };
@@ -346,7 +357,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       if (advancing && 'choice' in pass && pass.choice !== 'none') lastPosition++;
       const compiled = await programFor(pass, size.columns);
       const isPrompt = pass.kind === 'prompt' || pass.kind === 'ending' || pass.kind === 'pooled';
-      const finish = (encoder: GPUCommandEncoder) => {
+      const finish: Finish = (encoder) => {
         if (!wanted) return;
         const from = (wanted.slot * RING + (wanted.position % RING)) * 4;
         const into = readback(wanted.ticket);
@@ -357,21 +368,22 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         if (wanted.report) copy('reports', REPORT_AT);
         tickets[wanted.ticket] = wanted;
       };
-      const run = async (program: Program, finish?: (encoder: GPUCommandEncoder) => void) => {
-        if (isPrompt && size.columns > 1)
-          return pieces.run(program, { size, keys: lastPosition - size.columns / 2, onPiece }, finish);
+      const work = { size: { ...size, keys }, keys: keys - size.columns / 2 };
+      const run = async (program: Program, finish?: Finish, onShare?: (share: number) => void) => {
+        if (isPrompt && size.columns > 1) return pieces.run(program, { ...work, onPiece: onShare }, finish);
         const encoder = device.gpu.createCommandEncoder();
-        recordPass(encoder, program, { ...size, keys });
+        recordPass(encoder, program, work.size);
         finish?.(encoder);
         queue.submit([encoder.finish()]);
       };
       const { stream } = model;
-      if (!stream) return run(compiled, finish);
+      if (!stream) return run(compiled, finish, onPiece);
       await stream.turn(async () => {
         const runs = runsOfLayers(compiled, stream.first);
         for (const [i, { layer, program }] of runs.entries()) {
           if (layer !== undefined) await stream.bring(layer);
-          await run(program, i + 1 === runs.length ? finish : undefined);
+          const onShare = (share: number) => onPiece?.((i + share) / runs.length);
+          await run(program, i + 1 === runs.length ? finish : undefined, onShare);
           if (layer !== undefined) stream.done(layer);
         }
       });
@@ -461,12 +473,14 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       const bytes = await device.read(own('logits'), output * stride, config.vocab * 4);
       return new Float32Array(bytes.buffer, bytes.byteOffset, config.vocab);
     },
-    async timedPass(position, timer) {
-      if (position >= capacity) await grow(position + 1);
-      const decode = await programFor({ kind: 'decode', choice: 'greedy', position }, 1);
-      place([{ token: 0, position, slot: 0 }], [0], false);
+    async timedPass(position, timer, count = 1) {
+      if (position + count > capacity) await grow(position + count);
+      const pass: Pass = count === 1 ? { kind: 'decode', choice: 'greedy', position } : { kind: 'prompt' };
+      const compiled = await programFor(pass, count);
+      const columns = Array.from({ length: count }, (_, i) => ({ token: 0, position: position + i, slot: 0 }));
+      place(columns, [count - 1], false);
       const encoder = device.gpu.createCommandEncoder();
-      recordTimedPass(encoder, decode, { columns: 1, outputs: 1, keys: position + 1 }, timer);
+      recordTimedPass(encoder, compiled, { columns: count, outputs: 1, keys: position + count }, timer);
       queue.submit([encoder.finish()]);
       return timer.read();
     },

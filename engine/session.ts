@@ -5,7 +5,7 @@ import { chooseMethod, type Method } from './decoding.ts';
 import type { Logprobs } from './logprobs.ts';
 import type { Model } from './model.ts';
 import type { Penalties, TokenFacts } from './penalties.ts';
-import { passColumns } from './pieces.ts';
+import { passSizes } from './pieces.ts';
 import { createRunner, type RunnerOptions } from './runner.ts';
 import { completeSampling, type Sampling } from './sampler.ts';
 import { MOST_CANDIDATES } from './state.ts';
@@ -83,8 +83,11 @@ export interface Session extends AsyncDisposable {
    * with what is dropped before it, so the text goes on as if it remembered a little, not as if the ids had never been.
    */
   shift(first: number, count: number): Promise<void>;
-  /** Runs one decode pass behind the history with every step timed; the history stays as it is. */
-  timedPass(timer: Timer): Promise<StepTime[]>;
+  /**
+   * Runs one pass behind the history with every step timed, of decode or over so many columns of a prompt; the history stays
+   * as it is.
+   */
+  timedPass(timer: Timer, columns?: number): Promise<StepTime[]>;
   /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
   inspect(buffer: string): Promise<Float32Array>;
   /** Gives the memory back. A generation that is under way comes to its next id; asked for more, it throws `bad-argument`. */
@@ -157,21 +160,21 @@ export async function createSession(model: Model, options: SessionOptions = {}):
   /** Runs the prompt from `start`; the last pass makes logits and, if asked, chooses. */
   async function prefill(ids: readonly number[], start: number, ending: Method['ending'], options: GenerateOptions) {
     const total = ids.length - start;
-    const step = passColumns(total, chunk);
-    for (let position = start; position < ids.length; ) {
+    let position = start;
+    for (const columns of passSizes(total, chunk)) {
       checkOpen();
       options.signal?.throwIfAborted();
-      const columns = Math.min(step, ids.length - position);
       const last = position + columns === ids.length;
       runner.place(columnsOf(ids.slice(position, position + columns), position), [columns - 1], true);
       const chooses = last && ending.choice !== 'none';
       const wanted = chooses
         ? { ticket: 0, slot: 0, position: position + columns, report: ending.reported }
         : undefined;
+      const before = position - start;
       const onPiece = (share: number) => {
         checkOpen();
         options.signal?.throwIfAborted();
-        options.onPrefill?.(position - start + Math.floor(share * columns), total);
+        options.onPrefill?.(before + Math.floor(share * columns), total);
       };
       await runner.submit(last ? ending : { kind: 'prompt' }, { columns, outputs: 1 }, wanted, onPiece);
       position += columns;
@@ -196,11 +199,11 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     busy = true;
     try {
       const method = chooseMethod({ runner, sampling, steering, logprobs });
-      await method.prepare(); // before the clock starts
       // the last id is always computed again: its logits are wanted
       let reused = 0;
       while (reused < ids.length - 1 && history[reused] === ids[reused]) reused++;
       history = history.slice(0, reused);
+      await method.prepare(passSizes(ids.length - reused, chunk)); // before the clock starts
       const startMs = performance.now();
       await runner.reserve(ids.length + 1); // at once, not by chunks
       await prefill(ids, reused, method.ending, options);
@@ -313,9 +316,9 @@ export async function createSession(model: Model, options: SessionOptions = {}):
         busy = false;
       }
     },
-    timedPass(timer) {
+    timedPass(timer, columns = 1) {
       checkIdle();
-      return runner.timedPass(Math.min(history.length, context - 1), timer);
+      return runner.timedPass(Math.min(history.length, context - columns), timer, columns);
     },
     inspect: runner.inspect,
     close,

@@ -245,18 +245,28 @@ export function partsOf(keys: number, { SPLITS, PART_KEYS }: AttentionParts): nu
   return Math.ceil(keys / Math.max(PART_KEYS, Math.ceil(keys / SPLITS)));
 }
 
-/** How many columns a pass has: so many to a workgroup of the decode kernels, or enough for kernels of their own. */
-export type Width = 1 | 2 | 4 | 'many';
+/**
+ * How many columns a pass has: so many to a workgroup of the decode kernels, or enough for kernels of their own, `some` for
+ * one row of their workgroups.
+ */
+export type Width = 1 | 2 | 4 | 'some' | 'many';
 
 /** Columns from which on kernels for many of them are faster. */
-const MANY_COLUMNS = 12;
+const SOME_COLUMNS = 12;
+/** Columns from which on the largest tiles are. */
+const MANY_COLUMNS = 129;
+
+/** Whether a pass has kernels of its own. */
+export function isWide(width: Width): width is 'some' | 'many' {
+  return width === 'some' || width === 'many';
+}
 
 /** The width of a pass over a prompt. */
-export function widthOf(traits: Pick<Traits, 'software'>, columns: number, preferences: Preferences): Width {
+export function widthOf(traits: Traits, columns: number, preferences: Preferences): Width {
   // CPU drivers win nothing by other kernels than those of decode, and would have to compile them
-  if (columns < MANY_COLUMNS || preferences.many === 'gemv' || (traits.software && preferences.many === undefined))
+  if (columns < SOME_COLUMNS || preferences.many === 'gemv' || (traits.software && preferences.many === undefined))
     return columnsFor(traits, columns);
-  return 'many';
+  return columns < MANY_COLUMNS || !hasMatrixUnits(traits) ? 'some' : 'many';
 }
 
 /** Columns that one workgroup handles in a pass of so many sequences, as far as that pays. */
@@ -278,8 +288,12 @@ export function hasMatrixUnits({ subgroupMatrix, subgroups, subgroupSizeControl,
  * How `gemm-matrix` is cut: columns of a subgroup, threads of a workgroup. Measured on an H100 (rows 4096: 211 TFLOP/s with 32
  * columns, 166 with 64; rows 22016: 201 and 244); RDNA 3 has no registers for 64.
  */
-export function matrixCut({ vendor }: Traits, rows: number): { readonly team: 32 | 64; readonly threads: number } {
-  return { team: vendor === 'nvidia' && rows >= 8192 ? 64 : 32, threads: 128 };
+export function matrixCut(
+  { vendor }: Traits,
+  rows: number,
+  width: Width,
+): { readonly team: 32 | 64; readonly threads: number } {
+  return { team: vendor === 'nvidia' && rows >= 8192 && width === 'many' ? 64 : 32, threads: 128 };
 }
 
 /** Columns at once that weights of a format leave registers for: f32 weights with four columns of f32 activations spill. */

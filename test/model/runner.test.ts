@@ -30,7 +30,7 @@ check('three sequences at different positions, chosen tokens fed from the ring a
   const runner = await createRunner(model, { slots: prompts.length });
   try {
     const choice = 'greedy';
-    await runner.prepare(choice);
+    await runner.prepare(choice, [1]);
     const got: number[][] = [];
     for (const [slot, ids] of prompts.entries()) {
       runner.setSampler(slot, completeSampling({ temperature: 0 }));
@@ -75,7 +75,7 @@ check('a burst makes the tokens of single passes, also over the end of the ring 
   const runner = await createRunner(model, { chunk: prompt.length });
   try {
     const choice = 'greedy';
-    await runner.prepare(choice);
+    await runner.prepare(choice, [prompt.length]);
     runner.setSampler(0, completeSampling({ temperature: 0 }));
     const columns = prompt.map((token, position) => ({ token, position, slot: 0 }));
     runner.place(columns, [columns.length - 1], true);
