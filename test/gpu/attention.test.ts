@@ -458,6 +458,7 @@ for (const [projection, kv] of [
         Q_ROWS: lengths[0] as number,
         KV_ROWS: lengths[1] as number,
         ...(ropeDim > 0 ? { ROPE: 'pairs', ROPE_DIM: ropeDim } : { ROPE: 'none' }),
+        QUERY: 'f32',
       },
       {
         state: stateOf(start, columns),
@@ -531,6 +532,7 @@ for (const [scope, kv] of [
           KV_HEADS: kvHeads,
           HEAD_STRIDE: headDim,
           ROPE: 'pairs',
+          QUERY: 'f32',
           ROPE_DIM: headDim,
           SCOPE: scope,
           OPAQUE: device.traits.software,
