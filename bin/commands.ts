@@ -51,6 +51,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "list this machine's GPUs and what they can do",
     load: async () => (await import('./devices.ts')).devices,
   },
+  convert: {
+    summary: "write a model as firstlight's own file, or back in Hugging Face's layout",
+    load: async () => (await import('./convert.ts')).convert,
+  },
   bench: {
     summary: "measure a model's speed as llama-bench does",
     load: async () => (await import('./bench.ts')).bench,

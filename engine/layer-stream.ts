@@ -1,9 +1,9 @@
 /** The layers that are not on the device: brought there for every pass, while others are computed. */
 import type { Device } from '../devices/types.ts';
 import type { Checkpoint } from '../loaders/types.ts';
-import type { PackedRows } from '../quant/layout.ts';
+import { type PackedPiece, type Slice, slicesOf } from './slices.ts';
 import { isStreamed, layerOf, STREAM_SETS, setOf, streamedBytes, streamedPart } from './streaming.ts';
-import { createUploader, type Slice, slicesOf } from './upload.ts';
+import { createUploader } from './upload.ts';
 import type { Weights } from './weights.ts';
 
 /** Slices on their way at once: enough to keep all of Node's reading threads busy. */
@@ -53,7 +53,7 @@ export async function createLayerStream(
     return own === undefined ? undefined : find(own);
   };
   const uploader = createUploader(device, checkpoint, STREAM_SLICES);
-  const packed = new Map<Slice, PackedRows>();
+  const packed = new Map<Slice, readonly PackedPiece[]>();
   /** What each set holds, or will hold when its promise resolves. */
   const sets: { layer: number; filled: Promise<void> }[] = [];
   let last: Promise<unknown> = Promise.resolve();

@@ -1,7 +1,7 @@
 /**
  * Weights from the checkpoint to the device, slice by slice. Blocks of quantised types are read straight into mapped memory and
- * taken apart by the GPU; everything else is packed on the CPU. Several slices are
- * on their way at once, so that reading, packing and copying overlap.
+ * taken apart by the GPU, or only copied where the file has them ready; everything else is packed on the CPU. Several slices are on
+ * their way at once, so that reading, packing and copying overlap.
  */
 import { IDLE_STAGING_BYTES, uploadStagingBytes } from '../devices/allocation.ts';
 import { createStaging, type Staging } from '../devices/staging.ts';
@@ -9,25 +9,23 @@ import type { Device } from '../devices/types.ts';
 import type { Checkpoint } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { decodeRows, type FileType, rowBytes } from '../quant/file-types.ts';
-import {
-  blocksOf,
-  type Format,
-  isQuantised,
-  type PackedRows,
-  QUANTISED,
-  type QuantisedFormat,
-  ROW_BLOCK,
-  roundUp,
-  rowWords,
-  SCALES,
-} from '../quant/layout.ts';
-import { nativeFormat, packRows } from '../quant/pack.ts';
+import { blocksOf, isQuantised, QUANTISED, type QuantisedFormat, roundUp, rowWords, SCALES } from '../quant/layout.ts';
+import { halfSplitRow } from '../quant/row-order.ts';
 import type { Spec } from '../shaders/specialise.ts';
+import {
+  isMapped,
+  isRepacked,
+  type PackedPiece,
+  packedPieces,
+  type ReadyPiece,
+  SLICE_BYTES,
+  type Slice,
+  slicesOf,
+  wholeHeads,
+} from './slices.ts';
 import { isStreamed } from './streaming.ts';
-import { type Matrix, type Part, type Section, type Vector, vectorLength, type Weights } from './weights.ts';
+import { type Vector, vectorLength, type Weights } from './weights.ts';
 
-/** Bytes of one slice, as they lie in the file or, decoded, as f32: what is in host memory for it. */
-const SLICE_BYTES = 4 << 20;
 /** Slices on their way at once. */
 const SLICES = 3;
 /** Bytes of the Slice struct in repack.wgsl. */
@@ -38,8 +36,8 @@ const REPACK_THREADS = 64;
 export function loadingBytes(weights: Weights, residentLayers: number = Number.POSITIVE_INFINITY): number {
   const resident = [...weights.matrices.values()].filter((matrix) => !isStreamed(matrix, residentLayers));
   const slices = resident.flatMap(slicesOf);
-  const repacked = slices.filter(isRepacked).length;
-  const packed = slices.filter((slice) => !isRepacked(slice));
+  const repacked = slices.filter(isMapped).length;
+  const packed = slices.filter((slice) => !isMapped(slice));
   const packedBytes = packed.reduce((sum, { part, matrix, count }) => {
     return sum + count * rowWords(part.format, matrix.cols).codes * 4;
   }, 0);
@@ -53,7 +51,7 @@ export function packedHostBytes(weights: Weights, residentLayers: number): numbe
   for (const matrix of weights.matrices.values()) {
     if (!isStreamed(matrix, residentLayers)) continue;
     for (const slice of slicesOf(matrix)) {
-      if (isRepacked(slice)) continue;
+      if (isMapped(slice)) continue;
       const words = rowWords(slice.part.format, matrix.cols);
       bytes += slice.count * (4 * words.codes + words.scales);
     }
@@ -66,24 +64,12 @@ export function uploaderBytes(slices: number): number {
   return slices * 2 * SLICE_BYTES;
 }
 
-/** A run of rows of one section on its way into a part. */
-export interface Slice {
-  readonly matrix: Matrix;
-  readonly part: Part;
-  readonly section: Section;
-  /** Row of the section. */
-  readonly row: number;
-  readonly count: number;
-  /** Row of the part, before alternating. */
-  readonly target: number;
-}
-
 export interface UploadOptions {
   readonly find: (name: string) => GPUBuffer | undefined;
   readonly onBytes?: ((bytes: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Keeps what the CPU has packed, for slices that are brought again and again. */
-  readonly packed?: Map<Slice, PackedRows> | undefined;
+  readonly packed?: Map<Slice, readonly PackedPiece[]> | undefined;
 }
 
 /** Brings slices to the device, several at once. */
@@ -108,7 +94,8 @@ export function createUploader(device: Device, checkpoint: Checkpoint, count: nu
       const work = async () => {
         for (let slice = queue.shift(); slice && !failed; slice = queue.shift()) {
           options.signal?.throwIfAborted();
-          if (isRepacked(slice)) await repackSlice(device, checkpoint, slice, staging, raws, options);
+          if (slice.ready) await copySlice(checkpoint, slice, slice.ready, staging, options);
+          else if (isRepacked(slice)) await repackSlice(device, checkpoint, slice, staging, raws, options);
           else await packSlice(device, checkpoint, slice, options);
         }
       };
@@ -157,50 +144,6 @@ export async function uploadWeights(
   } finally {
     await uploader.close();
   }
-}
-
-/** Whether the GPU takes the file's blocks apart by itself. */
-export function isRepacked({ section, part }: Slice): boolean {
-  return isQuantised(part.format) && nativeFormat(section.tensor.type) === part.format;
-}
-
-/** All of a matrix, in the order of its parts. */
-export function slicesOf(matrix: Matrix): Slice[] {
-  const list: Slice[] = [];
-  for (const part of matrix.parts) {
-    for (const section of matrix.sections) {
-      // an alternating matrix has both sections side by side: its parts count their rows together
-      const offset = matrix.alternate ? 0 : section.firstRow;
-      const scale = matrix.alternate ? 2 : 1;
-      const padded = roundUp(section.rows, ROW_BLOCK);
-      const firstRow = Math.max(offset, part.firstRow / scale) - offset;
-      const endRow = Math.min(offset + padded, (part.firstRow + part.rows) / scale) - offset;
-      // whole heads, so that their rows can be reordered within a slice
-      const unit = section.interleaveHead > 0 ? leastCommonMultiple(section.interleaveHead, ROW_BLOCK) : ROW_BLOCK;
-      const fileBytes = rowBytes(section.tensor.type, matrix.cols);
-      const rowSize = nativeFormat(section.tensor.type) === part.format ? fileBytes : 4 * matrix.cols;
-      const most =
-        Math.max(1, Math.floor(SLICE_BYTES / (rowSize * unit)) - (section.interleaveHead > 0 ? 1 : 0)) * unit;
-      for (let row = firstRow; row < endRow; ) {
-        const next = Math.min(endRow, Math.floor(row / unit) * unit + most);
-        const count = Math.min(next, section.rows) - row;
-        if (count > 0) list.push({ matrix, part, section, row, count, target: offset + row - part.firstRow / scale });
-        row = next;
-      }
-    }
-  }
-  return list;
-}
-
-/** The rows to read so that all heads of a slice are whole. */
-function wholeHeads({ section, row, count }: Slice): {
-  readonly first: number;
-  readonly rows: number;
-  readonly lead: number;
-} {
-  if (section.interleaveHead === 0) return { first: row, rows: count, lead: 0 };
-  const first = row - (row % section.interleaveHead);
-  return { first, rows: roundUp(row + count, section.interleaveHead) - first, lead: row - first };
 }
 
 /** The variant of repack.wgsl that takes a file type apart. */
@@ -291,51 +234,30 @@ async function packSlice(
   slice: Slice,
   { find, onBytes, packed: kept }: UploadOptions,
 ): Promise<void> {
-  const { matrix, part, section, count, target } = slice;
-  const packed = kept?.get(slice) ?? (await readPacked(checkpoint, slice, part.format));
-  kept?.set(slice, packed);
-  const words = rowWords(part.format, matrix.cols);
-  const write = async (name: string, data: Uint32Array, wordsEach: number) => {
-    const buffer = find(name);
-    assert(buffer, `the plan lists ${name}`);
-    if (!matrix.alternate) {
-      await device.upload(buffer, target * wordsEach * 4, data);
-    } else {
-      const side = matrix.sections.indexOf(section) * ROW_BLOCK;
-      for (let row = 0; row < roundUp(count, ROW_BLOCK); row += ROW_BLOCK)
-        await device.upload(
-          buffer,
-          (2 * (target + row) + side) * wordsEach * 4,
-          data.subarray(row * wordsEach, (row + ROW_BLOCK) * wordsEach),
-        );
-    }
+  const pieces = kept?.get(slice) ?? (await packedPieces(checkpoint, slice));
+  kept?.set(slice, pieces);
+  for (const { plane, offset, data } of pieces) {
+    const buffer = find(`${slice.part.name}.${plane}`);
+    assert(buffer, `the plan lists ${slice.part.name}.${plane}`);
+    await device.upload(buffer, offset, data);
     onBytes?.(data.byteLength);
-  };
-  await write(`${part.name}.codes`, packed.codes, words.codes);
-  if (packed.scales.length > 0) await write(`${part.name}.scales`, packed.scales, words.scales / 4);
-}
-
-/** Reads a slice in the device format, reordering RoPE pairs where the section asks for it. */
-async function readPacked(checkpoint: Checkpoint, slice: Slice, format: Format) {
-  const { section, count } = slice;
-  const { tensor, interleaveHead, ropeDim } = section;
-  const { first, rows, lead } = wholeHeads(slice);
-  const bytes = await checkpoint.readRows(tensor.name, first, rows);
-  if (interleaveHead === 0) return packRows(tensor.type, bytes, count, tensor.cols, format);
-  const size = bytes.length / rows;
-  const ordered = new Uint8Array(count * size);
-  for (let i = 0; i < count; i++) {
-    const at = lead + i;
-    const head = at - (at % interleaveHead);
-    const from = head + halfSplitRow(at - head, ropeDim);
-    ordered.set(bytes.subarray(from * size, (from + 1) * size), i * size);
   }
-  return packRows(tensor.type, ordered, count, tensor.cols, format);
 }
 
-/** Where element `i` of a head with interleaved pairs stands in a head with half-split ones. */
-export function halfSplitRow(i: number, ropeDim: number): number {
-  return i >= ropeDim ? i : (i % 2) * (ropeDim / 2) + Math.floor(i / 2);
+/** Reads what the file has as the device wants it. */
+async function copySlice(
+  { packed }: Checkpoint,
+  { matrix, part }: Slice,
+  { plane, offset, bytes }: ReadyPiece,
+  staging: Staging,
+  { find, onBytes }: UploadOptions,
+): Promise<void> {
+  const target = find(`${part.name}.${plane}`);
+  assert(target && packed, `the plan lists ${part.name}.${plane}, and the file has it ready`);
+  const slot = await staging.take();
+  await packed.read(matrix.name, plane, part.firstRow, offset, bytes, slot.bytes);
+  slot.send((encoder, buffer) => encoder.copyBufferToBuffer(buffer, 0, target, offset, bytes));
+  onBytes?.(bytes);
 }
 
 async function readVector(checkpoint: Checkpoint, vector: Vector): Promise<Float32Array> {
@@ -349,10 +271,4 @@ async function readVector(checkpoint: Checkpoint, vector: Vector): Promise<Float
     }
   }
   return values;
-}
-
-function leastCommonMultiple(a: number, b: number): number {
-  let [x, y] = [a, b];
-  while (y > 0) [x, y] = [y, x % y];
-  return (a / x) * b;
 }
