@@ -7,6 +7,7 @@ import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { CHAT_FAMILIES, guessFamily } from './chat-families.ts';
 import { type ContextOption, type Estimate, estimate } from './estimate.ts';
+import { fingerprintOf } from './fingerprint.ts';
 import type { KvFormat } from './kv-cache.ts';
 import { createLayerStream, type LayerStream } from './layer-stream.ts';
 import { weightBuffers } from './plan-buffers.ts';
@@ -72,6 +73,8 @@ export interface Model extends AsyncDisposable {
   readonly plan: Estimate;
   readonly memoryOptions: MemoryOptions;
   readonly parameters: number;
+  /** What tells it from other models: see fingerprint.ts. */
+  readonly fingerprint: string;
   /** The layers that are not on the device; undefined when all are. */
   readonly stream: LayerStream | undefined;
   /** A weight buffer by the plan's name. */
@@ -117,6 +120,7 @@ async function loadCheckpoint(device: Device, checkpoint: Checkpoint, options: L
         'put the tokenizer that belongs to the model beside it',
     );
 
+  const fingerprint = await fingerprintOf(checkpoint, plan.weightsOption);
   const { residentLayers } = plan;
   const list = weightBuffers(weights, residentLayers);
   const totalBytes = list.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -167,6 +171,7 @@ async function loadCheckpoint(device: Device, checkpoint: Checkpoint, options: L
     },
     stream,
     parameters: countParameters(checkpoint),
+    fingerprint,
     buffer: (name) => buffers.get(name) ?? stream?.buffer(name),
     memory: () => device.memory(),
     close: release,

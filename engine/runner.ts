@@ -11,7 +11,7 @@ import { BLOCK, blocksOf } from '../quant/layout.ts';
 import type { Edits } from './edits.ts';
 import { compileSteps, type Program, recordPass, recordTimedPass, runsOfLayers } from './encode.ts';
 import { checkSizes, checkSlots, fitContext } from './estimate.ts';
-import { kvCapacity } from './kv-cache.ts';
+import { kvCapacity, kvPlanes } from './kv-cache.ts';
 import { FIRST_POSITIONS, growCache, grownCapacity } from './kv-growth.ts';
 import { ropeNames } from './layers.ts';
 import type { Model } from './model.ts';
@@ -139,6 +139,10 @@ export interface Runner {
    * are. No pass may be on its way that continues by itself.
    */
   shift(slot: number, first: number, count: number, length: number): Promise<void>;
+  /** A slot's keys and values up to a position, in pieces: [layer][plane][k, v][kvHead][position][rowBytes]. */
+  readRows(slot: number, positions: number): AsyncGenerator<Uint8Array, void, void>;
+  /** Puts them back; `next` gives as many bytes as it is asked for, in the same order. */
+  writeRows(slot: number, positions: number, next: (bytes: number) => Promise<Uint8Array>): Promise<void>;
   /** The sum of a slot's normalised states since its position 0, [hidden]. */
   pooled(slot: number): Promise<Float32Array>;
   /** Logits of an output of the last pass, [vocab], as edits have left them. */
@@ -463,6 +467,22 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       recordPass(encoder, compiled, { columns: count, outputs: 0 });
       queue.submit([encoder.finish()]);
     },
+    async *readRows(slot, positions) {
+      let reading: Promise<Uint8Array> | undefined; // one ahead
+      for (const { buffer, offset, bytes } of headsOf(slot, positions)) {
+        const before = reading;
+        reading = device.read(buffer, offset, bytes);
+        reading.catch(() => undefined); // whoever waits for it is told
+        if (before) yield await before;
+      }
+      if (reading) yield await reading;
+    },
+    async writeRows(slot, positions, next) {
+      if (positions > capacity) await grow(positions);
+      for (const { buffer, offset, bytes } of headsOf(slot, positions))
+        await device.upload(buffer, offset, await next(bytes));
+      await device.settle();
+    },
     async pooled(slot) {
       const stride = blocksOf(config.hidden) * BLOCK * 4;
       const bytes = await device.read(own('pooled'), slot * stride, config.hidden * 4);
@@ -491,6 +511,17 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     },
     close,
   };
+
+  /** Where the rows of each head of a slot are. */
+  function* headsOf(slot: number, positions: number) {
+    for (let layer = 0; layer < config.layers; layer++) {
+      for (const { name, rowBytes } of kvPlanes(config, model.kv)) {
+        const buffer = own(`layers.${layer}.${name}`);
+        for (let head = 2 * slot * config.kvHeads; head < 2 * (slot + 1) * config.kvHeads; head++)
+          yield { buffer, offset: head * capacity * rowBytes, bytes: positions * rowBytes };
+      }
+    }
+  }
 
   function gathering(ticket: number): GPUBuffer {
     assert(ticket < IN_FLIGHT, `gathering buffer ${ticket} is one of ${IN_FLIGHT}`);

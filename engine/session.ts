@@ -2,12 +2,15 @@
 import type { StepTime, Timer } from '../devices/timing.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { chooseMethod, type Method } from './decoding.ts';
+import { kvRowsBytes } from './kv-cache.ts';
 import type { Logprobs } from './logprobs.ts';
 import type { Model } from './model.ts';
 import type { Penalties, TokenFacts } from './penalties.ts';
 import { passSizes } from './pieces.ts';
+import { ropeContext } from './rope.ts';
 import { createRunner, type RunnerOptions } from './runner.ts';
 import { completeSampling, type Sampling } from './sampler.ts';
+import { type Header, openSnapshot, writeSnapshot } from './snapshot.ts';
 import { MOST_CANDIDATES } from './state.ts';
 import { type Constraint, createSteering } from './steering.ts';
 
@@ -83,6 +86,15 @@ export interface Session extends AsyncDisposable {
    * with what is dropped before it, so the text goes on as if it remembered a little, not as if the ids had never been.
    */
   shift(first: number, count: number): Promise<void>;
+  /**
+   * Writes the history, with its keys and values, to a file. Throws `bad-argument` where no file may be written.
+   */
+  save(path: string): Promise<void>;
+  /**
+   * Takes the history from a file in place of its own: what is in it is not computed again. Throws `bad-argument` for the
+   * session of another model or with another form of cache, `bad-file` for a damaged file, `context-full` for a text that is too long.
+   */
+  restore(path: string): Promise<void>;
   /**
    * Runs one pass behind the history with every step timed, of decode or over so many columns of a prompt; the history stays
    * as it is.
@@ -316,6 +328,37 @@ export async function createSession(model: Model, options: SessionOptions = {}):
         busy = false;
       }
     },
+    async save(path) {
+      checkIdle();
+      busy = true;
+      try {
+        const { fingerprint, path: name, kv, config } = model;
+        const bytes = kvRowsBytes(config, kv, history.length);
+        const header = { fingerprint, model: name, kv, ropeContext: ropeContext(config, context), ids: history, bytes };
+        await writeSnapshot(path, header, runner.readRows(0, history.length));
+      } finally {
+        busy = false;
+      }
+    },
+    async restore(path) {
+      checkIdle();
+      busy = true;
+      try {
+        const snapshot = await openSnapshot(path);
+        try {
+          const { ids } = snapshot.header;
+          checkSnapshot(model, context, snapshot.header, path);
+          history = []; // it is overwritten
+          await runner.writeRows(0, ids.length, snapshot.read);
+          await snapshot.verify();
+          history = [...ids];
+        } finally {
+          await snapshot.close();
+        }
+      } finally {
+        busy = false;
+      }
+    },
     timedPass(timer, columns = 1) {
       checkIdle();
       return runner.timedPass(Math.min(history.length, context - columns), timer, columns);
@@ -324,6 +367,26 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Throws `bad-argument` and `context-full` as restore does. */
+function checkSnapshot(model: Model, context: number, header: Header, path: string): void {
+  const { fingerprint, kv, ids } = header;
+  const refuse = (why: string) => {
+    throw new FirstlightError('bad-argument', `${path} ${why}`);
+  };
+  if (fingerprint !== model.fingerprint)
+    refuse(`is a session of another model (${header.model}), or of other weights of it: load that one, as it was then`);
+  if (kv !== model.kv) refuse(`has its KV cache in ${kv}, this model's is in ${model.kv}: load the model with ${kv}`);
+  if (header.ropeContext !== ropeContext(model.config, context))
+    refuse(`was made with a context of ${header.ropeContext}, by which this model turns its keys: ask for the same`);
+  if (header.bytes !== kvRowsBytes(model.config, kv, ids.length))
+    throw new FirstlightError('bad-file', `${path} has not as many rows as ids: save the session again`);
+  if (ids.length > context)
+    throw new FirstlightError(
+      'context-full',
+      `${path} has ${ids.length} positions, the session only ${context}: ask for a larger context`,
+    );
 }
 
 /** What penalties want to know of a model's tokens. */
