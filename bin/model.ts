@@ -224,7 +224,7 @@ function describeStreaming({ stream, plan, weights, config }: Model): string | u
   return (
     `not all of the model fits: ${config.layers - plan.residentLayers} of ${config.layers} layers, ${mebibytes(bytes)}, are ` +
     `brought to the GPU for every token, at ${mebibytes(bytesPerSecond)}/s by the first of them: ` +
-    `at most ${(bytesPerSecond / bytes).toFixed(2)} tok/s${advice}`
+    `about ${(bytesPerSecond / bytes).toFixed(2)} tok/s${advice}`
   );
 }
 
