@@ -13,15 +13,24 @@ export type Flag =
   /** May be given several times. */
   | (FlagBase & { readonly kind: 'texts'; readonly placeholder: string })
   | (FlagBase & { readonly kind: 'choice'; readonly choices: readonly string[] })
-  | (FlagBase & { readonly kind: 'number'; readonly whole: boolean; readonly least: number; readonly most: number });
+  /** `words` may stand for a number. */
+  | (FlagBase & {
+      readonly kind: 'number';
+      readonly whole: boolean;
+      readonly least: number;
+      readonly most: number;
+      readonly words?: readonly string[];
+    })
+  /** Bytes, given as 4GiB, 512MiB or a number. */
+  | (FlagBase & { readonly kind: 'size' });
 
 /** By long name. */
 export type Flags = Readonly<Record<string, Flag>>;
 
 type ValueOf<F extends Flag> = F extends { readonly kind: 'switch' }
   ? true
-  : F extends { readonly kind: 'number' }
-    ? number
+  : F extends { readonly kind: 'number' | 'size' }
+    ? number | (F extends { readonly words: readonly (infer Word)[] } ? Word : never)
     : F extends { readonly kind: 'choice' }
       ? F['choices'][number]
       : F extends { readonly kind: 'texts' }
@@ -99,11 +108,25 @@ function readValue(flag: Flag, rawName: string, value: string | undefined): Valu
   if (flag.kind === 'texts') return [value];
   if (flag.kind === 'choice') {
     if (flag.choices.includes(value)) return value;
+  } else if (flag.kind === 'size') {
+    const bytes = readSize(value);
+    if (bytes !== undefined) return bytes;
+  } else if (flag.words?.includes(value)) {
+    return value;
   } else {
     const number = value.trim() === '' ? Number.NaN : Number(value);
     if ((Number.isInteger(number) || (!flag.whole && Number.isFinite(number))) && isWithin(number, flag)) return number;
   }
   throw new UsageError(`${rawName} is ${JSON.stringify(value)}: it must be ${wanted(flag)}`);
+}
+
+const SIZES: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
+
+/** Bytes of `4GiB`, `1.5G` or `100000`; undefined for anything else. */
+function readSize(text: string): number | undefined {
+  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?) ?(?:([KMGT])(?:i?B)?|B)?$/i.exec(text) ?? [];
+  const bytes = Math.round(Number(digits) * (SIZES[unit.toUpperCase()] ?? Number.NaN));
+  return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : undefined;
 }
 
 function isWithin(number: number, { least, most }: { readonly least: number; readonly most: number }): boolean {
@@ -113,8 +136,10 @@ function isWithin(number: number, { least, most }: { readonly least: number; rea
 function wanted(flag: Exclude<Flag, { kind: 'switch' }>): string {
   if (flag.kind === 'text' || flag.kind === 'texts') return flag.placeholder;
   if (flag.kind === 'choice') return `one of ${flag.choices.join(', ')}`;
-  const { whole, least, most } = flag;
-  return `a ${whole ? 'whole ' : ''}number ${most === Number.POSITIVE_INFINITY ? `of at least ${least}` : `from ${least} to ${most}`}`;
+  if (flag.kind === 'size') return 'a size such as 4GiB or 512MiB';
+  const { whole, least, most, words = [] } = flag;
+  const range = most === Number.POSITIVE_INFINITY ? `of at least ${least}` : `from ${least} to ${most}`;
+  return [...words, `a ${whole ? 'whole ' : ''}number ${range}`].join(', ');
 }
 
 function unknownOption(rawName: string, flags: Flags): string {
@@ -175,7 +200,8 @@ export function commandHelp(name: string, { operands, about, flags }: Command): 
 
 function placeholderOf(flag: Flag): string {
   if (flag.kind === 'switch') return '';
-  if (flag.kind === 'number') return 'N';
+  if (flag.kind === 'size') return 'SIZE';
+  if (flag.kind === 'number') return ['N', ...(flag.words ?? [])].join('|');
   return flag.kind === 'choice' ? flag.choices.join('|') : flag.placeholder;
 }
 

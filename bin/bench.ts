@@ -1,6 +1,6 @@
 /** `firstlight bench`: speed, with the test names and the protocol of llama-bench. */
 
-import { type BenchResult, benchTest, bench as measure, profileDecode } from '../engine/bench.ts';
+import { type BenchResult, benchTest, bench as measure, type ProfileRow, profilePass } from '../engine/bench.ts';
 import { loadModel } from '../engine/model.ts';
 import { createSession } from '../engine/session.ts';
 import { defineCommand } from './arguments.ts';
@@ -24,8 +24,12 @@ export const bench = defineCommand({
     tokens: { ...count('tokens of the tg test; 0 = leave it out; default 128'), short: 'n' },
     depth: { ...count('positions that are in the context beforehand; default 0'), short: 'd' },
     repetitions: { kind: 'number', whole: true, least: 1, most: 1000, short: 'r', about: 'default 5' },
+    full: { kind: 'switch', about: 'pp128, pp512, pp2048, pp512 at a depth of 4096 or what the context allows, tg128' },
     blog: { kind: 'switch', about: 'the protocol of MLC: one prompt token, 512 generated' },
-    profile: { kind: 'switch', about: 'also the time of every step of one token, with the bytes it reads' },
+    profile: {
+      kind: 'switch',
+      about: 'also the time of every step of one token, and of a pass over 512 prompt tokens',
+    },
     exact: { kind: 'switch', about: 'f32 arithmetic' },
     ...ADAPTER_FLAG,
     'no-tune': { kind: 'switch', about: 'use no measured kernel variants' },
@@ -47,10 +51,16 @@ export const bench = defineCommand({
       const { prompt = 512, tokens = 128, depth = 0 } = values;
       const tests = values.blog
         ? [benchTest('decode', 512)]
-        : [
-            ...(prompt > 0 ? [benchTest('prefill', prompt, depth)] : []),
-            ...(tokens > 0 ? [benchTest('decode', tokens, depth)] : []),
-          ];
+        : values.full
+          ? [
+              ...[128, 512, 2048].map((count) => benchTest('prefill', count)),
+              benchTest('decode', 128),
+              benchTest('prefill', 512, Math.min(4096, model.config.context - 514)),
+            ]
+          : [
+              ...(prompt > 0 ? [benchTest('prefill', prompt, depth)] : []),
+              ...(tokens > 0 ? [benchTest('decode', tokens, depth)] : []),
+            ];
       const { name, driver, software } = device.traits;
       const weightBytes = model.memory().weights;
       if (!values.json)
@@ -64,18 +74,22 @@ export const bench = defineCommand({
         tuning,
         onResult: (result) => !values.json && print(line(result)),
       });
-      let profile: Awaited<ReturnType<typeof profileDecode>>;
+      const profiles: Record<string, readonly ProfileRow[]> = {};
       if (values.profile) {
-        const session = await createSession(model, { context: depth + 64, tuning });
+        const columns = Math.min(prompt, model.plan.chunk);
+        const session = await createSession(model, { context: depth + Math.max(columns, 64), tuning });
         if (depth > 0)
           for await (const _ of session.generate(new Array(depth).fill(100), { temperature: 0, maxTokens: 1, signal }));
-        profile = await profileDecode(session);
-        if (!profile) note('this device has no timestamps: there is no profile');
+        for (const count of columns > 1 ? [1, columns] : [1]) {
+          const rows = await profilePass(session, count);
+          if (rows) profiles[count === 1 ? 'decode' : `prefill of ${count}`] = rows;
+        }
+        if (Object.keys(profiles).length === 0) note('this device has no timestamps: there is no profile');
         await session.close();
       }
       if (values.json)
-        printJson({ model: model.path, device: name, driver, software, weightBytes, loadMs, results, profile });
-      else if (profile) print(profileTable(profile));
+        printJson({ model: model.path, device: name, driver, software, weightBytes, loadMs, results, profiles });
+      else for (const [what, rows] of Object.entries(profiles)) print(profileTable(what, rows));
       await model.close();
     } finally {
       await checkpoint.close();
@@ -84,24 +98,29 @@ export const bench = defineCommand({
   },
 });
 
-function line({ name, median, deviation, tokensPerSecond }: BenchResult): string {
+function line({ name, kind, tokens, median, deviation, tokensPerSecond }: BenchResult): string {
   const each = tokensPerSecond.map((value) => value.toFixed(1)).join(' ');
-  return `${name.padEnd(12)} ${median.toFixed(2).padStart(10)} tokens/s  +- ${deviation.toFixed(2)}  (${each})\n`;
+  const speed = `${name.padEnd(12)} ${median.toFixed(2).padStart(10)} tokens/s  +- ${deviation.toFixed(2)}  (${each})`;
+  return kind === 'decode' ? `${speed}\n` : `${speed}, first token after ${((1000 * tokens) / median).toFixed(0)} ms\n`;
 }
 
-function profileTable(rows: readonly { name: string; count: number; microseconds: number; bytes: number }[]): string {
+function profileTable(what: string, rows: readonly ProfileRow[]): string {
   const total = rows.reduce((sum, row) => sum + row.microseconds, 0);
+  const operations = rows.reduce((sum, row) => sum + row.operations, 0);
+  const rate = (value: number, microseconds: number, unit: number) =>
+    value > 0 ? (value / microseconds / unit).toFixed(unit === 1e6 ? 1 : 0) : '';
   return table([
-    ['step', 'count', 'us', 'us each', 'MB', 'GB/s', 'share'],
-    ...rows.map(({ name, count: times, microseconds, bytes }) => [
-      name,
-      String(times),
-      microseconds.toFixed(1),
-      (microseconds / times).toFixed(2),
-      bytes > 0 ? (bytes / 1e6).toFixed(1) : '',
-      bytes > 0 ? (bytes / microseconds / 1000).toFixed(0) : '',
-      `${((100 * microseconds) / total).toFixed(1)} %`,
+    [what, 'count', 'us', 'us each', 'MB', 'GB/s', 'TFLOP/s', 'share'],
+    ...rows.map((row) => [
+      row.name,
+      String(row.count),
+      row.microseconds.toFixed(1),
+      (row.microseconds / row.count).toFixed(2),
+      row.bytes > 0 ? (row.bytes / 1e6).toFixed(1) : '',
+      rate(row.bytes, row.microseconds, 1e3),
+      rate(row.operations, row.microseconds, 1e6),
+      `${((100 * row.microseconds) / total).toFixed(1)} %`,
     ]),
-    ['sum', '', total.toFixed(1), '', '', '', ''],
+    ['sum', '', total.toFixed(1), '', '', '', rate(operations, total, 1e6), ''],
   ]);
 }

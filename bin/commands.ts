@@ -35,6 +35,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "show a text as a model's tokens",
     load: async () => (await import('./tokenize.ts')).tokenize,
   },
+  perplexity: {
+    summary: 'measure how well a model foretells a text',
+    load: async () => (await import('./perplexity.ts')).perplexity,
+  },
   logits: {
     summary: 'show the best next tokens at every position of a text',
     load: async () => (await import('./logits.ts')).logits,
@@ -50,6 +54,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
   devices: {
     summary: "list this machine's GPUs and what they can do",
     load: async () => (await import('./devices.ts')).devices,
+  },
+  convert: {
+    summary: "write a model as firstlight's own file, or back in Hugging Face's layout",
+    load: async () => (await import('./convert.ts')).convert,
   },
   bench: {
     summary: "measure a model's speed as llama-bench does",

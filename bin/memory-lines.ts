@@ -72,17 +72,19 @@ export function formatBudget({ totalBytes, freeBytes, rule }: Budget): string {
  * @param advice what to change where it does not fit
  */
 export function formatEstimate(plan: Estimate, advice: string): string {
-  const { bytes, totalBytes, budget, context, kv, weightsOption, speed } = plan;
+  const { bytes, totalBytes, budget, context, kv, weightsOption, residentLayers, streamedBytes, speed } = plan;
+  const streamed = streamedBytes > 0 ? `; the first ${residentLayers} layers, others are brought for every token` : '';
+  const limit = budget.limitBytes === undefined ? '' : `; at most ${mib(budget.limitBytes)} MiB are taken`;
   const margin = budget.marginBytes > 0 ? `; ${mib(budget.marginBytes)} MiB are left to other programs` : '';
   const of = budget.totalBytes === undefined ? '' : `of ${mib(budget.totalBytes)} MiB: `;
   const rows: (readonly [string, number | undefined, string])[] = [
-    ['weights', bytes.weights, weightsOption],
+    ['weights', bytes.weights, weightsOption + streamed],
     ['KV cache', bytes.kv, `${context} positions, ${kv}`],
     ['activations', bytes.activations + bytes.state + bytes.readback, ''],
     ['staging', bytes.staging, 'on the way to the GPU'],
     ['rounding', bytes.rounding, "blocks of Dawn's allocator"],
     ['total', totalBytes, ''],
-    ['free', budget.freeBytes, `${of}${budget.rule}${margin}`],
+    ['free', budget.freeBytes, `${of}${budget.rule}${margin}${limit}`],
   ];
   const sizes = rows.map(([name, size, about]) => [
     name,
@@ -99,7 +101,9 @@ export function formatEstimate(plan: Estimate, advice: string): string {
   return `${table(sizes)}${lines.join('\n')}\n`;
 }
 
-function formatFit({ fits, largestContext }: Estimate, advice: string): string {
+function formatFit({ fits, largestContext, streamedBytes }: Estimate, advice: string): string {
   if (fits === undefined) return 'unknown';
+  if (fits && streamedBytes > 0)
+    return `in part: ${mib(streamedBytes)} MiB of weights are brought to the GPU for every token, which is slow`;
   return fits ? `yes, up to a context of ${largestContext}` : `no: ${advice}`;
 }

@@ -4,9 +4,10 @@ import { basename } from 'node:path';
 import { openDevice } from '../devices/open.ts';
 import type { AdapterInfo, Device, DeviceOptions } from '../devices/types.ts';
 import { createDurableSession } from '../engine/durable-session.ts';
-import type { LoadOptions } from '../engine/model.ts';
+import type { LoadOptions, Model } from '../engine/model.ts';
 import type { Session } from '../engine/session.ts';
 import { randomCheckpoint, SHAPE_NAMES } from '../engine/shapes.ts';
+import { streamedBytes } from '../engine/streaming.ts';
 import { createTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
 import { isStored, storeFolder } from '../loaders/hub/store.ts';
 import { BUILTIN, openModel } from '../loaders/named.ts';
@@ -75,7 +76,9 @@ export const MODEL_FLAGS = {
     whole: true,
     least: 1,
     most: 2 ** 31 - 1,
-    about: "positions of the context (default the model's, at most 4096, less where memory is short)",
+    words: ['auto', 'largest'],
+    about:
+      "positions of the context (default auto: the model's, at most 4096, less where memory is short; largest: all that fit)",
   },
   margin: {
     kind: 'number',
@@ -83,6 +86,11 @@ export const MODEL_FLAGS = {
     least: 0,
     most: 2 ** 31 - 1,
     about: 'MiB of free memory to leave to other programs (default 512 on a GPU)',
+  },
+  memory: { kind: 'size', about: 'most memory to take on the GPU, such as 4GiB (default what is free but the margin)' },
+  'no-stream': {
+    kind: 'switch',
+    about: 'refuse a model that does not fit instead of bringing some layers to the GPU for every token',
   },
   overcommit: { kind: 'switch', about: 'load even what does not fit the memory that is free' },
   'no-tune': { kind: 'switch', about: 'use no measured kernel variants' },
@@ -157,9 +165,18 @@ export function openAdapter(flags: Values<typeof ADAPTER_FLAG>): Promise<Device>
   return openDevice({ adapter: wantedAdapter(flags), onNotice: (line) => note(`firstlight: ${line}`) });
 }
 
-export function loadOptions({ weights, kv, exact, ctx, margin, overcommit }: ModelFlags): LoadOptions {
-  const marginBytes = margin === undefined ? undefined : margin * 2 ** 20;
-  return { weights, kv, arithmetic: exact ? 'f32' : undefined, context: ctx, marginBytes, overcommit };
+export function loadOptions(flags: ModelFlags): LoadOptions {
+  const { weights, kv, exact, ctx, margin, memory, overcommit } = flags;
+  return {
+    weights,
+    kv,
+    arithmetic: exact ? 'f32' : undefined,
+    context: ctx,
+    marginBytes: margin === undefined ? undefined : margin * 2 ** 20,
+    memoryBytes: memory,
+    stream: !flags['no-stream'],
+    overcommit,
+  };
 }
 
 /** Opens a model for `work` and closes all behind it. Unless `quiet`, stderr is told what runs where. */
@@ -189,6 +206,8 @@ export async function withSession(
     }).finally(() => progress.end());
     try {
       if (!flags.quiet) note(describePlacement(session));
+      const streaming = describeStreaming(session.model);
+      if (streaming) note(`firstlight: ${streaming}`);
       await work(session);
     } finally {
       await session.close();
@@ -204,6 +223,20 @@ function describePlacement({ model, context }: Session): string {
   return (
     `${basename(model.path)} on ${place}: weights ${mebibytes(weights)} (${model.weightsOption}), ` +
     `KV ${mebibytes(kv)} (${model.kv}), context ${context}; at load ${formatBudget(model.plan.budget)}`
+  );
+}
+
+/** Where not all fits; undefined where it does. */
+function describeStreaming({ stream, plan, weights, config }: Model): string | undefined {
+  if (!stream) return undefined;
+  const bytes = streamedBytes(weights, plan.residentLayers);
+  const { bytesPerSecond } = stream;
+  const { wholeContext } = plan;
+  const advice = wholeContext > 0 ? `; with a context of at most ${wholeContext} all would fit` : '';
+  return (
+    `not all of the model fits: ${config.layers - plan.residentLayers} of ${config.layers} layers, ${mebibytes(bytes)}, are ` +
+    `brought to the GPU for every token, at ${mebibytes(bytesPerSecond)}/s by the first of them: ` +
+    `at most ${(bytesPerSecond / bytes).toFixed(2)} tok/s${advice}`
   );
 }
 

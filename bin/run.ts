@@ -1,4 +1,5 @@
 /** `firstlight run`: a model answers a prompt, goes on with a text, or tells a story. */
+import { existsSync } from 'node:fs';
 import { encodeChat } from '../engine/chat-template.ts';
 import { type Dropped, withContextEnd } from '../engine/context-end.ts';
 import { generateText, type TextOptions, type TokenSource } from '../engine/generate-text.ts';
@@ -61,6 +62,11 @@ export const run = defineCommand({
       most: 64,
       about: 'with --json: the log probability of each token and of so many alternatives',
     },
+    session: {
+      kind: 'text',
+      placeholder: 'FILE',
+      about: 'keep what has been read and made in FILE: a later run whose text begins alike does not read it again',
+    },
     'when-full': {
       kind: 'choice',
       choices: ['stop', 'shift'],
@@ -103,6 +109,7 @@ export const run = defineCommand({
         system,
       });
       const answers: object[] = [];
+      if (values.session !== undefined && existsSync(values.session)) await session.restore(values.session);
       for (let sample = 0; sample < samples && !signal.aborted; sample++) {
         const seed = (firstSeed + sample) % (MOST_SEED + 1);
         if (samples > 1 && !values.json) print(`${sample > 0 ? '\n' : ''}--- ${sample + 1}, seed ${seed}\n`);
@@ -123,6 +130,7 @@ export const run = defineCommand({
             `the context of ${session.context} positions is full: ask for more by --ctx, or go on by --when-full shift`,
           );
       }
+      if (values.session !== undefined && session.history.length > 0) await session.save(values.session);
       if (values.json) printJson(samples > 1 ? answers : answers[0]);
       if (!values.quiet) note(describeStats(session));
     });

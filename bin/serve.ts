@@ -9,7 +9,7 @@ import { createApp } from './serve/app.ts';
 import { createHost } from './serve/host.ts';
 import { listen } from './serve/listen.ts';
 import { createMeter } from './serve/metrics.ts';
-import { modelsOf } from './serve/models.ts';
+import { modelsOf, pulledModels } from './serve/models.ts';
 import { keepAliveMs } from './serve/requests.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
 
@@ -19,13 +19,15 @@ const MOST_PARALLEL = 32;
 const DEFAULT_QUEUE = 256;
 /** Running answers may take so long when the server is told to end. */
 const DEFAULT_DRAIN_SECONDS = 120;
+/** For what has been made to reach the clients. */
+const FLUSH_MS = 5000;
 
 export const serve = defineCommand({
   operands: ['[MODEL...]'],
   about: [
     "Serves models by OpenAI's API (/v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /v1/tokenize, " +
       "/v1/detokenize) and Ollama's (/api/chat, /api/generate, /api/embed, ...), with /health and /metrics beside them.",
-    `${ABOUT_MODEL} NAME=MODEL gives it another name than that of its file.`,
+    `${ABOUT_MODEL} NAME=MODEL gives it another name than that of its file. Models that were pulled are there as well.`,
     'Several requests at once share each pass over the weights. The first model is loaded at once, others when they are asked ' +
       'for. SIGTERM lets running answers come to their end.',
   ],
@@ -88,7 +90,7 @@ export const serve = defineCommand({
     if (!isLoopback(address) && keys.length === 0)
       note(`firstlight: everybody who reaches ${address} may use this server: --api-key restricts it`);
     const host = createHost({
-      models: async () => models,
+      models: async () => [...models, ...(await pulledModels())],
       parallel: values.parallel ?? DEFAULT_PARALLEL,
       queue: values.queue ?? DEFAULT_QUEUE,
       maxLoaded: values['max-loaded'] ?? 1,
@@ -123,7 +125,7 @@ export const serve = defineCommand({
       await Promise.race([host.drain(), pause(seconds * 1000)]);
       for (const abort of running) abort.abort(new Error('the server ends'));
     } finally {
-      await listening.close();
+      await listening.close(FLUSH_MS);
       await host.close();
     }
   },

@@ -9,6 +9,8 @@ export interface Budget {
   readonly freeBytes: number | undefined;
   /** Part of `freeBytes` that is left to the desktop and other programs. */
   readonly marginBytes: number;
+  /** Most that the caller wants to be taken. */
+  readonly limitBytes?: number | undefined;
   /** For people: what was counted, or why nothing could be. */
   readonly rule: string;
 }
@@ -27,19 +29,22 @@ export const KEPT_AVAILABLE_BYTES = 2 * 2 ** 30;
  * main memory. Drivers without such files in /sys (NVIDIA's) leave the budget unknown.
  *
  * @param marginBytes default 512 MiB, 0 for software
+ * @param limitBytes most that may be taken, however much is free; default no limit
  */
 export function budgetBytes(
   topology: Topology,
   adapter: Pick<AdapterInfo, 'name' | 'vendor' | 'software'>,
   marginBytes = adapter.software ? 0 : DEFAULT_MARGIN_BYTES,
+  limitBytes?: number,
 ): Budget {
   const { memory } = topology;
+  const limit = limitBytes === undefined ? {} : { limitBytes };
   if (adapter.software) {
     const rule = memory ? 'main memory' : 'unknown: this system has no /proc/meminfo';
-    return { totalBytes: memory?.totalBytes, freeBytes: memory?.availableBytes, marginBytes, rule };
+    return { totalBytes: memory?.totalBytes, freeBytes: memory?.availableBytes, marginBytes, ...limit, rule };
   }
   const gpu = findGpu(topology, adapter);
-  return { ...hardwareBudget(topology, gpu, adapter.name), marginBytes };
+  return { ...hardwareBudget(topology, gpu, adapter.name), marginBytes, ...limit };
 }
 
 function hardwareBudget(topology: Topology, gpu: Gpu | undefined, name: string): Omit<Budget, 'marginBytes'> {
@@ -64,4 +69,10 @@ function hardwareBudget(topology: Topology, gpu: Gpu | undefined, name: string):
     freeBytes: freeVram + (bound ? spareBytes : freeGtt),
     rule: bound ? 'VRAM + GTT, of which 2 GiB of main memory stay available' : 'VRAM + GTT',
   };
+}
+
+/** What may be taken of a budget; undefined when the system does not tell and no limit is set. */
+export function spendableBytes({ freeBytes, marginBytes, limitBytes }: Budget): number | undefined {
+  if (freeBytes === undefined) return limitBytes;
+  return Math.min(freeBytes - marginBytes, limitBytes ?? Number.POSITIVE_INFINITY);
 }

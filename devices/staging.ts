@@ -10,6 +10,8 @@ export interface StagingSlot {
   readonly bytes: Uint8Array;
   /** Hands the filled memory to the GPU: `encode` records copies from `buffer`. The slot returns to the ring by itself. */
   send(encode: (encoder: GPUCommandEncoder, buffer: GPUBuffer) => void): void;
+  /** Returns the slot to the ring as it is: there was nothing to send. */
+  release(): void;
 }
 
 export interface Staging {
@@ -19,44 +21,59 @@ export interface Staging {
   close(): Promise<void>;
 }
 
+interface Mapped {
+  readonly buffer: GPUBuffer;
+  readonly bytes: Uint8Array;
+}
+
 /** `count` slots of `slotBytes` (a multiple of 4). They are made at first use. */
 export function createStaging(device: Device, count: number, slotBytes: number): Staging {
-  const buffers: GPUBuffer[] = [];
-  const free: Promise<GPUBuffer>[] = [];
-  const waiting: ((buffer: Promise<GPUBuffer>) => void)[] = [];
+  const buffers = new Set<GPUBuffer>();
+  const free: Promise<Mapped>[] = [];
+  const waiting: ((slot: Promise<Mapped>) => void)[] = [];
 
-  const giveBack = (buffer: Promise<GPUBuffer>) => {
-    buffer.catch(() => undefined); // whoever takes it hears of it
+  const giveBack = (slot: Promise<Mapped>) => {
+    slot.catch(() => undefined); // whoever takes it hears of it
     const next = waiting.shift();
-    if (next) next(buffer);
-    else free.push(buffer);
+    if (next) next(slot);
+    else free.push(slot);
   };
-  const mapped = async (buffer: GPUBuffer) => {
-    await device.guard(buffer.mapAsync(GPUMapMode.WRITE), 'uploading weights');
-    return buffer;
+  const map = async (buffer: GPUBuffer): Promise<Mapped> => {
+    try {
+      await device.guard(buffer.mapAsync(GPUMapMode.WRITE), 'uploading weights');
+      return { buffer, bytes: new Uint8Array(buffer.getMappedRange()) };
+    } catch (error) {
+      // the next one to take a slot gets a new buffer
+      buffers.delete(buffer);
+      device.free(buffer);
+      waiting.shift()?.(next());
+      throw error;
+    }
   };
-  const next = (): Promise<GPUBuffer> => {
+  const next = (): Promise<Mapped> => {
     const ready = free.shift();
     if (ready) return ready;
-    if (buffers.length < count) {
-      const buffer = device.buffer(`staging ${buffers.length}`, slotBytes, 'staging');
-      buffers.push(buffer);
-      return mapped(buffer);
+    if (buffers.size < count) {
+      const buffer = device.buffer(`staging ${buffers.size}`, slotBytes, 'staging');
+      buffers.add(buffer);
+      return map(buffer);
     }
     return new Promise((resolve) => waiting.push(resolve));
   };
 
   return {
     async take() {
-      const buffer = await next();
+      const slot = await next();
+      const { buffer, bytes } = slot;
       return {
-        bytes: new Uint8Array(buffer.getMappedRange()),
+        bytes,
+        release: () => giveBack(Promise.resolve(slot)),
         send(encode) {
           buffer.unmap();
           const encoder = device.gpu.createCommandEncoder();
           encode(encoder, buffer);
           device.gpu.queue.submit([encoder.finish()]);
-          giveBack(mapped(buffer));
+          giveBack(map(buffer));
         },
       };
     },

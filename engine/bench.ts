@@ -40,6 +40,8 @@ export interface BenchOptions {
 
 /** GPUs clock up from idle: this much decoding goes before the first measurement. */
 const WARM_UP_MS = 1500;
+/** A profile is the median of so many. */
+const PROFILED_PASSES = 9;
 /** A token of every vocabulary that is not special in any common one. */
 const FILLER = 100;
 
@@ -116,35 +118,42 @@ export interface ProfileRow {
   readonly microseconds: number;
   /** Weight bytes read, without activations and cache. */
   readonly bytes: number;
+  /** Floating point operations, two to a multiply-add, of all columns. */
+  readonly operations: number;
 }
 
 /**
- * Times every step of one token's pass at the session's end of history, as the median of several passes; undefined when the
- * device has no timestamps. Steps are timed one by one, so launch gaps between them are not in the figures.
+ * Times every step of one pass at the session's end of history, as the median of several passes: of one token's decode, or
+ * over `columns` tokens of a prompt. Undefined when the device has no timestamps. Steps are timed one by one, so launch gaps
+ * between them are not in the figures.
  */
-export async function profileDecode(session: Session, passes = 9): Promise<readonly ProfileRow[] | undefined> {
-  const { device, weights } = session.model;
+export async function profilePass(session: Session, columns = 1): Promise<readonly ProfileRow[] | undefined> {
+  const { device, weights, config } = session.model;
   const timer = createTimer(device, 2048);
   if (!timer) return undefined;
-  const bytesOf = new Map<string, number>();
+  const sizes = new Map<string, { bytes: number; macs: number }>();
   for (const matrix of weights.matrices.values()) {
     for (const part of matrix.parts) {
       const size = packedBytes(part.format, part.rows, matrix.cols);
-      bytesOf.set(part.name, size.codes + size.scales);
+      sizes.set(part.name, { bytes: size.codes + size.scales, macs: part.rows * matrix.cols });
     }
   }
+  const keys = session.history.length + (columns + 1) / 2; // of a column, on average
+  const attentionMacs = 2 * config.heads * config.headDim * keys;
   try {
     const runs: { name: string; microseconds: number }[][] = [];
-    const steps = await session.timedPass(timer); // the first pass warms up
-    for (let i = 0; i < passes; i++) runs.push(await session.timedPass(timer));
-    const rows = new Map<string, { count: number; microseconds: number; bytes: number }>();
+    const steps = await session.timedPass(timer, columns); // the first pass warms up
+    for (let i = 0; i < PROFILED_PASSES; i++) runs.push(await session.timedPass(timer, columns));
+    const rows = new Map<string, { count: number; microseconds: number; bytes: number; operations: number }>();
     for (const [i, { name }] of steps.entries()) {
       const times = runs.map((run) => run[i]?.microseconds ?? 0).sort((a, b) => a - b);
       const key = name.replace(/^layers\.\d+\./, '').replace(/\/\d+$/, '');
-      const row = rows.get(key) ?? { count: 0, microseconds: 0, bytes: 0 };
+      const row = rows.get(key) ?? { count: 0, microseconds: 0, bytes: 0, operations: 0 };
+      const size = key === 'embed' ? undefined : sizes.get(weightName(name, session));
       row.count++;
       row.microseconds += times[Math.floor(times.length / 2)] as number;
-      row.bytes += key === 'embed' ? 0 : (bytesOf.get(weightName(name, session)) ?? 0);
+      row.bytes += size?.bytes ?? 0;
+      row.operations += 2 * columns * (key === 'attention' ? attentionMacs : (size?.macs ?? 0));
       rows.set(key, row);
     }
     return [...rows].map(([name, row]) => ({ name, ...row }));

@@ -4,7 +4,7 @@
  */
 import { chooseFrom, sampleOnCpu } from './candidates.ts';
 import { type Logprobs, logprobsOf } from './logprobs.ts';
-import type { Pace } from './pace.ts';
+import { createPace } from './pace.ts';
 import { type Choice, type ChoiceExtras, IN_FLIGHT } from './plan.ts';
 import type { Pass, Runner } from './runner.ts';
 import { type CompleteSampling, chooseChoice } from './sampler.ts';
@@ -21,15 +21,14 @@ export interface Decoding {
   readonly steering: Steering;
   /** Alternatives to report for each token; undefined: no log probabilities at all. */
   readonly logprobs: number | undefined;
-  readonly pace: Pace;
 }
 
 /** How a prompt ends so that the loop can take over. */
 export interface Method {
   /** Of the prompt's last pass. */
   readonly ending: Pass & { readonly kind: 'ending' };
-  /** Compiles all that is needed. */
-  prepare(): Promise<void>;
+  /** Compiles all that is needed, behind passes of so many columns over the prompt. */
+  prepare(columns: readonly number[]): Promise<void>;
   /** Makes tokens from `position` on, at most `maxTokens`, each by one turn of the generator. */
   tokens(position: number, maxTokens: number): AsyncGenerator<Made, void, void>;
 }
@@ -48,8 +47,8 @@ export function chooseMethod(decoding: Decoding): Method {
   const loop = onCpu ? decodeOnCpu : late ? decodeLate : decodeAhead;
   return {
     ending: { kind: 'ending', ...(late ? { choice: 'none' } : { choice, ...extras }) },
-    async prepare() {
-      await runner.prepare(choice, extras, late);
+    async prepare(columns) {
+      await runner.prepare(choice, columns, extras, late);
       runner.setSampler(0, sampling);
       if (steering.changes === 'once') runner.setEdits(0, steering.edits());
     },
@@ -62,25 +61,38 @@ export function chooseMethod(decoding: Decoding): Method {
  * prompt's last pass has made the first token, for ticket 0.
  */
 async function* decodeAhead(
-  { runner, steering, logprobs, pace }: Decoding,
+  { runner, steering, logprobs }: Decoding,
   choice: Choice,
   extras: ChoiceExtras,
   first: number,
   maxTokens: number,
 ): AsyncGenerator<Made, void, void> {
   const edits = steering.changes === 'once' ? steering.edits() : undefined;
-  let ahead = 0; // passes submitted after the prompt
-  for (let read = 0; ; read++) {
-    while (ahead < read + IN_FLIGHT - 1 && ahead + 1 < maxTokens) {
-      ahead++;
-      const position = first + ahead; // of the token that the pass chooses
-      const wanted = { ticket: ahead % IN_FLIGHT, slot: 0, position, report: extras.reported };
-      await runner.submit({ kind: 'decode', choice, ...extras, position: position - 1 }, ONE_TOKEN, wanted);
+  const pace = createPace();
+  const flights = [{ ticket: 0, tokens: 1 }]; // on their way, the next to arrive first
+  let made = 1; // tokens that are there or on their way
+  for (let flight = 1; ; ) {
+    while (flights.length < IN_FLIGHT && made < maxTokens) {
+      const ticket = flight++ % IN_FLIGHT;
+      const tokens = logprobs === undefined ? Math.min(pace.burst(), maxTokens - made) : 1;
+      const position = first + made; // of the first token that is chosen
+      const pass: Pass = { kind: 'decode', choice, ...extras, position: position - 1 };
+      if (tokens > 1) await runner.submitBurst(pass, tokens, { ticket, slot: 0, position });
+      else await runner.submit(pass, ONE_TOKEN, { ticket, slot: 0, position, report: extras.reported });
+      flights.push({ ticket, tokens });
+      made += tokens;
     }
-    const dueMs = pace.dueMs(performance.now());
-    if (logprobs === undefined) yield { id: await runner.chosen(read % IN_FLIGHT, dueMs), logprobs: undefined };
-    else {
-      const { id, report } = await runner.outcome(read % IN_FLIGHT, dueMs);
+    const next = flights.shift();
+    if (!next) return;
+    const { ticket, tokens } = next;
+    const dueMs = pace.dueMs(performance.now(), tokens);
+    if (logprobs === undefined) {
+      const ids = await runner.chosen(ticket, dueMs, tokens);
+      pace.arrived(performance.now(), tokens);
+      for (const id of ids) yield { id, logprobs: undefined };
+    } else {
+      const { id, report } = await runner.outcome(ticket, dueMs);
+      pace.arrived(performance.now());
       yield { id, logprobs: report && logprobsOf(id, report, edits, logprobs) };
     }
   }
@@ -91,12 +103,13 @@ async function* decodeAhead(
  * that token is read: the CPU works out the edits while the GPU is busy with it, and the choice follows.
  */
 async function* decodeLate(
-  { runner, steering, logprobs, pace }: Decoding,
+  { runner, steering, logprobs }: Decoding,
   choice: Choice,
   extras: ChoiceExtras,
   first: number,
   maxTokens: number,
 ): AsyncGenerator<Made, void, void> {
+  const pace = createPace();
   for (let position = first; ; position++) {
     const edits = steering.edits();
     runner.setEdits(0, edits);
@@ -104,6 +117,7 @@ async function* decodeLate(
     await runner.submit({ kind: 'choice', choice, ...extras }, ONE_TOKEN, wanted);
     if (position - first + 1 < maxTokens) await runner.submit({ kind: 'decode', choice: 'none', position }, ONE_TOKEN);
     const { id, report } = await runner.outcome(wanted.ticket, pace.dueMs(performance.now()));
+    pace.arrived(performance.now());
     const found = report && logprobsOf(id, report, edits, logprobs ?? 0);
     steering.accept(id);
     yield { id, logprobs: found };
@@ -112,18 +126,20 @@ async function* decodeLate(
 
 /** The CPU chooses, from the best candidates if they tell enough, else from all logits. */
 async function* decodeOnCpu(
-  { runner, sampling, steering, logprobs, pace }: Decoding,
+  { runner, sampling, steering, logprobs }: Decoding,
   choice: Choice,
   extras: ChoiceExtras,
   first: number,
 ): AsyncGenerator<Made, void, void> {
   const { vocab } = runner.model.config;
+  const pace = createPace();
   for (let position = first; ; position++) {
     const edits = extras.edited ? steering.edits() : undefined;
     if (edits) runner.setEdits(0, edits);
     const wanted = { ticket: 0, slot: 0, position, candidates: true, report: extras.reported };
     await runner.submit({ kind: 'choice', choice, ...extras }, ONE_TOKEN, wanted);
     const { candidates, report = candidates } = await runner.outcome(0, pace.dueMs(performance.now()));
+    pace.arrived(performance.now());
     let id = candidates && chooseFrom(candidates, vocab, sampling, position);
     let chosen = candidates?.logits[candidates.ids.indexOf(id ?? -1)];
     if (id === undefined) {

@@ -127,7 +127,31 @@ export async function createDurableSession(options: DurableOptions): Promise<Ses
         keeper.recover(session, error);
       }
     },
-    timedPass: (timer) => current().timedPass(timer),
+    async save(path) {
+      const ids = current().history;
+      for (;;) {
+        const session = await keeper.get();
+        try {
+          // of a session that was made anew nothing is in the cache
+          if (session.history.length < ids.length)
+            for await (const _ of session.generate(ids, { temperature: 0, maxTokens: 1 }));
+          return await session.save(path);
+        } catch (error) {
+          keeper.recover(session, error);
+        }
+      }
+    },
+    async restore(path) {
+      for (;;) {
+        const session = await keeper.get();
+        try {
+          return await session.restore(path);
+        } catch (error) {
+          keeper.recover(session, error);
+        }
+      }
+    },
+    timedPass: (timer, columns) => current().timedPass(timer, columns),
     inspect: (buffer) => current().inspect(buffer),
     close,
     [Symbol.asyncDispose]: close,

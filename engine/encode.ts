@@ -3,6 +3,7 @@ import type { Timer } from '../devices/timing.ts';
 import type { Device } from '../devices/types.ts';
 import { assert } from '../quant/errors.ts';
 import type { Grid, PassSize, Step } from './steps.ts';
+import { layerOf } from './streaming.ts';
 import { partsOf } from './variants.ts';
 
 export interface Program {
@@ -64,6 +65,25 @@ export function recordSteps(encoder: GPUCommandEncoder, steps: Program['steps'],
   const pass = encoder.beginComputePass();
   dispatchSteps(pass, steps, size);
   pass.end();
+}
+
+/**
+ * A program in runs of steps: those of each layer from `first` on by themselves, with its number, and what is before, between
+ * and behind them.
+ */
+export function runsOfLayers(
+  { steps }: Program,
+  first: number,
+): readonly { readonly layer: number | undefined; readonly program: Program }[] {
+  const runs: { layer: number | undefined; steps: EncodedStep[] }[] = [];
+  for (const step of steps) {
+    const number = layerOf(step.name);
+    const layer = number !== undefined && number >= first ? number : undefined;
+    const run = runs.at(-1);
+    if (run && run.layer === layer) run.steps.push(step);
+    else runs.push({ layer, steps: [step] });
+  }
+  return runs.map((run) => ({ layer: run.layer, program: { steps: run.steps } }));
 }
 
 /** Sets pipelines and bind groups and dispatches, in an open pass. */

@@ -3,19 +3,21 @@
  * same lists of buffers that loadModel and createSession allocate.
  */
 import { allocatedBytes, allocatedMappableBytes, IDLE_STAGING_BYTES } from '../devices/allocation.ts';
-import { type Budget, budgetBytes } from '../devices/budget.ts';
+import { type Budget, budgetBytes, KEPT_AVAILABLE_BYTES, spendableBytes } from '../devices/budget.ts';
 import { findGpu, type Topology } from '../devices/topology.ts';
 import type { AdapterInfo, Purpose } from '../devices/types.ts';
 import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { packedBytes, roundUp } from '../quant/layout.ts';
 import { checkKv, type KvFormat } from './kv-cache.ts';
+import { STREAM_SLICES } from './layer-stream.ts';
 import { layerWindow } from './layers.ts';
 import { IN_FLIGHT, READBACK_BYTES } from './plan.ts';
 import { sessionBuffers, weightBuffers } from './plan-buffers.ts';
 import { plainContext } from './rope.ts';
 import type { BufferSpec, SizeOptions } from './steps.ts';
-import { loadingBytes } from './upload.ts';
+import { STREAM_SETS, streamedBytes } from './streaming.ts';
+import { loadingBytes, packedHostBytes, uploaderBytes } from './upload.ts';
 import type { Preferences } from './variants.ts';
 import { defaultWeights, describeWeights, vectorLength, type Weights, type WeightsOption } from './weights.ts';
 
@@ -35,6 +37,12 @@ export interface EstimateOptions extends Preferences {
   readonly slots?: number | undefined;
   /** Free memory that is left to others; default 512 MiB on a GPU, 0 on software. */
   readonly marginBytes?: number | undefined;
+  /** As in loadModel. */
+  readonly memoryBytes?: number | undefined;
+  /** As in loadModel. */
+  readonly stream?: boolean | undefined;
+  /** As in loadModel. */
+  readonly residentLayers?: number | undefined;
 }
 
 /** Bytes by what they are for. `rounding`: what Dawn's allocations are larger than the buffers in them. */
@@ -47,9 +55,15 @@ export interface Fit {
   readonly bytes: NeededBytes;
   /** Their sum: the peak of what the device has allocated. */
   readonly totalBytes: number;
+  /** Layers whose weights stay on the device; the others are brought there for every pass. */
+  readonly residentLayers: number;
+  /** Bytes that are brought; 0 when all layers stay. */
+  readonly streamedBytes: number;
   readonly budget: Budget;
   /** Undefined when the system does not tell what is free. */
   readonly fits: boolean | undefined;
+  /** Where not even streaming helps: what is needed with all layers streamed. */
+  readonly leastBytes?: number | undefined;
   /** Most positions that fit, at most what the model was made for; 0 when not even one does. */
   readonly largestContext: number;
   /** Most positions that the device's limits on single buffers allow, however much memory there is. */
@@ -57,6 +71,8 @@ export interface Fit {
 }
 
 export interface Estimate extends Fit {
+  /** Where layers are streamed: most positions with which none would have to be; 0 when there is no such context. */
+  readonly wholeContext: number;
   readonly weightsOption: WeightsOption;
   readonly chunk: number;
   readonly slots: number;
@@ -85,6 +101,10 @@ const SMALLEST_CONTEXT = 256;
 const CONTEXT_STEP = 64;
 /** Part of the peak DRAM bandwidth that decode is taken to reach: engines with good kernels measure 0.55 to 0.8 on APUs. */
 const BANDWIDTH_SHARE = 0.7;
+/** What reading files from the page cache and copying them to the device is taken to reach. */
+const STREAM_BYTES_PER_SECOND = 4e9;
+/** Contexts that are tried in turn where layers are streamed and the caller leaves it open: the cache takes room from layers. */
+const STREAMED_CONTEXTS = [1024, SMALLEST_CONTEXT];
 
 /**
  * Plans a load of `checkpoint` on an adapter. Pure: reads the tensor directory, no weights, and needs no open device.
@@ -105,9 +125,57 @@ export function estimate(
   const kv = options.kv ?? (options.arithmetic === 'f32' ? 'f32' : 'f16');
   checkKv(kv, config, path);
   const size = { config, weights, traits: adapter, preferences: options, kv, chunk, slots };
-  const budget = budgetBytes(topology, adapter, options.marginBytes);
-  const fit = fitContext(size, budget, context, true);
-  return { ...fit, weightsOption, chunk, slots, speed: predictSpeed(config, weights, fit, adapter, topology) };
+  const budget = budgetBytes(topology, adapter, options.marginBytes, options.memoryBytes);
+  const { stream = true, residentLayers } = options;
+  checkResident(residentLayers, config, path);
+  const whole = fitContext(size, budget, context, true, residentLayers);
+  const mayStream = stream && residentLayers === undefined && whole.fits === false;
+  const fit = mayStream ? fitStreamed(size, budget, context, whole, topology) : whole;
+  return {
+    ...fit,
+    wholeContext: whole.largestContext,
+    weightsOption,
+    chunk,
+    slots,
+    speed: predictSpeed(config, weights, fit, adapter, topology),
+  };
+}
+
+/**
+ * As many layers as fit stay on the device, and the others are streamed. Where that would not do either, the numbers of the
+ * whole model are the ones to tell.
+ */
+function fitStreamed(
+  size: Omit<SizeOptions, 'context'>,
+  budget: Budget,
+  wanted: ContextOption,
+  whole: Fit,
+  topology: Topology,
+): Fit {
+  const { config, weights } = size;
+  const contexts =
+    typeof wanted === 'number' ? [wanted] : STREAMED_CONTEXTS.map((most) => Math.min(most, config.context));
+  let leastBytes: number | undefined;
+  for (const context of contexts) {
+    const fit = (layers: number) => fitContext(size, budget, context, true, layers);
+    // with fewer than three streamed, their buffers hold them all anyway
+    const layers = largestWhere(config.layers - STREAM_SETS, (count) => fit(count - 1).fits === true) - 1;
+    leastBytes = fit(0).totalBytes;
+    if (layers < 0) continue;
+    const { memory } = topology;
+    const hostBytes = packedHostBytes(weights, layers);
+    if (memory && hostBytes > Math.max(0, memory.availableBytes - KEPT_AVAILABLE_BYTES)) return whole;
+    return fit(layers);
+  }
+  return { ...whole, leastBytes };
+}
+
+function checkResident(layers: number | undefined, config: LlamaConfig, path: string): void {
+  if (layers === undefined || (Number.isInteger(layers) && layers >= 0 && layers <= config.layers)) return;
+  throw new FirstlightError(
+    'bad-argument',
+    `residentLayers is ${layers}: ${path} has ${config.layers} layers, of which a whole number can stay on the device`,
+  );
 }
 
 function defaultChunk(adapter: AdapterInfo, topology: Topology): number {
@@ -121,15 +189,17 @@ export function fitContext(
   budget: Budget,
   wanted: ContextOption,
   loading: boolean,
+  residentLayers: number = size.config.layers,
 ): Fit {
   const { config, traits } = size;
   const largestBuffer = Math.min(traits.limits.maxBindingBytes, traits.limits.maxBufferBytes);
   const buffersFor = (context: number) =>
     sessionBuffers({ ...size, context, chunk: Math.min(size.chunk, Math.max(context, 1)) });
   const bindable = (context: number) => buffersFor(context).every(({ bytes }) => bytes <= largestBuffer);
-  const weights = loading ? weightBuffers(size.weights) : [];
-  const loadBytes = loading ? loadingBytes(size.weights) : 0;
-  const need = (context: number) => needOf(weights, loadBytes, buffersFor(context));
+  const weights = loading ? weightBuffers(size.weights, residentLayers) : [];
+  const loadBytes = loading ? loadingBytes(size.weights, residentLayers) : 0;
+  const streamBytes = loading && residentLayers < config.layers ? uploaderBytes(STREAM_SLICES) : 0;
+  const need = (context: number) => needOf(weights, loadBytes, buffersFor(context), streamBytes);
   const affordable = (context: number) => isWithin(budget, need(context).totalBytes) !== false;
 
   const bindableContext = largestWhere(config.context, bindable);
@@ -137,11 +207,22 @@ export function fitContext(
   const context = chooseContext(wanted, config.context, largestContext, plainContext(config));
   const needed = need(context);
   const fits = context > bindableContext ? false : isWithin(budget, needed.totalBytes);
-  return { ...needed, context, kv: size.kv, budget, fits, largestContext, bindableContext };
+  return {
+    ...needed,
+    residentLayers,
+    streamedBytes: streamedBytes(size.weights, residentLayers),
+    context,
+    kv: size.kv,
+    budget,
+    fits,
+    largestContext,
+    bindableContext,
+  };
 }
 
-function isWithin({ freeBytes, marginBytes }: Budget, bytes: number): boolean | undefined {
-  return freeBytes === undefined ? undefined : bytes <= freeBytes - marginBytes;
+function isWithin(budget: Budget, bytes: number): boolean | undefined {
+  const spendable = spendableBytes(budget);
+  return spendable === undefined ? undefined : bytes <= spendable;
 }
 
 /** The largest whole number up to `most` that holds, if all smaller ones do; 0 when 1 does not. */
@@ -193,19 +274,21 @@ export function checkSlots(slots: number): void {
 
 /**
  * What the buffers take at most. While weights stream in, which takes `loadBytes` more, the session's buffers do not exist
- * yet; when they do, one ring of staging is left.
+ * yet; when they do, one ring of staging is left, and what layers are streamed through.
  */
 function needOf(
   weights: readonly BufferSpec[],
   loadBytes: number,
   session: readonly BufferSpec[],
+  streamBytes: number,
 ): Pick<Fit, 'bytes' | 'totalBytes'> {
   const all = [...weights, ...session];
   const bytes = { weights: 0, kv: 0, activations: 0, state: 0, staging: 0, readback: IN_FLIGHT * READBACK_BYTES };
   for (const buffer of all) bytes[buffer.purpose] += sizeOf(buffer);
   const sum = Object.values(bytes).reduce((total, one) => total + one, 0);
   const kept = allocatedBytes(all.map(sizeOf)) + IN_FLIGHT * allocatedMappableBytes(READBACK_BYTES);
-  const totalBytes = Math.max(allocatedBytes(weights.map(sizeOf)) + loadBytes, kept + IDLE_STAGING_BYTES);
+  const working = kept + IDLE_STAGING_BYTES + streamBytes;
+  const totalBytes = Math.max(allocatedBytes(weights.map(sizeOf)) + loadBytes, working);
   return { bytes: { ...bytes, rounding: kept - sum, staging: totalBytes - kept }, totalBytes };
 }
 
@@ -217,12 +300,12 @@ function sizeOf({ bytes }: BufferSpec): number {
 function predictSpeed(
   config: LlamaConfig,
   weights: Weights,
-  { bytes, context }: Fit,
+  { bytes, context, streamedBytes: streamed }: Fit,
   adapter: AdapterInfo,
   topology: Topology,
 ): Speed | undefined {
   const bandwidth = findGpu(topology, adapter)?.bandwidthBytesPerSecond;
-  if (bandwidth === undefined) return undefined;
+  if (bandwidth === undefined && streamed === 0) return undefined;
   let bytesPerToken = 0;
   for (const matrix of weights.matrices.values()) {
     if (matrix.name === 'embed' && !config.tiedEmbeddings) continue; // a single row
@@ -235,11 +318,16 @@ function predictSpeed(
   let seen = 0; // part of the cache that is read at its end: all of it, or a window's worth
   for (let layer = 0; layer < config.layers; layer++)
     seen += Math.min(layerWindow(config, layer) ?? context, context) / context / config.layers;
-  const rate = (read: number) => (bandwidth * BANDWIDTH_SHARE) / read;
+  const readSeconds = (read: number) => (bandwidth === undefined ? 0 : read / (bandwidth * BANDWIDTH_SHARE));
+  const rate = (read: number) => 1 / (readSeconds(read) + streamed / STREAM_BYTES_PER_SECOND);
+  const assumptions = [
+    bandwidth && `decode reaches ${BANDWIDTH_SHARE * 100} % of ${bandwidth / 1e9} GB/s of memory bandwidth`,
+    streamed > 0 && `layers are streamed at ${STREAM_BYTES_PER_SECOND / 1e9} GB/s`,
+  ];
   return {
     bytesPerToken,
     tokensPerSecond: rate(bytesPerToken),
     tokensPerSecondFull: rate(bytesPerToken + bytes.kv * seen),
-    assumption: `if decode reaches ${BANDWIDTH_SHARE * 100} % of ${bandwidth / 1e9} GB/s of memory bandwidth`,
+    assumption: `if ${assumptions.filter(Boolean).join(' and ')}`,
   };
 }

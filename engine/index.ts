@@ -25,6 +25,7 @@ export { grammarOfSchema } from './grammar-schema.ts';
 export type { Logprob, Logprobs } from './logprobs.ts';
 export { type LoadOptions, loadModel, type MemoryOptions, type Model } from './model.ts';
 export type { Penalties } from './penalties.ts';
+export { measurePerplexity, type Perplexity, type PerplexityOptions } from './perplexity.ts';
 export type { CompleteSampling, Sampling } from './sampler.ts';
 export {
   createSession,

@@ -9,7 +9,7 @@
 import type { Environment } from '@huggingface/jinja';
 
 /** Numbers that all calls of range() give at most, and values that are printed; a template must not take all memory. */
-const MOST_NUMBERS = 100_000;
+const MOST_NUMBERS = 10_000;
 const MOST_PRINTED = 1_000_000;
 
 /** What raise_exception() of a template throws: it does not take these messages. */

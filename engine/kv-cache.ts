@@ -60,6 +60,12 @@ export function kvPlaneBytes({ rowBytes }: KvPlane, config: LlamaConfig, slots: 
   return slots * 2 * config.kvHeads * capacity * rowBytes;
 }
 
+/** Bytes of all rows of one sequence. */
+export function kvRowsBytes(config: LlamaConfig, kv: KvFormat, positions: number): number {
+  const rowBytes = kvPlanes(config, kv).reduce((sum, plane) => sum + plane.rowBytes, 0);
+  return config.layers * 2 * config.kvHeads * positions * rowBytes;
+}
+
 /** What kernels that read or write the cache are specialised for. */
 export function kvSpec(config: LlamaConfig, kv: KvFormat): Spec {
   const spec = { KV: kv, KV_HEADS: config.kvHeads, HEAD_STRIDE: headStride(config) };

@@ -7,7 +7,9 @@ import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { CHAT_FAMILIES, guessFamily } from './chat-families.ts';
 import { type ContextOption, type Estimate, estimate } from './estimate.ts';
+import { fingerprintOf } from './fingerprint.ts';
 import type { KvFormat } from './kv-cache.ts';
+import { createLayerStream, type LayerStream } from './layer-stream.ts';
 import { weightBuffers } from './plan-buffers.ts';
 import { notEnoughMemory } from './refusal.ts';
 import { createTokenizer, type Tokenizer } from './tokenizer.ts';
@@ -19,6 +21,15 @@ import { countParameters, describeWeights, type Weights, type WeightsOption } fr
 export interface MemoryOptions {
   /** Free memory that is left to others; default 512 MiB on a GPU, 0 on software. */
   readonly marginBytes?: number | undefined;
+  /** Most device memory to take, however much is free. Default no limit. */
+  readonly memoryBytes?: number | undefined;
+  /**
+   * Where not all layers fit, bring the last ones to the device for every pass: slow, but right. The checkpoint must stay open
+   * then. Default true.
+   */
+  readonly stream?: boolean | undefined;
+  /** Layers that stay on the device, where the others are streamed. Default: as many as fit. */
+  readonly residentLayers?: number | undefined;
   /** Go on although the plan says that it does not fit. Default false. */
   readonly overcommit?: boolean | undefined;
   /** Where the machine's /proc and /sys are. Default `/`. */
@@ -62,6 +73,10 @@ export interface Model extends AsyncDisposable {
   readonly plan: Estimate;
   readonly memoryOptions: MemoryOptions;
   readonly parameters: number;
+  /** What tells it from other models: see fingerprint.ts. */
+  readonly fingerprint: string;
+  /** The layers that are not on the device; undefined when all are. */
+  readonly stream: LayerStream | undefined;
   /** A weight buffer by the plan's name. */
   buffer(name: string): GPUBuffer | undefined;
   /** Bytes on the device by purpose. */
@@ -105,10 +120,14 @@ async function loadCheckpoint(device: Device, checkpoint: Checkpoint, options: L
         'put the tokenizer that belongs to the model beside it',
     );
 
-  const list = weightBuffers(weights);
+  const fingerprint = await fingerprintOf(checkpoint, plan.weightsOption);
+  const { residentLayers } = plan;
+  const list = weightBuffers(weights, residentLayers);
   const totalBytes = list.reduce((sum, { bytes }) => sum + bytes, 0);
   const buffers = new Map<string, GPUBuffer>();
+  let stream: LayerStream | undefined;
   const release = async () => {
+    await stream?.close().catch(() => undefined); // of a lost device
     for (const buffer of buffers.values()) device.free(buffer);
     buffers.clear();
     await device.settle();
@@ -116,14 +135,14 @@ async function loadCheckpoint(device: Device, checkpoint: Checkpoint, options: L
   let doneBytes = 0;
   try {
     for (const { name, bytes, purpose } of list) buffers.set(name, device.buffer(name, bytes, purpose));
-    await uploadWeights(device, checkpoint, weights, {
-      find: (name) => buffers.get(name),
-      signal: options.signal,
-      onBytes(bytes) {
-        doneBytes += bytes;
-        options.onProgress?.(doneBytes, totalBytes);
-      },
-    });
+    const find = (name: string) => buffers.get(name);
+    const onBytes = (bytes: number) => {
+      doneBytes += bytes;
+      options.onProgress?.(doneBytes, totalBytes);
+    };
+    await uploadWeights(device, checkpoint, weights, { find, signal: options.signal, onBytes }, residentLayers);
+    if (residentLayers < config.layers)
+      stream = await createLayerStream(device, checkpoint, weights, residentLayers, find);
     await device.settle(); // gives the memory back of the staging that was freed
   } catch (error) {
     await release().catch(() => undefined); // the first failure is the one to tell
@@ -144,9 +163,16 @@ async function loadCheckpoint(device: Device, checkpoint: Checkpoint, options: L
     preferences: { arithmetic: options.arithmetic, gemv: options.gemv, splits: options.splits },
     kv: plan.kv,
     plan,
-    memoryOptions: { marginBytes: options.marginBytes, overcommit: options.overcommit, root: options.root },
+    memoryOptions: {
+      marginBytes: options.marginBytes,
+      memoryBytes: options.memoryBytes,
+      overcommit: options.overcommit,
+      root: options.root,
+    },
+    stream,
     parameters: countParameters(checkpoint),
-    buffer: (name) => buffers.get(name),
+    fingerprint,
+    buffer: (name) => buffers.get(name) ?? stream?.buffer(name),
     memory: () => device.memory(),
     close: release,
     [Symbol.asyncDispose]: release,

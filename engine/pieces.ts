@@ -1,6 +1,6 @@
 /**
  * Long passes in pieces. A GPU that is busy with one submit for seconds shows nothing on its screen, and its driver may take
- * it for hung; so passes are cut where the work so far is estimated at BUDGET_MS, by a rate that every piece measures anew.
+ * it for hung; so passes are cut into submits of about BUDGET_MS, by how long the ones before took.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findGpu, type Topology } from '../devices/topology.ts';
@@ -12,18 +12,60 @@ import type { PassSize } from './steps.ts';
 const BUDGET_MS = 200;
 /** Part of the time after which the kernel takes a submit for hung. */
 const LOCKUP_SHARE = 0.1;
-/** Multiply-adds a millisecond before anything is measured: of a small integrated GPU. */
-const FIRST_RATE = 0.3e9;
+/** Multiply-adds of the first piece: some 200 ms of a small integrated GPU. From there on pieces double at most. */
+const FIRST_WORK = 60e9;
 /** What a dispatch costs besides its multiply-adds, in multiply-adds: a microsecond or so of a large GPU. */
 const DISPATCH_WORK = 2e6;
 /** Pieces that take longer are slept through: waiting keeps a CPU core busy, whose watts are the GPU's on an APU. */
-const SLEEP_FROM_MS = 50;
-/** Of the expected time: who sleeps longer than a piece takes never learns it. */
-const SLEPT = 0.9;
-/** Shorter pieces measure the launch more than the work. */
-const LEAST_MEASURED_MS = 2;
+const SLEEP_FROM_MS = 100;
+/** Of the expected time. Who sleeps longer than a piece takes measures the sleep, so it must be the shorter to come down again. */
+const SLEPT = 0.8;
 /** Pieces submitted and not done: the GPU has the next one when it is through with one. */
 const IN_FLIGHT = 2;
+
+/** How long pieces may be: learns from each. Work is in multiply-adds. */
+export interface Cutting {
+  /** Most work of the next piece. */
+  limit(): number;
+  /** Milliseconds that a piece will take; 0 while nothing is known. */
+  expectedMs(work: number): number;
+  /** A piece has taken so long. */
+  took(work: number, ms: number): void;
+}
+
+/** Starts small and goes by `budgetMs`; undefined: pieces of any length. */
+export function createCutting(budgetMs: number | undefined): Cutting {
+  let most = FIRST_WORK;
+  let msPerWork = 0;
+  return {
+    limit: () => (budgetMs === undefined ? Number.POSITIVE_INFINITY : most),
+    expectedMs: (work) => work * msPerWork,
+    took(work, ms) {
+      if (budgetMs === undefined) return;
+      // a short piece says little: launches are most of it. A slow one always counts
+      if (work < most / 4 && ms < budgetMs) return;
+      msPerWork = ms / work;
+      most = Math.min(2 * most, (work * budgetMs) / Math.max(ms, 0.1));
+    },
+  };
+}
+
+/** Longest submit on a GPU, in milliseconds; undefined where nothing watches: CPU drivers. */
+export function pieceBudgetMs(traits: Traits, topology: Topology): number | undefined {
+  if (traits.software) return undefined;
+  const timeouts = findGpu(topology, traits)?.lockupTimeoutMs;
+  const limits = [timeouts?.gfx, timeouts?.compute].map((ms) =>
+    typeof ms === 'number' ? ms * LOCKUP_SHARE : Number.POSITIVE_INFINITY,
+  );
+  return Math.min(BUDGET_MS, ...limits);
+}
+
+export interface PassWork {
+  readonly size: PassSize;
+  /** Keys that a column attends to, about. */
+  readonly keys: number;
+  readonly onPiece?: ((share: number) => void) | undefined;
+}
 
 export interface Pieces {
   /**
@@ -34,79 +76,61 @@ export interface Pieces {
   run(program: Program, pass: PassWork, finish?: (encoder: GPUCommandEncoder) => void): Promise<void>;
 }
 
-export interface PassWork {
-  readonly size: PassSize;
-  /** Keys that a column attends to, about. */
-  readonly keys: number;
-  readonly onPiece?: ((share: number) => void) | undefined;
-}
-
-/** Longest submit on a GPU, in milliseconds; undefined where nothing watches: CPU drivers. */
-export function pieceBudgetMs(traits: Traits, topology: Topology): number | undefined {
-  if (traits.software) return undefined;
-  const timeouts = findGpu(topology, traits)?.lockupTimeoutMs;
-  const shortest = Math.min(
-    ...[timeouts?.gfx, timeouts?.compute].map((ms) => (typeof ms === 'number' ? ms : Infinity)),
-  );
-  return Math.min(BUDGET_MS, shortest * LOCKUP_SHARE);
-}
-
-/** Multiply-adds of a step in a pass. */
 function workOf({ macs, macsPerKey }: EncodedStep, { size, keys }: PassWork): number {
   return DISPATCH_WORK + size.columns * (macs + macsPerKey * keys);
 }
 
-/** Submits for a device. Rates are kept as long as this is. */
+/** Steps in runs of at most `limit()` work, asked anew for each run. */
+export function* cutSteps(
+  works: readonly number[],
+  limit: () => number,
+): Generator<{ readonly first: number; readonly end: number; readonly work: number }> {
+  for (let first = 0; first < works.length; ) {
+    const most = limit();
+    let end = first + 1;
+    let work = works[first] as number;
+    while (end < works.length && work + (works[end] as number) <= most) work += works[end++] as number;
+    yield { first, end, work };
+    first = end;
+  }
+}
+
+/** Submits for a device. */
 export function createPieces(device: Device, budgetMs: number | undefined): Pieces {
   const { queue } = device.gpu;
-  let rate: number | undefined; // multiply-adds a millisecond
-  let doneMs = 0;
+  const cutting = createCutting(budgetMs);
   const flight: Promise<void>[] = [];
+  let doneMs = 0;
 
-  const submit = async (encoder: GPUCommandEncoder, work: number) => {
-    const expectedMs = rate === undefined ? 0 : work / rate;
-    const alone = rate === undefined || expectedMs > SLEEP_FROM_MS;
+  const submit = async (commands: GPUCommandBuffer, work: number) => {
+    const expectedMs = cutting.expectedMs(work);
+    const alone = expectedMs > SLEEP_FROM_MS;
     while (flight.length > (alone ? 0 : IN_FLIGHT - 1)) await flight.shift();
     const startMs = performance.now();
-    queue.submit([encoder.finish()]);
-    const learn = () => {
-      const nowMs = performance.now();
-      const tookMs = nowMs - Math.max(startMs, doneMs); // it may have waited for the one before
-      doneMs = nowMs;
-      if (tookMs >= LEAST_MEASURED_MS) rate = work / tookMs;
-    };
+    queue.submit([commands]);
     if (alone) await sleep(SLEPT * expectedMs);
-    const done = device.guard(queue.onSubmittedWorkDone(), 'reading a prompt').then(learn);
+    const done = device.guard(queue.onSubmittedWorkDone(), 'reading a prompt').then(() => {
+      const nowMs = performance.now();
+      cutting.took(work, nowMs - Math.max(startMs, doneMs)); // it may have waited for the one before
+      doneMs = nowMs;
+    });
+    done.catch(() => undefined); // whoever waits next is told
     if (alone) await done;
     else flight.push(done);
-    done.catch(() => undefined); // whoever waits next is told
   };
 
   return {
     async run({ steps }, pass, finish) {
-      const whole = steps.reduce((sum, step) => sum + workOf(step, pass), 0);
-      let piece: EncodedStep[] = [];
-      let work = 0;
+      const works = steps.map((step) => workOf(step, pass));
+      const whole = works.reduce((sum, work) => sum + work, 0);
       let before = 0;
-      for (const [i, step] of steps.entries()) {
-        const own = workOf(step, pass);
-        const budget = budgetMs === undefined ? Infinity : budgetMs * (rate ?? FIRST_RATE);
-        if (piece.length > 0 && work + own > budget) {
-          const encoder = device.gpu.createCommandEncoder();
-          recordSteps(encoder, piece, pass.size);
-          await submit(encoder, work);
-          before += work;
-          pass.onPiece?.(before / whole);
-          piece = [];
-          work = 0;
-        }
-        piece.push(step);
-        work += own;
-        if (i + 1 < steps.length) continue;
+      for (const { first, end, work } of cutSteps(works, cutting.limit)) {
         const encoder = device.gpu.createCommandEncoder();
-        recordSteps(encoder, piece, pass.size);
-        finish?.(encoder);
-        await submit(encoder, work);
+        recordSteps(encoder, steps.slice(first, end), pass.size);
+        if (end === steps.length) finish?.(encoder);
+        await submit(encoder.finish(), work);
+        before += work;
+        if (end < steps.length) pass.onPiece?.(before / whole);
       }
     },
   };
@@ -117,9 +141,10 @@ const COLUMN_TILE = 64;
 
 /**
  * Columns of each pass over a prompt of so many tokens: as many passes as `chunk` demands, and about the same number in each,
- * so that no pass is left with a few.
+ * so that none is left with a few.
  */
-export function passColumns(tokens: number, chunk: number): number {
+export function passSizes(tokens: number, chunk: number): readonly number[] {
   const passes = Math.ceil(tokens / chunk);
-  return Math.min(chunk, Math.ceil(Math.ceil(tokens / passes) / COLUMN_TILE) * COLUMN_TILE);
+  const step = Math.min(chunk, Math.ceil(Math.ceil(tokens / passes) / COLUMN_TILE) * COLUMN_TILE);
+  return Array.from({ length: Math.ceil(tokens / step) }, (_, i) => Math.min(step, tokens - i * step));
 }

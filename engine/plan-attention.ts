@@ -13,6 +13,7 @@ import {
   chooseParts,
   chooseSubgroup,
   hasMatrixUnits,
+  isWide,
   type Width,
 } from './variants.ts';
 import type { Matrix } from './weights.ts';
@@ -71,7 +72,7 @@ function attentionMacs({ heads, headDim }: LlamaConfig): number {
 /** Whether attention of many columns runs on the matrix units: they multiply f16 as it lies in the cache. */
 export function usesFlash({ traits, preferences, config, kv }: PlanOptions, width: Width): boolean {
   const { many, arithmetic } = preferences;
-  if (width !== 'many' || many === 'tiles' || arithmetic === 'f32' || kv !== 'f16') return false;
+  if (!isWide(width) || many === 'tiles' || arithmetic === 'f32' || kv !== 'f16') return false;
   return hasMatrixUnits(traits) && [32, 64, 96, 128].includes(config.headDim);
 }
 

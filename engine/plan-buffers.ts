@@ -1,6 +1,6 @@
 /** The buffers that a plan's steps name. Estimate and allocation use the same lists. */
 import type { Purpose } from '../devices/types.ts';
-import { BLOCK, blocksOf, packedBytes, roundUp } from '../quant/layout.ts';
+import { BLOCK, blocksOf, roundUp } from '../quant/layout.ts';
 import { headStride, kvCapacity, kvPlaneBytes, kvPlanes } from './kv-cache.ts';
 import { ropeNames } from './layers.ts';
 import { mostEdits } from './plan.ts';
@@ -8,24 +8,30 @@ import { partsFor } from './plan-attention.ts';
 import { blockBytes } from './products.ts';
 import { CANDIDATES_BYTES, editsBytes, RING, SAMPLER_BYTES, stateBytes } from './state.ts';
 import type { BufferSpec, SizeOptions } from './steps.ts';
+import { isStreamed, partBytes, streamedPart } from './streaming.ts';
 import { outputMatrix, paddedRows, vectorLength, type Weights } from './weights.ts';
 
 /** Columns of activations are allocated in multiples of this: whole groups of columns for every kernel. */
 const COLUMN_STEP = 64;
 
-/** The buffers of the weights. */
-export function weightBuffers(weights: Weights): readonly BufferSpec[] {
-  const list: BufferSpec[] = [];
+/** The buffers of the weights when so many layers stay on the device; default all. */
+export function weightBuffers(
+  weights: Weights,
+  residentLayers: number = Number.POSITIVE_INFINITY,
+): readonly BufferSpec[] {
+  const sizes = new Map<string, number>(); // layers that are streamed share theirs
+  const add = (name: string, bytes: number) => sizes.set(name, Math.max(bytes, sizes.get(name) ?? 0));
   for (const matrix of weights.matrices.values()) {
+    const streamed = isStreamed(matrix, residentLayers);
     for (const part of matrix.parts) {
-      const size = packedBytes(part.format, part.rows, matrix.cols);
-      list.push({ name: `${part.name}.codes`, bytes: size.codes, purpose: 'weights' });
-      if (size.scales > 0) list.push({ name: `${part.name}.scales`, bytes: size.scales, purpose: 'weights' });
+      const name = streamed ? streamedPart(part, residentLayers) : part.name;
+      const size = partBytes(part, matrix);
+      add(`${name}.codes`, size.codes);
+      if (size.scales > 0) add(`${name}.scales`, size.scales);
     }
   }
-  for (const vector of weights.vectors.values())
-    list.push({ name: vector.name, bytes: vectorLength(vector) * 4, purpose: 'weights' });
-  return list;
+  for (const vector of weights.vectors.values()) add(vector.name, vectorLength(vector) * 4);
+  return [...sizes].map(([name, bytes]) => ({ name, bytes, purpose: 'weights' }));
 }
 
 /** The buffers of one session: KV cache, activations, state. */

@@ -11,6 +11,7 @@ import {
   dotSpec,
   halvesSpec,
   hasMatrixUnits,
+  isWide,
   matrixCut,
   mostColumns,
   type ProductShape,
@@ -36,7 +37,7 @@ export function matrixArithmetic({ traits, preferences, config }: PlanOptions, m
 
 /** How a matrix is multiplied in passes of a width. */
 export function wayOf({ traits, preferences }: PlanOptions, matrix: Matrix, width: Width): Way {
-  if (width !== 'many') return 'gemv';
+  if (!isWide(width)) return 'gemv';
   const { arithmetic, many } = preferences;
   const asHalves = matrix.parts.every((part) => halvesSpec(part.format) !== undefined);
   return many !== 'tiles' && arithmetic !== 'f32' && asHalves && hasMatrixUnits(traits) ? 'matrix' : 'tiles';
@@ -129,7 +130,7 @@ function cutOf(
   const { rows, tile } = shape;
   const i8 = shape.dot.startsWith('i8');
   if (way === 'matrix') {
-    const { team, threads } = matrixCut(traits, rows);
+    const { team, threads } = matrixCut(traits, rows, width);
     return {
       kernel: 'gemm-matrix',
       spec: {
@@ -152,7 +153,7 @@ function cutOf(
     const files = i8 ? { TILES: 'i8', ...codes } : { TILES: 'f32', ...weightSpec(format) };
     return { kernel: 'gemm-tiles', spec: { ...files, TILE: tile, ROWS: rows, COLS: sizes.columns }, ...sizes };
   }
-  const columns = Math.min(width === 'many' ? 1 : width, mostColumns(format));
+  const columns = Math.min(isWide(width) ? 1 : width, mostColumns(format));
   const variant = chooseGemv(traits, shape, columns, preferences);
   const arithmetic = shape.dot.slice(0, shape.dot.indexOf('-')) as Arithmetic;
   return { ...variant, spec: { ...variant.spec, ...dotSpec(arithmetic, format) }, rows: tile, columns };

@@ -8,11 +8,11 @@ import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { f16ToF32, f32ToF16 } from '../quant/f16.ts';
 import { decodeRows } from '../quant/file-types.ts';
-import { BLOCK, isQuantised } from '../quant/layout.ts';
+import { BLOCK, type Format, isQuantised } from '../quant/layout.ts';
 import { nativeFormat, packRows, unpackRows } from '../quant/pack.ts';
+import { halfSplitRow } from '../quant/row-order.ts';
 import { attentionScale, layerRope, layerWindow } from './layers.ts';
 import { type RopeConfig, ropeConfig, ropeFrequencies, ropeMagnitude } from './rope.ts';
-import { halfSplitRow } from './upload.ts';
 import type { WeightsOption } from './weights.ts';
 
 export interface ReferenceOptions {
@@ -44,15 +44,17 @@ interface RealMatrix {
 export async function createReference(checkpoint: Checkpoint, options: ReferenceOptions = {}): Promise<Reference> {
   const { config } = checkpoint;
   const matrices = new Map<string, RealMatrix>();
-  for (const { name, type, rows, cols } of checkpoint.tensors.values()) {
+  for (const { name, type, rows, cols, format: ready } of checkpoint.tensors.values()) {
     const bytes = await checkpoint.readRows(name, 0, rows);
     const isMatrix = rows > 1;
-    const format = !isMatrix || !options.weights || options.weights === 'native' ? nativeFormat(type) : options.weights;
-    const values = isMatrix
-      ? unpackRows(packRows(type, bytes, rows, cols, format))
-      : decodeRows(type, bytes, rows, cols).map(
-          (value) => value + (/norm\.weight$/.test(name) ? config.normOffset : 0),
-        );
+    const native = !isMatrix || !options.weights || options.weights === 'native' || options.weights === ready;
+    const format = native ? (ready ?? nativeFormat(type)) : (options.weights as Format);
+    const values =
+      isMatrix && !(native && ready)
+        ? unpackRows(packRows(type, bytes, rows, cols, format))
+        : decodeRows(type, bytes, rows, cols).map(
+            (value) => value + (/norm\.weight$/.test(name) ? config.normOffset : 0),
+          );
     matrices.set(name, { rows, cols, values, quantised: isMatrix && isQuantised(format) });
   }
   const weight = (name: string): RealMatrix => {

@@ -26,9 +26,14 @@ export function notEnoughMemory(
   }
   const total = budget.totalBytes === undefined ? '' : ` of ${mib(budget.totalBytes)} MiB (${budget.rule})`;
   const margin = budget.marginBytes > 0 ? `, of which ${mib(budget.marginBytes)} MiB are left to other programs` : '';
+  const free = budget.freeBytes === undefined ? undefined : `${mib(budget.freeBytes)} MiB are free${margin}`;
+  const limit = budget.limitBytes === undefined ? undefined : `at most ${mib(budget.limitBytes)} MiB may be taken`;
+  const least =
+    fit.leastBytes === undefined ? '' : `, or ${mib(fit.leastBytes)} MiB with all layers brought for each token`;
+  const there = [free, limit].filter((part) => part !== undefined).join(', and ');
   return new FirstlightError(
     'not-enough-memory',
-    `${path} needs ${describeNeed(fit)} on ${adapter.name}, but${total} ${mib(budget.freeBytes ?? 0)} MiB are free${margin}: ` +
+    `${path} needs ${describeNeed(fit)} on ${adapter.name}${least}, but${total} ${there}: ` +
       `${advise(fit, adapter, topology, weights)}, or set overcommit to load it all the same`,
   );
 }

@@ -23,6 +23,11 @@ export function plainContext({ context, ropeScaling: scaling }: LlamaConfig): nu
     : context;
 }
 
+/** The context by which keys are turned, where they are turned by it; else 0. */
+export function ropeContext({ ropeScaling }: Pick<LlamaConfig, 'ropeScaling'>, context: number): number {
+  return ropeScaling.kind === 'dynamic' || ropeScaling.kind === 'longrope' ? context : 0;
+}
+
 /**
  * Radians per position of each pair, [ropeDim / 2], in a session of `context` positions.
  * theta^(-2i/d) as in RoFormer (Su et al. 2021), scaled as transformers does (modeling_rope_utils.py).

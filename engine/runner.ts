@@ -9,9 +9,9 @@ import { mapLate } from '../devices/wait.ts';
 import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf } from '../quant/layout.ts';
 import type { Edits } from './edits.ts';
-import { compileSteps, type Program, recordPass, recordTimedPass } from './encode.ts';
+import { compileSteps, type Program, recordPass, recordTimedPass, runsOfLayers } from './encode.ts';
 import { checkSizes, checkSlots, fitContext } from './estimate.ts';
-import { kvCapacity } from './kv-cache.ts';
+import { kvCapacity, kvPlanes } from './kv-cache.ts';
 import { FIRST_POSITIONS, growCache, grownCapacity } from './kv-growth.ts';
 import { ropeNames } from './layers.ts';
 import type { Model } from './model.ts';
@@ -98,8 +98,11 @@ export interface Runner {
    * it throws `not-enough-memory`, and all slots are empty.
    */
   reserve(positions: number): Promise<void>;
-  /** Compiles what generating with a choice needs, so that no later pass waits for a compiler; `late`: by passes of its own. */
-  prepare(choice: Choice, extras?: ChoiceExtras, late?: boolean): Promise<void>;
+  /**
+   * Compiles what generating with a choice needs, so that no later pass waits for a compiler: behind passes over a prompt of
+   * so many `columns`. `late`: the choice is a pass of its own.
+   */
+  prepare(choice: Choice, columns: readonly number[], extras?: ChoiceExtras, late?: boolean): Promise<void>;
   /** Compiles what passes over several sequences need. */
   prepareBatch(): Promise<void>;
   /** How the tokens of a slot are chosen from now on. */
@@ -116,8 +119,13 @@ export interface Runner {
    * With `wanted` the token chosen for that position of the slot travels to readback buffer `ticket`.
    */
   submit(pass: Pass, size: PassSize, wanted?: Wanted, onPiece?: (share: number) => void): Promise<void>;
-  /** The token that a submitted pass leaves in a readback buffer, due in about so many milliseconds. */
-  chosen(ticket: number, dueMs: number): Promise<number>;
+  /**
+   * Submits several decode passes at once, each feeding the next. The tokens that they choose, for `first.position` of the
+   * slot and those behind it, travel to readback buffer `first.ticket` together. At most MOST_AT_ONCE.
+   */
+  submitBurst(pass: Pass, passes: number, first: Wanted): Promise<void>;
+  /** The tokens that a pass or a burst leaves in a readback buffer, due in about so many milliseconds. */
+  chosen(ticket: number, dueMs: number, tokens?: number): Promise<readonly number[]>;
   /** The same with all that was wanted. */
   outcome(ticket: number, dueMs: number): Promise<Outcome>;
   /** Sends what has been chosen in all slots to gathering buffer `ticket`, as it is after what has been submitted. */
@@ -131,12 +139,16 @@ export interface Runner {
    * are. No pass may be on its way that continues by itself.
    */
   shift(slot: number, first: number, count: number, length: number): Promise<void>;
+  /** A slot's keys and values up to a position, in pieces: [layer][plane][k, v][kvHead][position][rowBytes]. */
+  readRows(slot: number, positions: number): AsyncGenerator<Uint8Array, void, void>;
+  /** Puts them back; `next` gives as many bytes as it is asked for, in the same order. */
+  writeRows(slot: number, positions: number, next: (bytes: number) => Promise<Uint8Array>): Promise<void>;
   /** The sum of a slot's normalised states since its position 0, [hidden]. */
   pooled(slot: number): Promise<Float32Array>;
   /** Logits of an output of the last pass, [vocab], as edits have left them. */
   logits(output: number): Promise<Float32Array>;
-  /** Runs a decode pass with every step timed. */
-  timedPass(position: number, timer: Timer): Promise<StepTime[]>;
+  /** Runs a decode pass, or one over several columns of a prompt, with every step timed. */
+  timedPass(position: number, timer: Timer, columns?: number): Promise<StepTime[]>;
   /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
   inspect(buffer: string): Promise<Float32Array>;
   /** Gives the memory back. */
@@ -178,13 +190,19 @@ const REPORT_AT = CANDIDATES_AT + CANDIDATES_BYTES;
  * meanwhile, so only what is beyond its plan must leave one too.
  */
 function checkMemory(model: Model, plan: PlanOptions, topology: Topology): void {
-  const { marginBytes, overcommit = false } = model.memoryOptions;
+  const { marginBytes, memoryBytes, overcommit = false } = model.memoryOptions;
   const { traits } = model.device;
   const asPlanned = plan.slots <= model.plan.slots && plan.context <= model.plan.context;
-  const fit = fitContext(plan, budgetBytes(topology, traits, asPlanned ? 0 : marginBytes), plan.context, false);
+  const heldBytes = Object.values(model.memory()).reduce((sum, bytes) => sum + bytes, 0);
+  const limitBytes = memoryBytes === undefined ? undefined : Math.max(0, memoryBytes - heldBytes);
+  const budget = budgetBytes(topology, traits, asPlanned ? 0 : marginBytes, limitBytes);
+  const fit = fitContext(plan, budget, plan.context, false);
   if (fit.fits === false && (!overcommit || plan.context > fit.bindableContext))
     throw notEnoughMemory(model.path, fit, traits, topology, model.weights);
 }
+
+/** Records what follows a pass. */
+type Finish = (encoder: GPUCommandEncoder) => void;
 
 /** Allocates a KV cache and all else that passes need. Throws `not-enough-memory`, `bad-argument`. */
 export async function createRunner(model: Model, options: RunnerOptions = {}): Promise<Runner> {
@@ -304,15 +322,15 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     async reserve(positions) {
       if (positions > capacity) await grow(positions);
     },
-    async prepare(choice, extras = {}, late = false) {
+    async prepare(choice, columns, extras = {}, late = false) {
       const end = late ? { choice: 'none' as const } : { choice, ...extras };
-      const passes: readonly Pass[] = [
-        { kind: 'prompt' },
-        { kind: 'ending', ...end },
-        { kind: 'decode', ...end, position: 0 },
-      ];
+      const passes: readonly Pass[] = [{ kind: 'decode', ...end, position: 0 }];
       const last: readonly Pass[] = late ? [{ kind: 'choice', choice, ...extras }] : [];
-      await Promise.all([...passes, ...last].map((pass) => programFor(pass, 1)));
+      await Promise.all([
+        ...columns.slice(0, -1).map((count) => programFor({ kind: 'prompt' }, count)),
+        programFor({ kind: 'ending', ...end }, columns.at(-1) ?? 1),
+        ...[...passes, ...last].map((pass) => programFor(pass, 1)),
+      ]);
     },
     async prepareBatch() {
       const passes: readonly Pass[] = [
@@ -321,7 +339,12 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         { kind: 'batch' },
         { kind: 'choice', choice: 'each' },
       ];
-      await Promise.all([...passes.map((pass) => programFor(pass, 1)), programFor({ kind: 'batch' }, slots)]);
+      const prompts = passes.slice(0, 2).map((pass) => programFor(pass, chunk));
+      await Promise.all([
+        ...passes.map((pass) => programFor(pass, 1)),
+        ...prompts,
+        programFor({ kind: 'batch' }, slots),
+      ]);
     },
     setSampler(slot, sampling) {
       const state = { ...sampling, choice: chooseChoice(sampling) };
@@ -338,7 +361,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       if (advancing && 'choice' in pass && pass.choice !== 'none') lastPosition++;
       const compiled = await programFor(pass, size.columns);
       const isPrompt = pass.kind === 'prompt' || pass.kind === 'ending' || pass.kind === 'pooled';
-      const finish = (encoder: GPUCommandEncoder) => {
+      const finish: Finish = (encoder) => {
         if (!wanted) return;
         const from = (wanted.slot * RING + (wanted.position % RING)) * 4;
         const into = readback(wanted.ticket);
@@ -349,18 +372,45 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         if (wanted.report) copy('reports', REPORT_AT);
         tickets[wanted.ticket] = wanted;
       };
-      if (isPrompt && size.columns > 1) {
-        await pieces.run(compiled, { size, keys: lastPosition - size.columns / 2, onPiece }, finish);
-        return;
-      }
+      const work = { size: { ...size, keys }, keys: keys - size.columns / 2 };
+      const run = async (program: Program, finish?: Finish, onShare?: (share: number) => void) => {
+        if (isPrompt && size.columns > 1) return pieces.run(program, { ...work, onPiece: onShare }, finish);
+        const encoder = device.gpu.createCommandEncoder();
+        recordPass(encoder, program, work.size);
+        finish?.(encoder);
+        queue.submit([encoder.finish()]);
+      };
+      const { stream } = model;
+      if (!stream) return run(compiled, finish, onPiece);
+      await stream.turn(async () => {
+        const runs = runsOfLayers(compiled, stream.first);
+        for (const [i, { layer, program }] of runs.entries()) {
+          if (layer !== undefined) await stream.bring(layer);
+          const onShare = (share: number) => onPiece?.((i + share) / runs.length);
+          await run(program, i + 1 === runs.length ? finish : undefined, onShare);
+          if (layer !== undefined) stream.done(layer);
+        }
+      });
+    },
+    async submitBurst(pass, passes, { ticket, slot, position }) {
+      if (lastPosition + passes > capacity) await grow(lastPosition + passes);
+      const compiled = await programFor(pass, 1);
       const encoder = device.gpu.createCommandEncoder();
-      recordPass(encoder, compiled, { ...size, keys });
-      finish(encoder);
+      for (let i = 0; i < passes; i++)
+        recordPass(encoder, compiled, { columns: 1, outputs: 1, keys: lastPosition + i + 1 });
+      lastPosition += passes;
+      // the tokens lie in a ring: up to its end, then from its start
+      const from = position % RING;
+      const before = Math.min(passes, RING - from);
+      const copy = (at: number, into: number, tokens: number) =>
+        encoder.copyBufferToBuffer(own('picked'), (slot * RING + at) * 4, readback(ticket), into * 4, tokens * 4);
+      copy(from, 0, before);
+      if (before < passes) copy(0, before, passes - before);
       queue.submit([encoder.finish()]);
     },
-    async chosen(ticket, dueMs) {
-      const bytes = await mapLate(device, readback(ticket), 4, dueMs);
-      return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+    async chosen(ticket, dueMs, tokens = 1) {
+      const bytes = await mapLate(device, readback(ticket), tokens * 4, dueMs);
+      return Array.from(new Uint32Array(bytes.buffer, bytes.byteOffset, tokens));
     },
     async outcome(ticket, dueMs) {
       const bytes = await mapLate(device, readback(ticket), READBACK_BYTES, dueMs);
@@ -417,6 +467,22 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       recordPass(encoder, compiled, { columns: count, outputs: 0 });
       queue.submit([encoder.finish()]);
     },
+    async *readRows(slot, positions) {
+      let reading: Promise<Uint8Array> | undefined; // one ahead
+      for (const { buffer, offset, bytes } of headsOf(slot, positions)) {
+        const before = reading;
+        reading = device.read(buffer, offset, bytes);
+        reading.catch(() => undefined); // whoever waits for it is told
+        if (before) yield await before;
+      }
+      if (reading) yield await reading;
+    },
+    async writeRows(slot, positions, next) {
+      if (positions > capacity) await grow(positions);
+      for (const { buffer, offset, bytes } of headsOf(slot, positions))
+        await device.upload(buffer, offset, await next(bytes));
+      await device.settle();
+    },
     async pooled(slot) {
       const stride = blocksOf(config.hidden) * BLOCK * 4;
       const bytes = await device.read(own('pooled'), slot * stride, config.hidden * 4);
@@ -427,12 +493,14 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       const bytes = await device.read(own('logits'), output * stride, config.vocab * 4);
       return new Float32Array(bytes.buffer, bytes.byteOffset, config.vocab);
     },
-    async timedPass(position, timer) {
-      if (position >= capacity) await grow(position + 1);
-      const decode = await programFor({ kind: 'decode', choice: 'greedy', position }, 1);
-      place([{ token: 0, position, slot: 0 }], [0], false);
+    async timedPass(position, timer, count = 1) {
+      if (position + count > capacity) await grow(position + count);
+      const pass: Pass = count === 1 ? { kind: 'decode', choice: 'greedy', position } : { kind: 'prompt' };
+      const compiled = await programFor(pass, count);
+      const columns = Array.from({ length: count }, (_, i) => ({ token: 0, position: position + i, slot: 0 }));
+      place(columns, [count - 1], false);
       const encoder = device.gpu.createCommandEncoder();
-      recordTimedPass(encoder, decode, { columns: 1, outputs: 1, keys: position + 1 }, timer);
+      recordTimedPass(encoder, compiled, { columns: count, outputs: 1, keys: position + count }, timer);
       queue.submit([encoder.finish()]);
       return timer.read();
     },
@@ -443,6 +511,17 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     },
     close,
   };
+
+  /** Where the rows of each head of a slot are. */
+  function* headsOf(slot: number, positions: number) {
+    for (let layer = 0; layer < config.layers; layer++) {
+      for (const { name, rowBytes } of kvPlanes(config, model.kv)) {
+        const buffer = own(`layers.${layer}.${name}`);
+        for (let head = 2 * slot * config.kvHeads; head < 2 * (slot + 1) * config.kvHeads; head++)
+          yield { buffer, offset: head * capacity * rowBytes, bytes: positions * rowBytes };
+      }
+    }
+  }
 
   function gathering(ticket: number): GPUBuffer {
     assert(ticket < IN_FLIGHT, `gathering buffer ${ticket} is one of ${IN_FLIGHT}`);

@@ -2,13 +2,15 @@
 import type { StepTime, Timer } from '../devices/timing.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { chooseMethod, type Method } from './decoding.ts';
+import { kvRowsBytes } from './kv-cache.ts';
 import type { Logprobs } from './logprobs.ts';
 import type { Model } from './model.ts';
-import { createPace } from './pace.ts';
 import type { Penalties, TokenFacts } from './penalties.ts';
-import { passColumns } from './pieces.ts';
+import { passSizes } from './pieces.ts';
+import { ropeContext } from './rope.ts';
 import { createRunner, type RunnerOptions } from './runner.ts';
 import { completeSampling, type Sampling } from './sampler.ts';
+import { type Header, openSnapshot, writeSnapshot } from './snapshot.ts';
 import { MOST_CANDIDATES } from './state.ts';
 import { type Constraint, createSteering } from './steering.ts';
 
@@ -54,6 +56,12 @@ export interface Stats {
   readonly decodeMs: number;
 }
 
+export interface LogitsOptions {
+  /** The first position whose logits are wanted. Default 0. */
+  readonly from?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface Session extends AsyncDisposable {
   readonly model: Model;
   /** Positions that the KV cache holds. */
@@ -70,7 +78,7 @@ export interface Session extends AsyncDisposable {
   /** The same with what else is known of each token. */
   tokens(ids: readonly number[], options?: TokenOptions): AsyncGenerator<GeneratedToken, void, void>;
   /** Logits after each of the ids, [ids.length][vocab], computed from an empty cache, `chunk` ids in a pass. */
-  logits(ids: readonly number[], options?: { readonly signal?: AbortSignal | undefined }): AsyncGenerator<Float32Array>;
+  logits(ids: readonly number[], options?: LogitsOptions): AsyncGenerator<Float32Array>;
   /** Forgets everything after `position`. */
   rewind(position: number): void;
   /**
@@ -78,8 +86,20 @@ export interface Session extends AsyncDisposable {
    * with what is dropped before it, so the text goes on as if it remembered a little, not as if the ids had never been.
    */
   shift(first: number, count: number): Promise<void>;
-  /** Runs one decode pass behind the history with every step timed; the history stays as it is. */
-  timedPass(timer: Timer): Promise<StepTime[]>;
+  /**
+   * Writes the history, with its keys and values, to a file. Throws `bad-argument` where no file may be written.
+   */
+  save(path: string): Promise<void>;
+  /**
+   * Takes the history from a file in place of its own: what is in it is not computed again. Throws `bad-argument` for the
+   * session of another model or with another form of cache, `bad-file` for a damaged file, `context-full` for a text that is too long.
+   */
+  restore(path: string): Promise<void>;
+  /**
+   * Runs one pass behind the history with every step timed, of decode or over so many columns of a prompt; the history stays
+   * as it is.
+   */
+  timedPass(timer: Timer, columns?: number): Promise<StepTime[]>;
   /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
   inspect(buffer: string): Promise<Float32Array>;
   /** Gives the memory back. A generation that is under way comes to its next id; asked for more, it throws `bad-argument`. */
@@ -152,21 +172,21 @@ export async function createSession(model: Model, options: SessionOptions = {}):
   /** Runs the prompt from `start`; the last pass makes logits and, if asked, chooses. */
   async function prefill(ids: readonly number[], start: number, ending: Method['ending'], options: GenerateOptions) {
     const total = ids.length - start;
-    const step = passColumns(total, chunk);
-    for (let position = start; position < ids.length; ) {
+    let position = start;
+    for (const columns of passSizes(total, chunk)) {
       checkOpen();
       options.signal?.throwIfAborted();
-      const columns = Math.min(step, ids.length - position);
       const last = position + columns === ids.length;
       runner.place(columnsOf(ids.slice(position, position + columns), position), [columns - 1], true);
       const chooses = last && ending.choice !== 'none';
       const wanted = chooses
         ? { ticket: 0, slot: 0, position: position + columns, report: ending.reported }
         : undefined;
+      const before = position - start;
       const onPiece = (share: number) => {
         checkOpen();
         options.signal?.throwIfAborted();
-        options.onPrefill?.(position - start + Math.floor(share * columns), total);
+        options.onPrefill?.(before + Math.floor(share * columns), total);
       };
       await runner.submit(last ? ending : { kind: 'prompt' }, { columns, outputs: 1 }, wanted, onPiece);
       position += columns;
@@ -190,13 +210,12 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     if (maxTokens <= 0) return;
     busy = true;
     try {
-      const pace = createPace();
-      const method = chooseMethod({ runner, sampling, steering, logprobs, pace });
-      await method.prepare(); // before the clock starts
+      const method = chooseMethod({ runner, sampling, steering, logprobs });
       // the last id is always computed again: its logits are wanted
       let reused = 0;
       while (reused < ids.length - 1 && history[reused] === ids[reused]) reused++;
       history = history.slice(0, reused);
+      await method.prepare(passSizes(ids.length - reused, chunk)); // before the clock starts
       const startMs = performance.now();
       await runner.reserve(ids.length + 1); // at once, not by chunks
       await prefill(ids, reused, method.ending, options);
@@ -207,7 +226,6 @@ export async function createSession(model: Model, options: SessionOptions = {}):
       for await (const { id, logprobs: found } of method.tokens(ids.length, maxTokens)) {
         const nowMs = performance.now();
         if (count === 0) firstMs = nowMs;
-        pace.arrived(nowMs);
         count++;
         stats = {
           promptTokens: ids.length,
@@ -237,7 +255,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     for await (const { id } of tokens(ids, options)) yield id;
   }
 
-  async function* logits(ids: readonly number[], { signal }: { readonly signal?: AbortSignal | undefined } = {}) {
+  async function* logits(ids: readonly number[], { from = 0, signal }: LogitsOptions = {}) {
     checkIdle();
     checkPrompt(model, ids, context, context);
     busy = true;
@@ -249,7 +267,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
         const columns = columnsOf(ids.slice(position, position + chunk), position);
         runner.place(columns, [0], false);
         await runner.submit({ kind: 'prompt' }, { columns: columns.length, outputs: 0 });
-        for (let output = 0; output < columns.length; output++) {
+        for (let output = Math.max(0, from - position); output < columns.length; output++) {
           runner.place(columns, [output], false);
           await runner.submit({ kind: 'output' }, { columns: columns.length, outputs: 1 });
           yield await runner.logits(0);
@@ -310,14 +328,65 @@ export async function createSession(model: Model, options: SessionOptions = {}):
         busy = false;
       }
     },
-    timedPass(timer) {
+    async save(path) {
       checkIdle();
-      return runner.timedPass(Math.min(history.length, context - 1), timer);
+      busy = true;
+      try {
+        const { fingerprint, path: name, kv, config } = model;
+        const bytes = kvRowsBytes(config, kv, history.length);
+        const header = { fingerprint, model: name, kv, ropeContext: ropeContext(config, context), ids: history, bytes };
+        await writeSnapshot(path, header, runner.readRows(0, history.length));
+      } finally {
+        busy = false;
+      }
+    },
+    async restore(path) {
+      checkIdle();
+      busy = true;
+      try {
+        const snapshot = await openSnapshot(path);
+        try {
+          const { ids } = snapshot.header;
+          checkSnapshot(model, context, snapshot.header, path);
+          history = []; // it is overwritten
+          await runner.writeRows(0, ids.length, snapshot.read);
+          await snapshot.verify();
+          history = [...ids];
+        } finally {
+          await snapshot.close();
+        }
+      } finally {
+        busy = false;
+      }
+    },
+    timedPass(timer, columns = 1) {
+      checkIdle();
+      return runner.timedPass(Math.min(history.length, context - columns), timer, columns);
     },
     inspect: runner.inspect,
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Throws `bad-argument` and `context-full` as restore does. */
+function checkSnapshot(model: Model, context: number, header: Header, path: string): void {
+  const { fingerprint, kv, ids } = header;
+  const refuse = (why: string) => {
+    throw new FirstlightError('bad-argument', `${path} ${why}`);
+  };
+  if (fingerprint !== model.fingerprint)
+    refuse(`is a session of another model (${header.model}), or of other weights of it: load that one, as it was then`);
+  if (kv !== model.kv) refuse(`has its KV cache in ${kv}, this model's is in ${model.kv}: load the model with ${kv}`);
+  if (header.ropeContext !== ropeContext(model.config, context))
+    refuse(`was made with a context of ${header.ropeContext}, by which this model turns its keys: ask for the same`);
+  if (header.bytes !== kvRowsBytes(model.config, kv, ids.length))
+    throw new FirstlightError('bad-file', `${path} has not as many rows as ids: save the session again`);
+  if (ids.length > context)
+    throw new FirstlightError(
+      'context-full',
+      `${path} has ${ids.length} positions, the session only ${context}: ask for a larger context`,
+    );
 }
 
 /** What penalties want to know of a model's tokens. */

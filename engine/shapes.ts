@@ -111,13 +111,17 @@ const MIXTURE = 'Q4_K_M';
 const POOL_BYTES = 16 << 20;
 
 /**
- * A checkpoint without a file: matrices of random codes, scaled so that activations keep their size; gains of one.
+ * A checkpoint without a file, of a named shape.
  *
  * @param type of all matrices, or llama.cpp's mixture Q4_K_M
  * @throws `bad-argument` for an unknown name or type, and for rows that are no whole blocks
  */
 export function randomCheckpoint(name: string, type = 'Q4_0'): Checkpoint {
-  const config = shapeConfig(name);
+  return randomCheckpointOf(shapeConfig(name), name, type);
+}
+
+/** Matrices of random codes, scaled so that activations keep their size; gains of one. Throws as randomCheckpoint. */
+export function randomCheckpointOf(config: LlamaConfig, name: string, type = 'Q4_0'): Checkpoint {
   if (type !== MIXTURE && !NAMED_TYPES.some((known) => known === type))
     throw new FirstlightError('bad-argument', `there is no type "${type}": ${[...NAMED_TYPES, MIXTURE].join(', ')}`);
   const tensors = new Map<string, TensorInfo>();
@@ -136,7 +140,7 @@ export function randomCheckpoint(name: string, type = 'Q4_0'): Checkpoint {
     path: name,
     config,
     tensors,
-    async readRows(tensor, firstRow, rowCount) {
+    async readRows(tensor, firstRow, rowCount, into) {
       const info = tensors.get(tensor);
       assert(info, `the shape has ${tensor}`);
       if (info.rows === 1) return new Uint8Array(new Float32Array(info.cols).fill(1).buffer);
@@ -145,7 +149,7 @@ export function randomCheckpoint(name: string, type = 'Q4_0'): Checkpoint {
       const key = `${info.type} ${info.cols}`;
       const pool = pools.get(key) ?? randomRows(info.type, rows, info.cols);
       pools.set(key, pool);
-      const out = new Uint8Array(rowCount * bytes);
+      const out = into?.subarray(0, rowCount * bytes) ?? new Uint8Array(rowCount * bytes);
       for (let row = 0; row < rowCount; ) {
         const from = (firstRow + row + tensor.length) % rows;
         const count = Math.min(rowCount - row, rows - from);

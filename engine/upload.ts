@@ -1,7 +1,7 @@
 /**
  * Weights from the checkpoint to the device, slice by slice. Blocks of quantised types are read straight into mapped memory and
- * taken apart by the GPU; everything else is packed on the CPU. Several slices are
- * on their way at once, so that reading, packing and copying overlap.
+ * taken apart by the GPU, or only copied where the file has them ready; everything else is packed on the CPU. Several slices are on
+ * their way at once, so that reading, packing and copying overlap.
  */
 import { IDLE_STAGING_BYTES, uploadStagingBytes } from '../devices/allocation.ts';
 import { createStaging, type Staging } from '../devices/staging.ts';
@@ -9,147 +9,141 @@ import type { Device } from '../devices/types.ts';
 import type { Checkpoint } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { decodeRows, type FileType, rowBytes } from '../quant/file-types.ts';
-import {
-  blocksOf,
-  type Format,
-  isQuantised,
-  QUANTISED,
-  type QuantisedFormat,
-  ROW_BLOCK,
-  roundUp,
-  rowWords,
-  SCALES,
-} from '../quant/layout.ts';
-import { nativeFormat, packRows } from '../quant/pack.ts';
+import { blocksOf, isQuantised, QUANTISED, type QuantisedFormat, roundUp, rowWords, SCALES } from '../quant/layout.ts';
+import { halfSplitRow } from '../quant/row-order.ts';
 import type { Spec } from '../shaders/specialise.ts';
-import { type Matrix, type Part, type Section, type Vector, vectorLength, type Weights } from './weights.ts';
+import {
+  isMapped,
+  isRepacked,
+  type PackedPiece,
+  packedPieces,
+  type ReadyPiece,
+  SLICE_BYTES,
+  type Slice,
+  slicesOf,
+  wholeHeads,
+} from './slices.ts';
+import { isStreamed } from './streaming.ts';
+import { type Vector, vectorLength, type Weights } from './weights.ts';
 
-/** Bytes of one slice, as they lie in the file or, decoded, as f32: what is in host memory for it. */
-const SLICE_BYTES = 4 << 20;
 /** Slices on their way at once. */
 const SLICES = 3;
 /** Bytes of the Slice struct in repack.wgsl. */
 const SLICE_STRUCT_BYTES = 32;
 const REPACK_THREADS = 64;
 
-/** Device memory that a load takes at most besides the weights. */
-export function loadingBytes(weights: Weights): number {
-  const slices = [...weights.matrices.values()].flatMap(slicesOf);
-  const repacked = slices.filter(isRepacked).length;
-  const packed = slices.filter((slice) => !isRepacked(slice));
+/** Device memory that a load takes at most besides the weights, when so many layers stay on the device. */
+export function loadingBytes(weights: Weights, residentLayers: number = Number.POSITIVE_INFINITY): number {
+  const resident = [...weights.matrices.values()].filter((matrix) => !isStreamed(matrix, residentLayers));
+  const slices = resident.flatMap(slicesOf);
+  const repacked = slices.filter(isMapped).length;
+  const packed = slices.filter((slice) => !isMapped(slice));
   const packedBytes = packed.reduce((sum, { part, matrix, count }) => {
     return sum + count * rowWords(part.format, matrix.cols).codes * 4;
   }, 0);
-  // a repacked slice lies in mapped memory and again as raw blocks; vectors and small things take a ring
-  return Math.min(repacked, SLICES) * 2 * SLICE_BYTES + Math.max(uploadStagingBytes(packedBytes), IDLE_STAGING_BYTES);
+  // vectors and small things take a ring
+  return uploaderBytes(Math.min(repacked, SLICES)) + Math.max(uploadStagingBytes(packedBytes), IDLE_STAGING_BYTES);
+}
+
+/** Main memory for what the CPU packs of the layers that are streamed. */
+export function packedHostBytes(weights: Weights, residentLayers: number): number {
+  let bytes = 0;
+  for (const matrix of weights.matrices.values()) {
+    if (!isStreamed(matrix, residentLayers)) continue;
+    for (const slice of slicesOf(matrix)) {
+      if (isMapped(slice)) continue;
+      const words = rowWords(slice.part.format, matrix.cols);
+      bytes += slice.count * (4 * words.codes + words.scales);
+    }
+  }
+  return bytes;
+}
+
+/** Device memory of an uploader: a repacked slice lies in mapped memory and again as raw blocks. */
+export function uploaderBytes(slices: number): number {
+  return slices * 2 * SLICE_BYTES;
 }
 
 export interface UploadOptions {
   readonly find: (name: string) => GPUBuffer | undefined;
-  readonly onBytes: (bytes: number) => void;
+  readonly onBytes?: ((bytes: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Keeps what the CPU has packed, for slices that are brought again and again. */
+  readonly packed?: Map<Slice, readonly PackedPiece[]> | undefined;
 }
 
-/** A run of rows of one section on its way into a part. */
-interface Slice {
-  readonly matrix: Matrix;
-  readonly part: Part;
-  readonly section: Section;
-  /** Row of the section. */
-  readonly row: number;
-  readonly count: number;
-  /** Row of the part, before alternating. */
-  readonly target: number;
+/** Brings slices to the device, several at once. */
+export interface Uploader {
+  /**
+   * Resolves when all slices are on their way: whatever is submitted later finds them. The first failure ends it; slices on
+   * their way are waited for, so that buffers may be freed.
+   */
+  bring(slices: readonly Slice[], options: UploadOptions): Promise<void>;
+  /** Gives its own memory back. */
+  close(): Promise<void>;
 }
 
-/** Fills all weight buffers. The first failure ends it; slices on their way are waited for, so that buffers may be freed. */
+/** An uploader of so many slices at once. */
+export function createUploader(device: Device, checkpoint: Checkpoint, count: number = SLICES): Uploader {
+  const staging = createStaging(device, count, SLICE_BYTES);
+  const raws = new Map<GPUBuffer, RawSlot>(); // by staging buffer
+  return {
+    async bring(slices, options) {
+      const queue = [...slices];
+      let failed = false;
+      const work = async () => {
+        for (let slice = queue.shift(); slice && !failed; slice = queue.shift()) {
+          options.signal?.throwIfAborted();
+          if (slice.ready) await copySlice(checkpoint, slice, slice.ready, staging, options);
+          else if (isRepacked(slice)) await repackSlice(device, checkpoint, slice, staging, raws, options);
+          else await packSlice(device, checkpoint, slice, options);
+        }
+      };
+      const results = await Promise.allSettled(
+        Array.from({ length: count }, () =>
+          work().catch((error) => {
+            failed = true;
+            throw error;
+          }),
+        ),
+      );
+      const rejected = results.find((result) => result.status === 'rejected');
+      if (rejected) throw rejected.reason;
+    },
+    async close() {
+      for (const { raw, params } of raws.values()) {
+        device.free(raw);
+        device.free(params);
+      }
+      await staging.close();
+    },
+  };
+}
+
+/** Fills the buffers of all weights but those that are streamed. */
 export async function uploadWeights(
   device: Device,
   checkpoint: Checkpoint,
   weights: Weights,
   options: UploadOptions,
+  residentLayers: number = Number.POSITIVE_INFINITY,
 ): Promise<void> {
-  const staging = createStaging(device, SLICES, SLICE_BYTES);
-  const raws = new Map<GPUBuffer, RawSlot>(); // by staging buffer
-  const queue = [...weights.matrices.values()].flatMap((matrix) => slicesOf(matrix));
-  let failed = false;
-  const work = async () => {
-    for (let slice = queue.shift(); slice && !failed; slice = queue.shift()) {
-      options.signal?.throwIfAborted();
-      if (isRepacked(slice)) await repackSlice(device, checkpoint, slice, staging, raws, options);
-      else await packSlice(device, checkpoint, slice, options);
-    }
-  };
-  const results = await Promise.allSettled(
-    Array.from({ length: SLICES }, () =>
-      work().catch((error) => {
-        failed = true;
-        throw error;
-      }),
-    ),
-  );
+  const uploader = createUploader(device, checkpoint);
   try {
-    const rejected = results.find((result) => result.status === 'rejected');
-    if (rejected) throw rejected.reason;
+    const resident = [...weights.matrices.values()].filter((matrix) => !isStreamed(matrix, residentLayers));
+    await uploader.bring(resident.flatMap(slicesOf), options);
     for (const vector of weights.vectors.values()) {
       options.signal?.throwIfAborted();
       const buffer = options.find(vector.name);
       assert(buffer, `the plan lists ${vector.name}`);
       const values = await readVector(checkpoint, vector);
       await device.upload(buffer, 0, values);
-      options.onBytes(values.byteLength);
+      options.onBytes?.(values.byteLength);
     }
     await device.settle();
   } finally {
-    for (const { raw, params } of raws.values()) {
-      device.free(raw);
-      device.free(params);
-    }
-    await staging.close();
+    await uploader.close();
   }
-}
-
-/** Whether the GPU takes the file's blocks apart by itself. */
-function isRepacked({ section, part }: Slice): boolean {
-  return isQuantised(part.format) && nativeFormat(section.tensor.type) === part.format;
-}
-
-function slicesOf(matrix: Matrix): Slice[] {
-  const list: Slice[] = [];
-  for (const part of matrix.parts) {
-    for (const section of matrix.sections) {
-      // an alternating matrix has both sections side by side: its parts count their rows together
-      const offset = matrix.alternate ? 0 : section.firstRow;
-      const scale = matrix.alternate ? 2 : 1;
-      const padded = roundUp(section.rows, ROW_BLOCK);
-      const firstRow = Math.max(offset, part.firstRow / scale) - offset;
-      const endRow = Math.min(offset + padded, (part.firstRow + part.rows) / scale) - offset;
-      // whole heads, so that their rows can be reordered within a slice
-      const unit = section.interleaveHead > 0 ? leastCommonMultiple(section.interleaveHead, ROW_BLOCK) : ROW_BLOCK;
-      const fileBytes = rowBytes(section.tensor.type, matrix.cols);
-      const rowSize = nativeFormat(section.tensor.type) === part.format ? fileBytes : 4 * matrix.cols;
-      const most =
-        Math.max(1, Math.floor(SLICE_BYTES / (rowSize * unit)) - (section.interleaveHead > 0 ? 1 : 0)) * unit;
-      for (let row = firstRow; row < endRow; ) {
-        const next = Math.min(endRow, Math.floor(row / unit) * unit + most);
-        const count = Math.min(next, section.rows) - row;
-        if (count > 0) list.push({ matrix, part, section, row, count, target: offset + row - part.firstRow / scale });
-        row = next;
-      }
-    }
-  }
-  return list;
-}
-
-/** The rows to read so that all heads of a slice are whole. */
-function wholeHeads({ section, row, count }: Slice): {
-  readonly first: number;
-  readonly rows: number;
-  readonly lead: number;
-} {
-  if (section.interleaveHead === 0) return { first: row, rows: count, lead: 0 };
-  const first = row - (row % section.interleaveHead);
-  return { first, rows: roundUp(row + count, section.interleaveHead) - first, lead: row - first };
 }
 
 /** The variant of repack.wgsl that takes a file type apart. */
@@ -192,7 +186,12 @@ async function repackSlice(
   const fileRowBytes = rowBytes(tensor.type, matrix.cols);
   const bytes = rows * fileRowBytes;
   const slot = await staging.take();
-  await checkpoint.readRows(tensor.name, first, rows, slot.bytes);
+  try {
+    await checkpoint.readRows(tensor.name, first, rows, slot.bytes);
+  } catch (error) {
+    slot.release();
+    throw error;
+  }
   slot.send((encoder, buffer) => {
     let own = raws.get(buffer);
     if (!own) {
@@ -226,59 +225,39 @@ async function repackSlice(
     pass.end();
   });
   const words = rowWords(part.format, matrix.cols);
-  onBytes(count * (4 * words.codes + words.scales));
+  onBytes?.(count * (4 * words.codes + words.scales));
 }
 
 async function packSlice(
   device: Device,
   checkpoint: Checkpoint,
   slice: Slice,
+  { find, onBytes, packed: kept }: UploadOptions,
+): Promise<void> {
+  const pieces = kept?.get(slice) ?? (await packedPieces(checkpoint, slice));
+  kept?.set(slice, pieces);
+  for (const { plane, offset, data } of pieces) {
+    const buffer = find(`${slice.part.name}.${plane}`);
+    assert(buffer, `the plan lists ${slice.part.name}.${plane}`);
+    await device.upload(buffer, offset, data);
+    onBytes?.(data.byteLength);
+  }
+}
+
+/** Reads what the file has as the device wants it. */
+async function copySlice(
+  { packed }: Checkpoint,
+  { matrix, part }: Slice,
+  { plane, offset, bytes }: ReadyPiece,
+  staging: Staging,
   { find, onBytes }: UploadOptions,
 ): Promise<void> {
-  const { matrix, part, section, count, target } = slice;
-  const packed = await readPacked(checkpoint, slice, part.format);
-  const words = rowWords(part.format, matrix.cols);
-  const write = async (name: string, data: Uint32Array, wordsEach: number) => {
-    const buffer = find(name);
-    assert(buffer, `the plan lists ${name}`);
-    if (!matrix.alternate) {
-      await device.upload(buffer, target * wordsEach * 4, data);
-    } else {
-      const side = matrix.sections.indexOf(section) * ROW_BLOCK;
-      for (let row = 0; row < roundUp(count, ROW_BLOCK); row += ROW_BLOCK)
-        await device.upload(
-          buffer,
-          (2 * (target + row) + side) * wordsEach * 4,
-          data.subarray(row * wordsEach, (row + ROW_BLOCK) * wordsEach),
-        );
-    }
-    onBytes(data.byteLength);
-  };
-  await write(`${part.name}.codes`, packed.codes, words.codes);
-  if (packed.scales.length > 0) await write(`${part.name}.scales`, packed.scales, words.scales / 4);
-}
-
-/** Reads a slice in the device format, reordering RoPE pairs where the section asks for it. */
-async function readPacked(checkpoint: Checkpoint, slice: Slice, format: Format) {
-  const { section, count } = slice;
-  const { tensor, interleaveHead, ropeDim } = section;
-  const { first, rows, lead } = wholeHeads(slice);
-  const bytes = await checkpoint.readRows(tensor.name, first, rows);
-  if (interleaveHead === 0) return packRows(tensor.type, bytes, count, tensor.cols, format);
-  const size = bytes.length / rows;
-  const ordered = new Uint8Array(count * size);
-  for (let i = 0; i < count; i++) {
-    const at = lead + i;
-    const head = at - (at % interleaveHead);
-    const from = head + halfSplitRow(at - head, ropeDim);
-    ordered.set(bytes.subarray(from * size, (from + 1) * size), i * size);
-  }
-  return packRows(tensor.type, ordered, count, tensor.cols, format);
-}
-
-/** Where element `i` of a head with interleaved pairs stands in a head with half-split ones. */
-export function halfSplitRow(i: number, ropeDim: number): number {
-  return i >= ropeDim ? i : (i % 2) * (ropeDim / 2) + Math.floor(i / 2);
+  const target = find(`${part.name}.${plane}`);
+  assert(target && packed, `the plan lists ${part.name}.${plane}, and the file has it ready`);
+  const slot = await staging.take();
+  await packed.read(matrix.name, plane, part.firstRow, offset, bytes, slot.bytes);
+  slot.send((encoder, buffer) => encoder.copyBufferToBuffer(buffer, 0, target, offset, bytes));
+  onBytes?.(bytes);
 }
 
 async function readVector(checkpoint: Checkpoint, vector: Vector): Promise<Float32Array> {
@@ -292,10 +271,4 @@ async function readVector(checkpoint: Checkpoint, vector: Vector): Promise<Float
     }
   }
   return values;
-}
-
-function leastCommonMultiple(a: number, b: number): number {
-  let [x, y] = [a, b];
-  while (y > 0) [x, y] = [y, x % y];
-  return (a / x) * b;
 }

@@ -118,15 +118,17 @@ export function chooseGemv(traits: Traits, shape: ProductShape, columns: number,
 /** The cut that suits devices of this kind, as far as that is known without measuring. */
 export function usualCut(traits: Traits, shape: ProductShape, columns = 1): GemvCut {
   const size = chooseSubgroup(traits)?.size ?? 32;
-  // four rows a subgroup (a quad of scales), eight where subgroups are wide or rows many. Several columns fill the registers:
-  // few rows, and workgroups of which a compute unit holds more than one
+  // Wide subgroups have four rows (a quad of scales) or eight; those of 32 two, so that more of them ask for weights at once
+  // (measured on an H100). Several columns fill the registers: workgroups of which a compute unit holds more than one.
   const mostThreads = Math.min(traits.limits.maxWorkgroupThreads, columns === 1 ? 1024 : 512);
-  let rowsEach = columns === 1 && (size >= 64 || shape.rows >= 24576) ? 8 : 4;
+  const narrow = size === 32 && shape.tile === 32;
+  let rowsEach = columns > 1 ? 4 : size >= 64 ? 8 : narrow ? 2 : 4;
   while ((shape.tile / rowsEach) * size > mostThreads) rowsEach *= 2;
   const threads = (shape.tile / rowsEach) * size;
-  // few output rows: each is split between subgroups, until a lane has about three blocks
+  // few output rows: each is split between subgroups, as long as a lane has about three blocks
   let split = 1;
-  while (shape.rows <= 8192 && split < 4 && shape.blocks >= 3 * split * size && 2 * split * threads <= mostThreads)
+  const least = rowsEach === 2 ? 6 : 3;
+  while (shape.rows <= 8192 && split < 4 && shape.blocks >= least * split * size && 2 * split * threads <= mostThreads)
     split *= 2;
   return { subgroup: size, rowsEach, split };
 }
@@ -138,7 +140,7 @@ export function listCuts(traits: Traits, { tile, blocks }: ProductShape): readon
   if (min !== max && !traits.subgroupSizeControl) return [];
   const cuts: GemvCut[] = [];
   for (const split of [1, 2, 4]) {
-    for (const rowsEach of [4, 8, 16]) {
+    for (const rowsEach of [2, 4, 8, 16]) {
       for (const subgroup of [64, 32, 16, 8, 4]) {
         const threads = (tile / rowsEach) * split * subgroup;
         const fits =
@@ -165,6 +167,7 @@ function gemvLanes(traits: Traits, { tile }: ProductShape, columns: number, cut:
       SG: cut.subgroup,
       THREADS: (tile / cut.rowsEach) * cut.split * cut.subgroup,
       K_SPLIT: cut.split,
+      ROWS_AT_ONCE: cut.rowsEach % 4 === 0 ? 'quad' : 'pair',
       SIZE: traits.subgroups?.min === traits.subgroups?.max ? 'given' : 'fixed',
     },
   };
@@ -242,18 +245,28 @@ export function partsOf(keys: number, { SPLITS, PART_KEYS }: AttentionParts): nu
   return Math.ceil(keys / Math.max(PART_KEYS, Math.ceil(keys / SPLITS)));
 }
 
-/** How many columns a pass has: so many to a workgroup of the decode kernels, or enough for kernels of their own. */
-export type Width = 1 | 2 | 4 | 'many';
+/**
+ * How many columns a pass has: so many to a workgroup of the decode kernels, or enough for kernels of their own, `some` for
+ * one row of their workgroups.
+ */
+export type Width = 1 | 2 | 4 | 'some' | 'many';
 
 /** Columns from which on kernels for many of them are faster. */
-const MANY_COLUMNS = 12;
+const SOME_COLUMNS = 12;
+/** Columns from which on the largest tiles are. */
+const MANY_COLUMNS = 129;
+
+/** Whether a pass has kernels of its own. */
+export function isWide(width: Width): width is 'some' | 'many' {
+  return width === 'some' || width === 'many';
+}
 
 /** The width of a pass over a prompt. */
-export function widthOf(traits: Pick<Traits, 'software'>, columns: number, preferences: Preferences): Width {
+export function widthOf(traits: Traits, columns: number, preferences: Preferences): Width {
   // CPU drivers win nothing by other kernels than those of decode, and would have to compile them
-  if (columns < MANY_COLUMNS || preferences.many === 'gemv' || (traits.software && preferences.many === undefined))
+  if (columns < SOME_COLUMNS || preferences.many === 'gemv' || (traits.software && preferences.many === undefined))
     return columnsFor(traits, columns);
-  return 'many';
+  return columns < MANY_COLUMNS || !hasMatrixUnits(traits) ? 'some' : 'many';
 }
 
 /** Columns that one workgroup handles in a pass of so many sequences, as far as that pays. */
@@ -275,8 +288,12 @@ export function hasMatrixUnits({ subgroupMatrix, subgroups, subgroupSizeControl,
  * How `gemm-matrix` is cut: columns of a subgroup, threads of a workgroup. Measured on an H100 (rows 4096: 211 TFLOP/s with 32
  * columns, 166 with 64; rows 22016: 201 and 244); RDNA 3 has no registers for 64.
  */
-export function matrixCut({ vendor }: Traits, rows: number): { readonly team: 32 | 64; readonly threads: number } {
-  return { team: vendor === 'nvidia' && rows >= 8192 ? 64 : 32, threads: 128 };
+export function matrixCut(
+  { vendor }: Traits,
+  rows: number,
+  width: Width,
+): { readonly team: 32 | 64; readonly threads: number } {
+  return { team: vendor === 'nvidia' && rows >= 8192 && width === 'many' ? 64 : 32, threads: 128 };
 }
 
 /** Columns at once that weights of a format leave registers for: f32 weights with four columns of f32 activations spill. */

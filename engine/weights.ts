@@ -66,7 +66,8 @@ export function countParameters(checkpoint: Pick<Checkpoint, 'tensors'>): number
 /** What `--weights` means when it is not given: native, or q4 for large float checkpoints. */
 export function defaultWeights(checkpoint: Pick<Checkpoint, 'tensors'>): WeightsOption {
   const float = [...checkpoint.tensors.values()].some(
-    (tensor) => tensor.rows > 1 && /^(F32|F16|BF16)$/.test(tensor.type) && tensor.name.includes('layers.'),
+    ({ rows, type, format, name }) =>
+      rows > 1 && format === undefined && /^(F32|F16|BF16)$/.test(type) && name.includes('layers.'),
   );
   return float && countParameters(checkpoint) > QUANTISE_ABOVE_PARAMETERS ? 'q4' : 'native';
 }
@@ -87,7 +88,7 @@ export function describeWeights(
     assert(info, `${name} is missing though the loader has checked the tensors`);
     return info;
   };
-  const formatOf = (info: TensorInfo) => (option === 'native' ? nativeFormat(info.type) : option);
+  const formatOf = (info: TensorInfo) => (option === 'native' ? (info.format ?? nativeFormat(info.type)) : option);
 
   const add = (name: string, names: readonly string[], mayAlternate: boolean, interleaveHead = 0) => {
     const sections: Section[] = [];

@@ -212,6 +212,10 @@ export const ARCHITECTURES: readonly Architecture[] = [
 ];
 
 /** The refusal of everything that is not in the table, mixtures of experts among it. */
+export function isArchitecture(name: unknown): name is ArchitectureName {
+  return ARCHITECTURES.some((row) => row.name === name);
+}
+
 export function unknownArchitecture(name: unknown, known: Iterable<string>, file: string): FirstlightError {
   const text = `architecture ${JSON.stringify(name) ?? 'missing'}`;
   return new FirstlightError(

@@ -6,8 +6,9 @@ import { assert, FirstlightError } from '../quant/errors.ts';
 import { configFromJson } from './config.ts';
 import { configFromGguf, ggufArchitecture, readRopeTensors } from './config-gguf.ts';
 import type { StoredTensor } from './container.ts';
-import { diskFolder, type Folder, readJson, readSmall, zipFolder } from './folder.ts';
-import { openGguf } from './gguf.ts';
+import { CONVERTED_FORMAT, GGUF_METADATA, openConverted } from './converted.ts';
+import { diskFolder, type Folder, readJson, readSmall, readSmallFile, zipFolder } from './folder.ts';
+import { metadataFile, openGguf } from './gguf.ts';
 import { openGgufParts } from './gguf-split.ts';
 import { joinGroups, readQuantisation } from './group-quants.ts';
 import { isJsonObject, parseJson } from './json.ts';
@@ -36,6 +37,7 @@ const PYTORCH_INDEX = 'pytorch_model.bin.index.json';
  * - one of these files, which stands for its folder
  * - a GGUF file, or one of its parts
  * - a folder with mlc-chat-config.json and MLC's shards
+ * - a file that `firstlight convert` wrote
  * - a zip archive of such a folder (up to 1 GiB, held in memory)
  *
  * @throws `bad-argument` when the path leads to nothing readable, `bad-file` for damaged files and files that are no
@@ -46,6 +48,9 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
   const source = await fileSource(path);
   const content = await closeOnError([source], () => sniff(source));
   if (content === 'gguf') return openGgufSource(source);
+  if (content === 'safetensors' && (await closeOnError([source], () => isConverted(source)))) {
+    return closeOnError([source], () => openConverted(source));
+  }
   let checkpoint: Checkpoint;
   if (content === 'zip') {
     checkpoint = await openFolder(await closeAfter(source, zipFolder));
@@ -54,6 +59,10 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
     checkpoint = await openFolder(await diskFolder(dirname(path)), weights);
   }
   return { ...checkpoint, path };
+}
+
+async function isConverted(source: Source): Promise<boolean> {
+  return (await readSafetensorsHeader(source)).metadata.get('format') === CONVERTED_FORMAT;
 }
 
 /** The model that comes with firstlight: a zip archive for openCheckpoint. */
@@ -85,6 +94,7 @@ export async function openGgufSource(source: Source, open = fileSource): Promise
       async vocab() {
         return metadata.has('tokenizer.ggml.tokens') ? vocabFromGguf(metadata, source.name) : undefined;
       },
+      files: async () => new Map([[GGUF_METADATA, await metadataFile(parts[0]!.source, header)]]),
     });
   });
 }
@@ -115,6 +125,7 @@ export async function openFolder(folder: Folder, weights?: string): Promise<Chec
       stored,
       sources,
       vocab: () => folderVocab(folder, json),
+      files: () => smallFiles(folder),
     });
   });
 }
@@ -139,8 +150,19 @@ async function openMlcFolder(folder: Folder): Promise<Checkpoint> {
       stored,
       sources,
       vocab: () => folderVocab(folder, tokenIds),
+      files: () => smallFiles(folder),
     });
   });
+}
+
+/** What may belong to a model beside its weights. */
+const SMALL_FILES =
+  /^(config|mlc-chat-config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|chat_template)\.json$|^(tokenizer\.model|merges\.txt|chat_template\.jinja)$/;
+
+async function smallFiles(folder: Folder): Promise<ReadonlyMap<string, Uint8Array>> {
+  const files = new Map<string, Uint8Array>();
+  for (const name of folder.names) if (SMALL_FILES.test(name)) files.set(name, await readSmallFile(folder, name));
+  return files;
 }
 
 interface Parts {
@@ -150,9 +172,10 @@ interface Parts {
   readonly stored: ReadonlyMap<string, StoredTensor>;
   readonly sources: readonly Source[];
   readonly vocab: () => Promise<Vocab | undefined>;
+  readonly files: () => Promise<ReadonlyMap<string, Uint8Array>>;
 }
 
-function makeCheckpoint({ format, path, config, stored: inFile, sources, vocab }: Parts): Checkpoint {
+function makeCheckpoint({ format, path, config, stored: inFile, sources, vocab, files }: Parts): Checkpoint {
   const stored = separateTensors(languageTensors(inFile), config);
   const tensors = selectTensors(config, stored, path);
   return {
@@ -169,6 +192,7 @@ function makeCheckpoint({ format, path, config, stored: inFile, sources, vocab }
       return stored.get(name)!.readRows(firstRow, rowCount, into);
     },
     vocab,
+    files,
     close: () => closeAll(sources),
   };
 }

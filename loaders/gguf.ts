@@ -37,6 +37,8 @@ export interface GgufTensor {
 
 export interface GgufHeader {
   readonly version: number;
+  /** Where the metadata end, from the start of the file. */
+  readonly metadataBytes: number;
   readonly metadata: ReadonlyMap<string, GgufValue>;
   /** In the order of their data. */
   readonly tensors: readonly GgufTensor[];
@@ -73,6 +75,13 @@ export async function readGgufHeader(source: Source): Promise<GgufHeader> {
       if (bytes === limit) throw damaged(source.name, `has a header of more than ${limit} bytes`);
     }
   }
+}
+
+/** The start of a file as a GGUF file without tensors: its metadata, the tokenizer among them. */
+export async function metadataFile(source: Source, { metadataBytes }: GgufHeader): Promise<Uint8Array> {
+  const bytes = (await source.read(0, metadataBytes)).slice();
+  new DataView(bytes.buffer).setBigUint64(8, 0n, true); // the count of tensors
+  return bytes;
 }
 
 /**
@@ -134,7 +143,9 @@ function parseHeader(cursor: Cursor): GgufHeader {
     if (metadata.has(key)) throw damaged(cursor.file, `has the metadata key ${quote(key)} twice`);
     metadata.set(key, readValue(cursor, readU32(cursor), key, 0));
   }
-  return { version, metadata, tensors: readTensors(cursor, tensorCount, alignmentOf(metadata, cursor.file)) };
+  const metadataBytes = cursor.at;
+  const tensors = readTensors(cursor, tensorCount, alignmentOf(metadata, cursor.file));
+  return { version, metadata, metadataBytes, tensors };
 }
 
 function alignmentOf(metadata: ReadonlyMap<string, GgufValue>, file: string): number {

@@ -89,7 +89,7 @@ export async function openMlc(folder: Folder, opened: (source: Source) => void):
     const inputsFirst = QUANTISATIONS[quantisation]!.inputsFirst && !base.endsWith('embed_tokens');
     tensors.set(`${base}.weight`, groupTensor(name, record, scale, shards, inputsFirst));
   }
-  return { quantisation, config, stored: renamed(tensors, config), tokenIds: tokenIds(json) };
+  return { quantisation, config, stored: renamed(tensors, config), tokenIds: mlcTokenIds(json) };
 }
 
 interface Entry {
@@ -170,7 +170,9 @@ function huggingFaceConfig(json: JsonObject, tensors: ReadonlyMap<string, unknow
   };
 }
 
-function tokenIds(json: JsonObject): JsonObject {
+/** What config.json would say of the first and last tokens. */
+export function mlcTokenIds(json: unknown): JsonObject {
+  if (!isJsonObject(json)) return {};
   const { bos_token_id, eos_token_id, conv_template: template } = json;
   const stops = isJsonObject(template) ? template.stop_token_ids : undefined;
   const ends = [eos_token_id, stops].flat().filter((id) => typeof id === 'number');

@@ -1,5 +1,6 @@
 /** What every container of weights looks like to the engine, whatever file it came from. */
 import type { FileType } from '../quant/file-types.ts';
+import type { Format } from '../quant/layout.ts';
 
 /** Where bytes come from: a file handle, or a buffer in memory (the built-in model). */
 export interface Source {
@@ -118,9 +119,24 @@ export interface TensorInfo {
   /** Hugging Face's name, e.g. `model.layers.0.self_attn.q_proj.weight`, whatever the file calls it. */
   readonly name: string;
   readonly type: FileType;
+  /** Where the file has the rows ready for the device: their format there. `type` is then what readRows makes of them. */
+  readonly format?: Format;
   /** 1 for vectors. */
   readonly rows: number;
   readonly cols: number;
+}
+
+/** Matrices that lie in the file as on the device, by the names of engine/weights.ts. */
+export interface PackedWeights {
+  /** Bytes of a plane, `start` behind the place of row `row`, which is a multiple of 4; to the start of `into` if given. */
+  read(
+    matrix: string,
+    plane: 'codes' | 'scales',
+    row: number,
+    start: number,
+    length: number,
+    into?: Uint8Array,
+  ): Promise<Uint8Array>;
 }
 
 /** An opened model: header read, weights still in the file. */
@@ -133,6 +149,10 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** Raw bytes, in the file's own type, of `rowCount` whole rows; read to the start of `into` if given. */
   readRows(name: string, firstRow: number, rowCount: number, into?: Uint8Array): Promise<Uint8Array>;
+  /** In firstlight's own files. */
+  readonly packed?: PackedWeights | undefined;
+  /** The small files that belong to the model, by name: configuration, tokenizer. */
+  files?(): Promise<ReadonlyMap<string, Uint8Array>>;
   /** The tokenizer, or undefined when the files have none. Throws `bad-tokenizer`. */
   vocab(): Promise<Vocab | undefined>;
   close(): Promise<void>;

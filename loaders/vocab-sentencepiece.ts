@@ -138,7 +138,8 @@ function readPiece(bytes: Uint8Array, id: number, file: string): Piece {
   if (!(text instanceof Uint8Array) || text.length === 0) fail(file, `piece ${id} has no text`);
   const number = score instanceof Uint8Array && score.length === 4 ? Buffer.from(score).readFloatLE() : 0;
   if (!Number.isFinite(number)) fail(file, `piece ${id} has the score ${number}`);
-  if (typeof type !== 'number' || type < NORMAL || type > BYTE) fail(file, `piece ${id} has the type ${type}`);
+  if (typeof type !== 'number') fail(file, `piece ${id} has no type`);
+  if (type < NORMAL || type > BYTE) fail(file, `piece ${id} has the type ${type}`);
   return { text: decode(text), score: number, type };
 }
 
@@ -159,7 +160,7 @@ function readSegmentation(
   if (modelType !== UNIGRAM) {
     throw new FirstlightError(
       'bad-tokenizer',
-      `${file}: SentencePiece's model type ${modelType} is not supported (only unigram and BPE are); use a GGUF file of this model`,
+      `${file}: SentencePiece's model type ${typeof modelType === 'number' ? modelType : 'unknown'} is not supported (only unigram and BPE are); use a GGUF file of this model`,
     );
   }
   const scores = new Float64Array(tokens);

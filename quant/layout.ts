@@ -118,6 +118,10 @@ export const ROW_BLOCK = 32;
 /** Words of a block in the float formats. */
 const FLOAT_WORDS = { f32: 32, f16: 16, bf16: 16 } as const;
 
+export function isFormat(name: unknown): name is Format {
+  return typeof name === 'string' && (Object.hasOwn(QUANTISED, name) || Object.hasOwn(FLOAT_WORDS, name));
+}
+
 export function isQuantised(format: Format): format is QuantisedFormat {
   return Object.hasOwn(QUANTISED, format);
 }

@@ -4,8 +4,13 @@
 
 const CENTRE = 2.0;
 
-fn load_codes(row: u32, block: u32) -> Codes {
-  let q = codes[row * BLOCKS + block];
+alias RawCodes = vec2<u32>;
+
+fn fetch_codes(row: u32, block: u32) -> RawCodes {
+  return codes[row * BLOCKS + block];
+}
+
+fn codes_of(q: RawCodes, block: u32) -> Codes {
   let shifts = vec4<u32>(0u, 2u, 4u, 6u);
   return Codes((vec4<u32>(q.x) >> shifts) & vec4<u32>(0x03030303u), (vec4<u32>(q.y) >> shifts) & vec4<u32>(0x03030303u));
 }

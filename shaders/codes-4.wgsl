@@ -4,7 +4,12 @@
 
 const CENTRE = 8.0;
 
-fn load_codes(row: u32, block: u32) -> Codes {
-  let q = codes[row * BLOCKS + block];
+alias RawCodes = vec4<u32>;
+
+fn fetch_codes(row: u32, block: u32) -> RawCodes {
+  return codes[row * BLOCKS + block];
+}
+
+fn codes_of(q: RawCodes, block: u32) -> Codes {
   return Codes(q & vec4<u32>(0x0f0f0f0fu), (q >> vec4<u32>(4u)) & vec4<u32>(0x0f0f0f0fu));
 }

@@ -10,11 +10,19 @@ fn upper_bits(word: u32) -> vec4<u32> {
   return vec4<u32>(word << 4u, word << 2u, word, word >> 2u) & vec4<u32>(0x30303030u);
 }
 
-fn load_codes(row: u32, block: u32) -> Codes {
+struct RawCodes {
+  lower: vec4<u32>,
+  upper: vec4<u32>, // of both blocks
+}
+
+fn fetch_codes(row: u32, block: u32) -> RawCodes {
   let at = 3u * (row * UNITS + block / 2u);
-  let q = codes[at + block % 2u];
-  let both = codes[at + 2u];
-  let upper = select(both.xy, both.zw, block % 2u == 1u);
+  return RawCodes(codes[at + block % 2u], codes[at + 2u]);
+}
+
+fn codes_of(raw: RawCodes, block: u32) -> Codes {
+  let q = raw.lower;
+  let upper = select(raw.upper.xy, raw.upper.zw, block % 2u == 1u);
   return Codes(
     (q & vec4<u32>(0x0f0f0f0fu)) | upper_bits(upper.x),
     ((q >> vec4<u32>(4u)) & vec4<u32>(0x0f0f0f0fu)) | upper_bits(upper.y),

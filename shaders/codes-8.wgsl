@@ -4,7 +4,13 @@
 
 const CENTRE = 0.0;
 
-fn load_codes(row: u32, block: u32) -> Codes {
+alias RawCodes = Codes;
+
+fn fetch_codes(row: u32, block: u32) -> RawCodes {
   let at = 2u * (row * BLOCKS + block);
   return Codes(codes[at], codes[at + 1u]);
+}
+
+fn codes_of(raw: RawCodes, block: u32) -> Codes {
+  return raw;
 }

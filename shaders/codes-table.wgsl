@@ -24,8 +24,13 @@ fn look_up(word: u32) -> vec2<u32> {
   return vec2<u32>((first & 0xffffu) | (last << 16u), (first >> 16u) | (last & 0xffff0000u));
 }
 
-fn load_codes(row: u32, block: u32) -> Codes {
-  let q = codes[row * BLOCKS + block];
+alias RawCodes = vec4<u32>;
+
+fn fetch_codes(row: u32, block: u32) -> RawCodes {
+  return codes[row * BLOCKS + block];
+}
+
+fn codes_of(q: RawCodes, block: u32) -> Codes {
   let a = look_up(q.x);
   let b = look_up(q.y);
   let c = look_up(q.z);

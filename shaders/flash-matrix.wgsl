@@ -18,7 +18,7 @@
 const COLS = THREADS / 2u;
 const KEYS = 64u;
 const DIM_TILES = HEAD_DIM / 16u;
-const SCORE_STRIDE = 66u;  // lanes of a row pair read neighbouring words, rows lie two banks apart
+const SCORE_STRIDE = 68u;  // whole 16 bytes, and rows in different banks
 const WEIGHT_STRIDE = 72u;
 const LOWEST = -1.0e30;
 const MOST_ABOVE = 8.0;    // the largest weight is 2 to this power
@@ -35,29 +35,7 @@ alias Left = subgroup_matrix_left<f16, 16, 16>;
 alias Right = subgroup_matrix_right<f16, 16, 16>;
 alias Acc = subgroup_matrix_result<f32, 16, 16>;
 
-// 16 columns by HEAD_DIM.
-struct Query {
-  a: Left,
-  b: Left,
-  c: Left,
-  d: Left,
-  e: Left,
-  f: Left,
-  g: Left,
-  h: Left,
-}
-
-struct Output {
-  a: Acc,
-  b: Acc,
-  c: Acc,
-  d: Acc,
-  e: Acc,
-  f: Acc,
-  g: Acc,
-  h: Acc,
-}
-
+// The functions below do nothing for tiles beyond HEAD_DIM; which tile is meant is always a constant.
 fn query_tile(at: u32, n: u32) -> Left {
   if (n < DIM_TILES) {
     return subgroupMatrixLoad<Left, row_major>(&q, at + 16u * n, (Q_ROWS + 31u) / 32u * 32u);
@@ -65,19 +43,7 @@ fn query_tile(at: u32, n: u32) -> Left {
   return Left();
 }
 
-fn load_query(at: u32) -> Query {
-  return Query(
-    query_tile(at, 0u),
-    query_tile(at, 1u),
-    query_tile(at, 2u),
-    query_tile(at, 3u),
-    query_tile(at, 4u),
-    query_tile(at, 5u),
-    query_tile(at, 6u),
-    query_tile(at, 7u),
-  );
-}
-
+// Adds to the scores of 16 keys, whose rows start at `place`, what 16 of a head's elements contribute.
 fn add_score(x: Left, place: u32, n: u32, sum: Acc) -> Acc {
   if (n < DIM_TILES) {
     let key = subgroupMatrixLoad<Right, col_major>(&kv, place + 16u * n, HEAD_STRIDE);
@@ -86,33 +52,13 @@ fn add_score(x: Left, place: u32, n: u32, sum: Acc) -> Acc {
   return sum;
 }
 
-// Scores of the 16 keys whose rows start at `place`.
-fn score_tile(x: Query, place: u32) -> Acc {
-  let first = add_score(x.c, place, 2u, add_score(x.b, place, 1u, add_score(x.a, place, 0u, Acc())));
-  let second = add_score(x.f, place, 5u, add_score(x.e, place, 4u, add_score(x.d, place, 3u, first)));
-  return add_score(x.h, place, 7u, add_score(x.g, place, 6u, second));
-}
-
+// Adds 16 elements of 16 values, whose rows start at `place`.
 fn add_value(weight: Left, place: u32, n: u32, sum: Acc) -> Acc {
   if (n < DIM_TILES) {
     let value = subgroupMatrixLoad<Right, row_major>(&kv, place + 16u * n, HEAD_STRIDE);
     return subgroupMatrixMultiplyAccumulate(weight, value, sum);
   }
   return sum;
-}
-
-// Adds the 16 values whose rows start at `place`.
-fn add_values(weight: Left, place: u32, out: Output) -> Output {
-  return Output(
-    add_value(weight, place, 0u, out.a),
-    add_value(weight, place, 1u, out.b),
-    add_value(weight, place, 2u, out.c),
-    add_value(weight, place, 3u, out.d),
-    add_value(weight, place, 4u, out.e),
-    add_value(weight, place, 5u, out.f),
-    add_value(weight, place, 6u, out.g),
-    add_value(weight, place, 7u, out.h),
-  );
 }
 
 fn scaled(base: u32, factor: f32, sum: Acc, n: u32, lane: u32) -> Acc {
@@ -152,8 +98,24 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
   let own_position = position_of(first + min(own, count - 1u));
   let score_base = team * 16u * SCORE_STRIDE;
   let weight_base = team * 16u * WEIGHT_STRIDE;
-  let queries = load_query((first + team * 16u) * ((Q_ROWS + 31u) / 32u * 32u) + head * HEAD_DIM);
-  var out = Output();
+  // written out, here and below: drivers keep arrays and structures of matrices in memory
+  let query = (first + team * 16u) * ((Q_ROWS + 31u) / 32u * 32u) + head * HEAD_DIM;
+  let query_a = query_tile(query, 0u);
+  let query_b = query_tile(query, 1u);
+  let query_c = query_tile(query, 2u);
+  let query_d = query_tile(query, 3u);
+  let query_e = query_tile(query, 4u);
+  let query_f = query_tile(query, 5u);
+  let query_g = query_tile(query, 6u);
+  let query_h = query_tile(query, 7u);
+  var out_a = Acc();
+  var out_b = Acc();
+  var out_c = Acc();
+  var out_d = Acc();
+  var out_e = Acc();
+  var out_f = Acc();
+  var out_g = Acc();
+  var out_h = Acc();
   var reference = LOWEST; // of this lane's column
   var total = 0.0;
 
@@ -169,9 +131,18 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
     for (var base = select(0u, oldest + 1u - min(WINDOW, oldest + 1u), WINDOW > 0u); base <= last_key; base += KEYS) {
       let busy = base < team_end;
       if (busy) {
-        for (var j = 0u; j < KEYS / 16u; j++) {
-          let tile = score_tile(queries, keys + (base + 16u * j) * HEAD_STRIDE);
-          subgroupMatrixStore<row_major>(&scores, score_base + 16u * j, tile, SCORE_STRIDE);
+        for (var j = 0u; j < KEYS; j += 16u) {
+          let place = keys + (base + j) * HEAD_STRIDE;
+          var sum = Acc();
+          sum = add_score(query_a, place, 0u, sum);
+          sum = add_score(query_b, place, 1u, sum);
+          sum = add_score(query_c, place, 2u, sum);
+          sum = add_score(query_d, place, 3u, sum);
+          sum = add_score(query_e, place, 4u, sum);
+          sum = add_score(query_f, place, 5u, sum);
+          sum = add_score(query_g, place, 6u, sum);
+          sum = add_score(query_h, place, 7u, sum);
+          subgroupMatrixStore<row_major>(&scores, score_base + j, sum, SCORE_STRIDE);
         }
       }
       workgroupBarrier();
@@ -209,19 +180,27 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
         rescale = rescale || wanted[i] == 1u;
       }
       if (rescale) {
-        out.a = scaled(score_base, keep, out.a, 0u, lane);
-        out.b = scaled(score_base, keep, out.b, 1u, lane);
-        out.c = scaled(score_base, keep, out.c, 2u, lane);
-        out.d = scaled(score_base, keep, out.d, 3u, lane);
-        out.e = scaled(score_base, keep, out.e, 4u, lane);
-        out.f = scaled(score_base, keep, out.f, 5u, lane);
-        out.g = scaled(score_base, keep, out.g, 6u, lane);
-        out.h = scaled(score_base, keep, out.h, 7u, lane);
+        out_a = scaled(score_base, keep, out_a, 0u, lane);
+        out_b = scaled(score_base, keep, out_b, 1u, lane);
+        out_c = scaled(score_base, keep, out_c, 2u, lane);
+        out_d = scaled(score_base, keep, out_d, 3u, lane);
+        out_e = scaled(score_base, keep, out_e, 4u, lane);
+        out_f = scaled(score_base, keep, out_f, 5u, lane);
+        out_g = scaled(score_base, keep, out_g, 6u, lane);
+        out_h = scaled(score_base, keep, out_h, 7u, lane);
       }
       if (busy) {
-        for (var j = 0u; j < KEYS / 16u; j++) {
-          let weight = subgroupMatrixLoad<Left, row_major>(&weights, weight_base + 16u * j, WEIGHT_STRIDE);
-          out = add_values(weight, values + (base + 16u * j) * HEAD_STRIDE, out);
+        for (var j = 0u; j < KEYS; j += 16u) {
+          let weight = subgroupMatrixLoad<Left, row_major>(&weights, weight_base + j, WEIGHT_STRIDE);
+          let place = values + (base + j) * HEAD_STRIDE;
+          out_a = add_value(weight, place, 0u, out_a);
+          out_b = add_value(weight, place, 1u, out_b);
+          out_c = add_value(weight, place, 2u, out_c);
+          out_d = add_value(weight, place, 3u, out_d);
+          out_e = add_value(weight, place, 4u, out_e);
+          out_f = add_value(weight, place, 5u, out_f);
+          out_g = add_value(weight, place, 6u, out_g);
+          out_h = add_value(weight, place, 7u, out_h);
         }
       }
     }
@@ -233,8 +212,8 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
     factors[own] = select(0.0, 1.0 / whole, whole > 0.0);
   }
   let column = first + team * 16u;
-  store_pair(out.a, out.b, 0u, score_base, column, head, team, thread);
-  store_pair(out.c, out.d, 1u, score_base, column, head, team, thread);
-  store_pair(out.e, out.f, 2u, score_base, column, head, team, thread);
-  store_pair(out.g, out.h, 3u, score_base, column, head, team, thread);
+  store_pair(out_a, out_b, 0u, score_base, column, head, team, thread);
+  store_pair(out_c, out_d, 1u, score_base, column, head, team, thread);
+  store_pair(out_e, out_f, 2u, score_base, column, head, team, thread);
+  store_pair(out_g, out_h, 3u, score_base, column, head, team, thread);
 }

@@ -56,11 +56,11 @@ fn multiply(x: subgroup_matrix_left<f16, 16, 16>, w: Weights, sums: Sums) -> Sum
   );
 }
 
-// The block that this thread brings as its `piece`th in a step. Beyond the row's end it is the last one, which meets inputs
-// of zero.
-fn fetch_piece(thread: u32, piece: u32, first_row: u32, step: u32) -> Raw {
+// Row and block that this thread brings as its `piece`th in a step. Beyond the row's end it is the last one, which meets
+// inputs of zero.
+fn piece_of(thread: u32, piece: u32, first_row: u32, step: u32) -> vec2<u32> {
   let place = thread + piece * THREADS;
-  return fetch_raw(min(first_row + place % 64u, ROWS - 1u), min(2u * step + place / 64u % 2u, BLOCKS - 1u));
+  return vec2<u32>(min(first_row + place % 64u, ROWS - 1u), min(2u * step + place / 64u % 2u, BLOCKS - 1u));
 }
 
 fn put_four(at: u32, values: vec4<f16>) {
@@ -70,12 +70,12 @@ fn put_four(at: u32, values: vec4<f16>) {
   w_halves[at + 3u] = values.w;
 }
 
-fn put_piece(thread: u32, piece: u32, raw: Raw) {
+fn put_piece(thread: u32, piece: u32, w: Ready) {
   let place = thread + piece * THREADS;
   if (place < 128u) {
     let at = place % 64u * STRIDE + place / 64u * 32u;
     for (var i = 0u; i < 8u; i++) {
-      put_four(at + 4u * i, four_halves_of(raw, i));
+      put_four(at + 4u * i, four_halves_of(w, i));
     }
   }
 }
@@ -84,32 +84,34 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
   let team = subgroupBroadcastFirst(thread / 32u);
   let first_row = group.x * 64u;
   let first = group.y * COLS + team * TEAM_COLUMNS; // this subgroup's columns
-  let busy = first < wanted_results();
   let tile = first / 16u;
   prepare_codes(thread);
   var results = Results();
   var raws = array<Raw, PIECES>();
   for (var piece = 0u; piece < PIECES; piece++) {
-    raws[piece] = fetch_piece(thread, piece, first_row, 0u);
+    let place = piece_of(thread, piece, first_row, 0u);
+    raws[piece] = fetch_raw(place.x, place.y);
   }
   var even = load_inputs(tile, 0u);
   for (var step = 0u; step < STEPS; step++) {
     workgroupBarrier(); // the step before has been multiplied
     for (var piece = 0u; piece < PIECES; piece++) {
-      put_piece(thread, piece, raws[piece]);
-      raws[piece] = fetch_piece(thread, piece, first_row, min(step + 1u, STEPS - 1u));
+      let place = piece_of(thread, piece, first_row, step);
+      put_piece(thread, piece, ready(raws[piece], place.x, place.y));
     }
     workgroupBarrier();
-    if (busy) {
-      let odd = load_inputs(tile, 4u * step + 1u);
-      results = add_products(even, load_weights(0u), results);
-      even = load_inputs(tile, 4u * step + 2u);
-      results = add_products(odd, load_weights(1u), results);
-      let last = load_inputs(tile, 4u * step + 3u);
-      results = add_products(even, load_weights(2u), results);
-      even = load_inputs(tile, min(4u * step + 4u, 4u * STEPS - 1u));
-      results = add_products(last, load_weights(3u), results);
+    for (var piece = 0u; piece < PIECES; piece++) {
+      let place = piece_of(thread, piece, first_row, min(step + 1u, STEPS - 1u));
+      raws[piece] = fetch_raw(place.x, place.y);
     }
+    let odd = load_inputs(tile, 4u * step + 1u);
+    results = add_products(even, load_weights(0u), results);
+    even = load_inputs(tile, 4u * step + 2u);
+    results = add_products(odd, load_weights(1u), results);
+    let last = load_inputs(tile, 4u * step + 3u);
+    results = add_products(even, load_weights(2u), results);
+    even = load_inputs(tile, min(4u * step + 4u, 4u * STEPS - 1u));
+    results = add_products(last, load_weights(3u), results);
   }
   store_results(results, team, first_row, first, thread);
 }

@@ -13,11 +13,21 @@ struct Scales {
   high_minimum: vec4<f32>,
 }
 
-fn load_scales(quad: u32, block: u32) -> Scales {
+struct RawScales {
+  own: vec2<u32>,
+  scale: vec2<u32>,
+  minimum: vec2<u32>,
+}
+
+fn fetch_scales(quad: u32, block: u32) -> RawScales {
   let at = 10u * (quad * SUPERS + block / 8u);
-  let own = scales[at + block % 8u];
-  let scale = four_halves(scales[at + 8u]);
-  let minimum = four_halves(scales[at + 9u]);
+  return RawScales(scales[at + block % 8u], scales[at + 8u], scales[at + 9u]);
+}
+
+fn scales_of(raw: RawScales) -> Scales {
+  let own = raw.own;
+  let scale = four_halves(raw.scale);
+  let minimum = four_halves(raw.minimum);
   return Scales(
     scale * vec4<f32>(unpack4xU8(own.x & 0x0f0f0f0fu)),
     scale * vec4<f32>(unpack4xU8(own.y & 0x0f0f0f0fu)),

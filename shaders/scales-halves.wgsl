@@ -10,10 +10,19 @@ struct Scales {
   high: vec4<f32>,
 }
 
-fn load_scales(quad: u32, block: u32) -> Scales {
+struct RawScales {
+  own: vec2<u32>,
+  shared_scale: vec2<u32>,
+}
+
+fn fetch_scales(quad: u32, block: u32) -> RawScales {
   let at = 9u * (quad * SUPERS + block / 8u);
-  let own = scales[at + block % 8u];
-  let shared_scale = four_halves(scales[at + 8u]);
+  return RawScales(scales[at + block % 8u], scales[at + 8u]);
+}
+
+fn scales_of(raw: RawScales) -> Scales {
+  let own = raw.own;
+  let shared_scale = four_halves(raw.shared_scale);
   return Scales(shared_scale * vec4<f32>(unpack4xI8(own.x)), shared_scale * vec4<f32>(unpack4xI8(own.y)));
 }
 

@@ -9,8 +9,13 @@ struct Scales {
   minimum: vec4<f32>,
 }
 
-fn load_scales(quad: u32, block: u32) -> Scales {
-  let words = scales[quad * BLOCKS + block];
+alias RawScales = vec4<u32>;
+
+fn fetch_scales(quad: u32, block: u32) -> RawScales {
+  return scales[quad * BLOCKS + block];
+}
+
+fn scales_of(words: RawScales) -> Scales {
   return Scales(four_halves(words.xy), four_halves(words.zw));
 }
 

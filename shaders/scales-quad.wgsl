@@ -5,8 +5,14 @@
 const HALVES = false;
 alias Scales = vec4<f32>;
 
-fn load_scales(quad: u32, block: u32) -> Scales {
-  return four_halves(scales[quad * BLOCKS + block]);
+alias RawScales = vec2<u32>;
+
+fn fetch_scales(quad: u32, block: u32) -> RawScales {
+  return scales[quad * BLOCKS + block];
+}
+
+fn scales_of(words: RawScales) -> Scales {
+  return four_halves(words);
 }
 
 fn scale_of(s: Scales, row: u32, half: u32) -> Scale {

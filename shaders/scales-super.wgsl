@@ -10,12 +10,21 @@ struct Scales {
   minimum: vec4<f32>,
 }
 
-fn load_scales(quad: u32, block: u32) -> Scales {
+struct RawScales {
+  own: vec2<u32>,
+  scale: vec2<u32>,
+  minimum: vec2<u32>,
+}
+
+fn fetch_scales(quad: u32, block: u32) -> RawScales {
   let at = 10u * (quad * SUPERS + block / 8u);
-  let own = scales[at + block % 8u];
+  return RawScales(scales[at + block % 8u], scales[at + 8u], scales[at + 9u]);
+}
+
+fn scales_of(raw: RawScales) -> Scales {
   return Scales(
-    four_halves(scales[at + 8u]) * vec4<f32>(unpack4xU8(own.x)),
-    four_halves(scales[at + 9u]) * vec4<f32>(unpack4xU8(own.y)),
+    four_halves(raw.scale) * vec4<f32>(unpack4xU8(raw.own.x)),
+    four_halves(raw.minimum) * vec4<f32>(unpack4xU8(raw.own.y)),
   );
 }
 

@@ -11,8 +11,13 @@ struct Scales {
   minimum: vec4<f32>,
 }
 
-fn load_scales(quad: u32, block: u32) -> Scales {
-  let words = scales[quad * GROUPS + block / GROUP_BLOCKS];
+alias RawScales = vec4<u32>;
+
+fn fetch_scales(quad: u32, block: u32) -> RawScales {
+  return scales[quad * GROUPS + block / GROUP_BLOCKS];
+}
+
+fn scales_of(words: RawScales) -> Scales {
   let scale = four_halves(words.xy);
   return Scales(scale, -scale * four_halves(words.zw));
 }

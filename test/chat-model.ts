@@ -11,11 +11,22 @@ const TEMPLATE =
   '{% for message in messages %}<|bos|>{{ message.role }}\n{{ message.content }}<|end|>\n{% endfor %}' +
   '{% if add_generation_prompt %}<|bos|>assistant\n{% endif %}';
 
-/** Opens the model; other seeds make others. `chat` false: one without a template. */
-export function openChatModel({ seed = 1, chat = true } = {}): Promise<Checkpoint> {
+interface ChatModelOptions {
+  /** Other seeds make other models. */
+  readonly seed?: number;
+  /** False: without a chat template. */
+  readonly chat?: boolean;
+}
+
+/** The files of the model. */
+export function chatModelFiles({ seed = 1, chat = true }: ChatModelOptions = {}): Map<string, Uint8Array> {
   const files = safetensorsFolder(CHAT_LLAMA, randomWeights(CHAT_LLAMA, seed));
   const settings = { bos_token: '<|bos|>', eos_token: '<|end|>', ...(chat && { chat_template: TEMPLATE }) };
   files.set('tokenizer.json', Buffer.from(JSON.stringify(byteLevelJson())));
   files.set('tokenizer_config.json', Buffer.from(JSON.stringify(settings)));
-  return openFolder({ ...memoryFolder(files), path: '/a secret/place' });
+  return files;
+}
+
+export function openChatModel(options: ChatModelOptions = {}): Promise<Checkpoint> {
+  return openFolder({ ...memoryFolder(chatModelFiles(options)), path: '/a secret/place' });
 }

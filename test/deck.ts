@@ -44,6 +44,8 @@ export const DECK: Traits = {
 export interface KernelFigures {
   /** Vector instructions of the hot loop per weight, for all columns together; undefined for kernels that are not products. */
   readonly valuPerWeight?: number | undefined;
+  /** Multiply-adds of the hot loop for each of its vector instructions; undefined for kernels that are not tiled products. */
+  readonly macsPerValu?: number | undefined;
   readonly vgprs: number;
   /** Subgroups that a SIMD can hold at once. */
   readonly waves: number;
@@ -60,6 +62,7 @@ export interface Compiled {
   readonly waves: number;
   readonly spills: number;
   readonly loop: { readonly valu: number } | null;
+  readonly loops: readonly { readonly valu: number; readonly dot4: number }[];
 }
 
 export function hasDeckCompiler(): boolean {
@@ -104,7 +107,7 @@ function planOf(type: FileType): PlanOptions {
 /** Compiles the distinct kernels of decode, short context and split, and of prefill; of other types than Q4_0 one product. */
 export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
   const plan = planOf('Q4_0');
-  const kernels = new Map<string, { label: string; code: string; weightsPerTurn?: number }>();
+  const kernels = new Map<string, { label: string; code: string; weightsPerTurn?: number; macsPerTurn?: number }>();
   for (const [suffix, steps] of [
     ['', planDecode(plan, 'greedy')],
     [' (split)', planDecode({ ...plan, preferences: { splits: 4 } }, 'top')],
@@ -119,7 +122,9 @@ export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
       kernels.set(key, {
         label: taken ? label + suffix : label,
         code: specialise(kernel, spec).code,
-        ...(shape ? { weightsPerTurn: rowsOfSubgroup(spec) * BLOCK } : {}),
+        ...(shape && kernel !== 'gemm-tiles' ? { weightsPerTurn: rowsOfSubgroup(spec) * BLOCK } : {}),
+        // a thread of tile-i8.wgsl has 8 rows and an eighth of the columns
+        ...(spec.TILES === 'i8' ? { macsPerTurn: Number(spec.COLS) * BLOCK } : {}),
       });
     }
   }
@@ -135,10 +140,19 @@ export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
   const list = [...kernels.values()];
   const rows = await compileKernels(list, family);
   return Object.fromEntries(
-    rows.map(({ label, vgprs, waves, spills, loop }, i) => {
-      const perTurn = list[i]?.weightsPerTurn;
-      const valuPerWeight = perTurn && loop ? Number((loop.valu / perTurn).toFixed(3)) : undefined;
-      return [label, { ...(valuPerWeight === undefined ? {} : { valuPerWeight }), vgprs, waves, spills }];
+    rows.map(({ label, vgprs, waves, spills, loop, loops }, i) => {
+      const { weightsPerTurn, macsPerTurn } = list[i] ?? {};
+      const tile = loops?.reduce((best, other) => (other.dot4 > best.dot4 ? other : best), { valu: 0, dot4: 0 });
+      return [
+        label,
+        {
+          ...(weightsPerTurn && loop ? { valuPerWeight: Number((loop.valu / weightsPerTurn).toFixed(3)) } : {}),
+          ...(macsPerTurn && tile?.valu ? { macsPerValu: Number((macsPerTurn / tile.valu).toFixed(3)) } : {}),
+          vgprs,
+          waves,
+          spills,
+        },
+      ];
     }),
   );
 }
@@ -156,6 +170,8 @@ export function compareFigures(now: Figures, before: Figures): string[] {
     else {
       if ((figures.valuPerWeight ?? 0) > (old.valuPerWeight ?? Number.POSITIVE_INFINITY))
         worse.push(`${label} needs ${figures.valuPerWeight} vector instructions a weight, before ${old.valuPerWeight}`);
+      if ((figures.macsPerValu ?? 0) < (old.macsPerValu ?? 0))
+        worse.push(`${label} does ${figures.macsPerValu} multiply-adds an instruction, before ${old.macsPerValu}`);
       if (figures.vgprs > old.vgprs + VGPR_SLACK)
         worse.push(`${label} takes ${figures.vgprs} registers, before ${old.vgprs}`);
       if (figures.waves < old.waves) worse.push(`${label} leaves room for ${figures.waves} waves, before ${old.waves}`);
@@ -176,9 +192,9 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const [flag, family] = args;
   const figures = await compileDeck(flag === '--family' ? family : undefined);
-  console.log('| kernel | VALU per weight | VGPRs | waves | spills |\n|---|---|---|---|---|');
-  for (const [label, { valuPerWeight, vgprs, waves, spills }] of Object.entries(figures))
-    console.log(`| ${label} | ${valuPerWeight ?? ''} | ${vgprs} | ${waves} | ${spills} |`);
+  console.log('| kernel | VALU per weight | MAC per VALU | VGPRs | waves | spills |\n|---|---|---|---|---|---|');
+  for (const [label, { valuPerWeight, macsPerValu, vgprs, waves, spills }] of Object.entries(figures))
+    console.log(`| ${label} | ${valuPerWeight ?? ''} | ${macsPerValu ?? ''} | ${vgprs} | ${waves} | ${spills} |`);
   if (flag === '--family') return 0;
   if (flag === '--update') writeFileSync(figuresPath, `${JSON.stringify(figures, undefined, 2)}\n`);
   const worse = compareFigures(figures, readFigures());

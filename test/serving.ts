@@ -44,7 +44,7 @@ export async function startServing(options: ServingOptions = {}): Promise<Servin
     maxLoaded: 1,
     keepAliveMs: Number.POSITIVE_INFINITY,
     device: { adapter: testAdapter, validate: true },
-    load: { context: 256 },
+    load: { context: 512 },
     tuning: async () => ({}),
     note,
     async openDevice(deviceOptions) {

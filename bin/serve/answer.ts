@@ -2,6 +2,7 @@
 import type { BatchStats, BatchTokenOptions } from '../../engine/batch.ts';
 import { generateText, type TextOptions, type TextPart } from '../../engine/generate-text.ts';
 import { createReplyReader, type ReplyOptions, type ReplyPart } from '../../engine/reply.ts';
+import { completeSampling } from '../../engine/sampler.ts';
 import type { GeneratedToken } from '../../engine/session.ts';
 import { FirstlightError } from '../../quant/errors.ts';
 import type { Host, Lease } from './host.ts';
@@ -51,6 +52,7 @@ export function answer(
     tokenOptions: BatchTokenOptions = {},
   ): AsyncGenerator<GeneratedToken, void, void> {
     const made: number[] = [];
+    const { seed } = completeSampling(tokenOptions); // the same for all attempts
     for (let resumes = 0; ; resumes++) {
       const onStats = (latest: BatchStats) => {
         stats = resumes === 0 ? latest : { ...stats, tokens: made.length, decodeMs: stats.decodeMs + latest.decodeMs };
@@ -61,6 +63,8 @@ export function answer(
         client: options.client,
         onStats,
         maxTokens: maxTokens && maxTokens - made.length,
+        promptTokens: prompt.length,
+        seed,
       };
       try {
         // what has been made is part of the prompt now: draws depend on the position alone, so the text goes on as it would have

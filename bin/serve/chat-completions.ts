@@ -5,10 +5,18 @@ import type { TextOptions, TextPart } from '../../engine/generate-text.ts';
 import type { ReplyPart } from '../../engine/reply.ts';
 import type { Tokenizer } from '../../engine/tokenizer.ts';
 import { type Answer, answer, type ChatPart, readReply } from './answer.ts';
-import { prepareConstraints } from './constraints.ts';
+import { callSchema, prepareConstraints } from './constraints.ts';
 import { allOrNone, finishReason, head, seeds, streamed, timingsOf, tokenLogprobs, usageOf } from './openai-shapes.ts';
 import { chatPrompt, tokenizerOf } from './prompts.ts';
-import { ChatRequest, chatMessages, keepAliveMs, parseBody, textOptions, wantedSchema } from './requests.ts';
+import {
+  ChatRequest,
+  chatMessages,
+  checkToolChoice,
+  keepAliveMs,
+  parseBody,
+  textOptions,
+  wantedSchema,
+} from './requests.ts';
 import { clientOf, readJson, requestAbort, type Service } from './service.ts';
 import { createLatest, merge } from './stream.ts';
 
@@ -18,7 +26,9 @@ export async function chatCompletion(c: Context, service: Service): Promise<Resp
   const messages = chatMessages(body.messages);
   const keepAlive = keepAliveMs(body.keep_alive);
   const tools = body.tool_choice === 'none' ? [] : (body.tools ?? []);
-  const schema = wantedSchema(body.response_format);
+  checkToolChoice(tools, body.tool_choice);
+  const mustCall = callSchema(tools, body.tool_choice);
+  const schema = mustCall ?? wantedSchema(body.response_format);
   const abort = requestAbort(c, service);
   const lease = await service.host.lease(body.model ?? '', abort.signal);
   const { name, model } = lease;
@@ -26,7 +36,7 @@ export async function chatCompletion(c: Context, service: Service): Promise<Resp
   let answers: readonly Answer[];
   let replies: readonly AsyncGenerator<ChatPart, void, void>[];
   try {
-    const thinking = body.reasoning_effort === 'none' ? false : undefined;
+    const thinking = body.reasoning_effort === 'none' || schema !== undefined ? false : undefined;
     const { ids, reply } = await chatPrompt(name, model, messages, {
       tools,
       thinking,
@@ -38,7 +48,7 @@ export async function chatCompletion(c: Context, service: Service): Promise<Resp
       logprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
       onPrefill: (done, total) => progress.set({ prompt_progress: { processed: done, total } }),
     };
-    const constraint = prepareConstraints(model, schema);
+    const constraint = prepareConstraints(name, model, schema);
     answers = seeds(options, body.n ?? 1).map((seed) =>
       answer(service, lease.share(), ids, {
         ...options,

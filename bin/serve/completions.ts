@@ -26,7 +26,7 @@ export async function completion(c: Context, service: Service): Promise<Response
   const echoes: string[] = [];
   try {
     const tokenizer = tokenizerOf(name, model);
-    const constraint = prepareConstraints(model, schema);
+    const constraint = prepareConstraints(name, model, schema);
     const prompts = listOf(body.prompt).map((prompt) => {
       const echo = typeof prompt === 'string' ? prompt : tokenizer.decode(prompt);
       return { ids: textPrompt(name, model, prompt), echo };

@@ -28,8 +28,9 @@ const OPEN_PATHS: ReadonlySet<string> = new Set(['/health']);
  * and is then of the same origin, but it cannot choose the name that the browser sends. Addresses cannot be rebound.
  * Throws RequestError.
  */
-export function checkHost({ header }: Visitor, { hosts = [] }: GuardOptions): void {
+export function checkHost({ path, header }: Visitor, { hosts = [] }: GuardOptions): void {
   const host = header('host') ?? '';
+  if (host === '' && OPEN_PATHS.has(path)) return; // HTTP/1.0, as some load balancers speak it
   const name = host
     .replace(/:\d+$/, '')
     .replace(/^\[(.*)\]$/, '$1')

@@ -6,8 +6,8 @@ import { FirstlightError } from '../../quant/errors.ts';
 
 export interface Listening {
   readonly port: number;
-  /** Ends all connections. */
-  close(): Promise<void>;
+  /** Takes no more connections, and ends those that are there: within `graceMs` (default 0) as they come to rest, then all. */
+  close(graceMs?: number): Promise<void>;
 }
 
 const MOST_HEADER_BYTES = 16 << 10;
@@ -17,11 +17,13 @@ const HEADERS_LIMIT_MS = 10_000;
 const REQUEST_LIMIT_MS = 60_000;
 /** Longer than load balancers keep idle connections, so that they are the ones to close them. */
 const KEEP_ALIVE_MS = 75_000;
+const RESTING_POLL_MS = 20;
 
 /** Listens; port 0 takes any that is free. Throws `bad-argument` for an address that cannot be had. */
 export async function listen(app: Hono, host: string, port: number): Promise<Listening> {
   const server = createAdaptorServer({
     fetch: app.fetch,
+    hostname: 'localhost', // of requests that name none
     serverOptions: { maxHeaderSize: MOST_HEADER_BYTES },
   }) as Server;
   server.headersTimeout = HEADERS_LIMIT_MS;
@@ -41,10 +43,15 @@ export async function listen(app: Hono, host: string, port: number): Promise<Lis
   const address = server.address();
   return {
     port: typeof address === 'object' && address ? address.port : port,
-    close: () =>
-      new Promise((resolve) => {
+    async close(graceMs = 0) {
+      const closed = new Promise<void>((resolve) => {
         server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+      });
+      const resting = setInterval(() => server.closeIdleConnections(), RESTING_POLL_MS);
+      const late = setTimeout(() => server.closeAllConnections(), graceMs);
+      await closed;
+      clearInterval(resting);
+      clearTimeout(late);
+    },
   };
 }

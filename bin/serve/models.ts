@@ -1,6 +1,7 @@
-/** The models that a command line names, as a server knows them: by a name, never by a path. */
+/** The models that a server has, by a name, never by a path: those of the command line, and those that were pulled. */
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { listModels, shortName, storeFolder } from '../../loaders/hub/store.ts';
 import { openModel } from '../../loaders/named.ts';
 import { FirstlightError } from '../../quant/errors.ts';
 import { isBuiltin } from '../model.ts';
@@ -19,6 +20,22 @@ export async function modelsOf(operands: readonly string[]): Promise<KnownModel[
     seen.add(name);
   }
   return models;
+}
+
+/** The models that `firstlight pull` brought. */
+export async function pulledModels(): Promise<KnownModel[]> {
+  const models = await listModels(storeFolder());
+  return models.flatMap(({ name, variants }) =>
+    variants.map((one): KnownModel => {
+      const short = shortName(name, one.variant);
+      return {
+        name: short,
+        bytes: one.files.reduce((sum, file) => sum + file.bytes, 0),
+        modifiedMs: Date.parse(one.pulled) || 0,
+        open: () => openModel(short),
+      };
+    }),
+  );
 }
 
 async function describe(operand: string): Promise<KnownModel> {

@@ -202,7 +202,7 @@ export function ollamaRoutes(app: Hono, service: Service, facts: FactFinder): vo
         ...sampling,
         maxTokens: typeof limit === 'number' && limit > 0 ? limit : undefined,
         logprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
-        constraint: prepareConstraints(model, schema)(),
+        constraint: prepareConstraints(name, model, schema)(),
       };
       made = answer(service, lease.share(), ids, {
         ...options,

@@ -40,10 +40,11 @@ export async function chatPrompt(
   { tools, thinking, variables }: ChatPromptOptions,
 ): Promise<ChatPrompt> {
   const tokenizer = tokenizerOf(name, model);
-  if (model.chatTemplate === undefined)
-    throw new RequestError(400, 'unsupported_model', `${name} has no chat template: use /v1/completions`);
   const given = tools ?? [];
-  const ids = await encodeChat(tokenizer, model.chatTemplate, messages, {
+  const template = (given.length > 0 ? model.toolTemplate : undefined) ?? model.chatTemplate;
+  if (template === undefined)
+    throw new RequestError(400, 'unsupported_model', `${name} has no chat template: use /v1/completions`);
+  const ids = await encodeChat(tokenizer, template, messages, {
     ...(given.length > 0 && { tools: given }),
     variables: { ...variables, ...(thinking === undefined ? {} : { enable_thinking: thinking }) },
   });

@@ -87,6 +87,7 @@ export const ChatRequest = v.looseObject({
   top_logprobs: maybe(whole(0, MOST_ALTERNATIVES)),
   response_format: maybe(ResponseFormat),
   tools: maybe(v.pipe(v.array(Tool), v.maxLength(MOST_TOOLS))),
+  /** A function by name must be one of the tools. */
   tool_choice: maybe(
     v.union([
       v.picklist(['none', 'auto', 'required']),
@@ -307,4 +308,18 @@ export function wantedSchema(
   if (!format || format.type === 'text') return undefined;
   if (format.type === 'json_object') return format.schema ?? true;
   return format.json_schema.schema ?? true;
+}
+
+/** Throws RequestError for a choice that none of the tools meets. */
+export function checkToolChoice(
+  tools: readonly v.InferOutput<typeof Tool>[],
+  choice: v.InferOutput<typeof ChatRequest>['tool_choice'],
+): void {
+  const name = typeof choice === 'object' ? choice?.function.name : undefined;
+  const met =
+    name === undefined ? choice !== 'required' || tools.length > 0 : tools.some((tool) => tool.function.name === name);
+  if (!met)
+    throw new RequestError(400, 'invalid_value', 'tool_choice: there is no such function among the tools', {
+      param: 'tool_choice',
+    });
 }

@@ -40,7 +40,11 @@ async function measure(load: BlankLoad, vramMib: number, gttMib: number): Promis
     const { stdout } = await promisify(execFile)(
       cap,
       [driver, process.execPath, '--import', 'tsx', 'test/gpu/load-blank.ts', JSON.stringify(load)],
-      { cwd: root, env: { ...process.env, ...sizes, HEAP_CAP_LOG: log, HEAP_CAP_TRACE: trace }, timeout: 120_000 },
+      {
+        cwd: root,
+        env: { ...process.env, ...sizes, HEAP_CAP_LOG: log, HEAP_CAP_TRACE: trace },
+        timeout: process.env.FIRSTLIGHT_TEST_LONG ? 1_200_000 : 120_000,
+      },
     );
     const result: BlankResult = JSON.parse(stdout.trim().split('\n').at(-1)!);
     const peaks = JSON.parse((await readFile(log, 'utf8')).trim().split('\n').at(-1)!);
@@ -88,9 +92,9 @@ const LOADS: readonly (readonly [title: string, load: BlankLoad])[] = [
 ];
 for (const [title, load] of LOADS) {
   check(`the plan is within 3 % of what is allocated: ${title}`, async () => {
-    const { plan, message, peakBytes, tokens } = await measure(load, 1024, 8128);
+    const { plan, message, peakBytes, ids } = await measure(load, 1024, 8128);
     assert.is(message, '');
-    assert.is(tokens, load.tokens ?? 0);
+    assert.is(ids.length, load.tokens ?? 0);
     assert.ok(peakBytes > 140 * MIB, `${peakBytes} bytes are too few to tell`);
     const ratio = plan!.totalBytes / peakBytes;
     assert.ok(Math.abs(ratio - 1) <= 0.03, `planned ${plan!.totalBytes} of ${peakBytes} bytes`);
@@ -121,9 +125,9 @@ check('what does not fit is refused before anything is allocated', async () => {
 
 check('the context that is chosen by the memory there is can be used', async () => {
   const machine = { memory: [400, 140] } as const;
-  const { plan, message, tokens, peakBytes } = await measure({ ...MODEL, machine, tokens: 2 }, 80, 80);
+  const { plan, message, ids, peakBytes } = await measure({ ...MODEL, machine, tokens: 2 }, 80, 80);
   assert.is(message, '');
-  assert.is(tokens, 2);
+  assert.is(ids.length, 2);
   assert.ok(plan!.context >= 256 && plan!.context < 4096, `context ${plan!.context}`);
   assert.ok(peakBytes <= 140 * MIB, `${peakBytes}`);
 });
@@ -139,6 +143,92 @@ check('a session beyond the plan is refused when the machine has no room for it'
     /^blank needs \d+ MiB \(KV cache 192 for a context of 12288, .* at most \d+, keep the KV cache in q8, close other programs/,
   );
   assert.is(heldBytes, plan?.bytes.weights, 'the weights stay, the session took nothing');
+});
+
+/** 16 layers of 7 MiB. */
+const DEEP: BlankLoad = {
+  config: { ...WIDE, layers: 16, vocab: 2000, context: 512 },
+  type: 'Q4_0',
+  random: true,
+  options: { context: 256 },
+  tokens: 3,
+};
+
+check('a model larger than the memory there is: streamed within it, with the same ids, or refused', async () => {
+  const whole = await measure({ ...DEEP, machine: { memory: [4000, 2000] } }, 1024, 1024);
+  assert.is(whole.message, '');
+  assert.is(whole.plan?.streamedBytes, 0);
+  const machine = { memory: [400, 112] } as const;
+  const { message, plan, ids, peakBytes } = await measure({ ...DEEP, machine }, 40, 72);
+  assert.is(message, '');
+  assert.ok(plan!.residentLayers < 12 && plan!.streamedBytes > 20 * MIB, `${plan!.residentLayers} layers stay`);
+  assert.ok(peakBytes <= 112 * MIB, `${peakBytes}`);
+  assert.ok(Math.abs(plan!.totalBytes / peakBytes - 1) <= 0.03, `planned ${plan!.totalBytes} of ${peakBytes} bytes`);
+  assert.equal(ids, whole.ids);
+
+  const refused = await measure({ ...DEEP, machine, options: { ...DEEP.options, stream: false } }, 40, 72);
+  assert.match(
+    refused.message,
+    /^random needs 1\d\d MiB \(weights 11\d, .* but of 400 MiB \(main memory\) 112 MiB are free: /,
+  );
+  const tiny = await measure({ ...DEEP, machine: { memory: [400, 64] } }, 40, 24);
+  assert.match(tiny.message, /^random needs .*, or \d+ MiB with all layers brought for each token, but of 400 MiB/);
+  assert.is(tiny.allocations, 0);
+});
+
+/** 50 layers of 28 MiB, and 9 of 460 MiB: minutes on a CPU driver. */
+const BIG: BlankLoad = {
+  config: { ...HEADS, heads: 32, kvHeads: 32, hidden: 2048, feedForward: 5632, layers: 52, vocab: 8000, context: 512 },
+  type: 'Q4_0',
+  random: true,
+  options: { context: 256 },
+  tokens: 4,
+};
+const HUGE: BlankLoad = {
+  config: {
+    heads: 64,
+    kvHeads: 8,
+    headDim: 128,
+    ropeDim: 128,
+    hidden: 8192,
+    feedForward: 28_672,
+    layers: 9,
+    vocab: 8000,
+  },
+  type: 'Q4_0',
+  random: true,
+  tokens: 1,
+};
+const long = process.env.FIRSTLIGHT_TEST_LONG ? check : (name: string, _: () => Promise<void>) => test.skip(name);
+const report = ({ plan, peakBytes, loadMs, decodeMs, ids, peakResidentBytes }: Measured) =>
+  console.log(
+    `  planned ${mib(plan!.totalBytes)}, allocated at most ${mib(peakBytes)} MiB, process ${mib(peakResidentBytes)} MiB; ` +
+      `${plan!.residentLayers} layers stay; loaded in ${(loadMs / 1000).toFixed(1)} s, ${(decodeMs / Math.max(1, ids.length - 1)).toFixed(0)} ms a token`,
+  );
+const mib = (bytes: number) => Math.round(bytes / MIB);
+
+long('1.5 GiB: with a carve-out that spills into GTT, streamed in 1 GiB, refused in 256 MiB', async () => {
+  const spilling = await measure({ ...BIG, machine: { memory: [8000, 4000] } }, 512, 3000);
+  assert.is(spilling.message, '');
+  assert.ok(spilling.peakBytes > 1500 * MIB);
+  report(spilling);
+  const streamed = await measure({ ...BIG, machine: { memory: [8000, 1024] } }, 512, 512);
+  assert.is(streamed.message, '');
+  assert.ok(streamed.peakBytes <= 1024 * MIB);
+  assert.equal(streamed.ids, spilling.ids);
+  report(streamed);
+  const refused = await measure({ ...BIG, machine: { memory: [8000, 256] } }, 128, 128);
+  assert.is(refused.code, 'not-enough-memory');
+  console.log(`  ${refused.message}`);
+  assert.is(refused.allocations, 0);
+});
+
+long('more than 4 GiB of weights make a token', async () => {
+  const measured = await measure(HUGE, 4096, 8128);
+  assert.is(measured.message, '');
+  assert.is(measured.ids.length, 1);
+  assert.ok(measured.plan!.bytes.weights > 4096 * MIB);
+  report(measured);
 });
 
 if (skipped > 0) console.log(`estimate: ${skipped} tests are skipped, they need the memory cap of ../shared/vangogh`);

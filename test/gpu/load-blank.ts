@@ -6,6 +6,7 @@ import { openDevice } from '../../devices/open.ts';
 import type { Estimate } from '../../engine/estimate.ts';
 import { type LoadOptions, loadModel } from '../../engine/model.ts';
 import { createSession } from '../../engine/session.ts';
+import { randomCheckpointOf } from '../../engine/shapes.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
 import { FirstlightError } from '../../quant/errors.ts';
 import type { FileType } from '../../quant/file-types.ts';
@@ -16,6 +17,8 @@ import { SMALL_LLAMA } from '../random-model.ts';
 export interface BlankLoad {
   readonly config: Partial<LlamaConfig>;
   readonly type: FileType;
+  /** Random weights, of which the ids tell something; default all the same. */
+  readonly random?: boolean;
   readonly options?: LoadOptions;
   /** Stands for the machine's /proc and /sys. */
   readonly machine?: FakeMachine;
@@ -35,11 +38,15 @@ export interface BlankResult {
   /** Bytes that the device holds at the end. */
   readonly heldBytes: number;
   /** That were generated. */
-  readonly tokens: number;
+  readonly ids: readonly number[];
+  readonly loadMs: number;
+  readonly decodeMs: number;
+  /** Most memory of the process at once. */
+  readonly peakResidentBytes: number;
 }
 
 async function loadBlank(load: BlankLoad): Promise<BlankResult> {
-  const { config, type, options, machine, sessionContext, tokens: maxTokens = 0, asDeck } = load;
+  const { config, type, random, options, machine, sessionContext, tokens: maxTokens = 0, asDeck } = load;
   const root = await mkdtemp(join(tmpdir(), 'firstlight-'));
   if (machine) await writeMachine(root, machine);
   const opened = await openDevice();
@@ -47,21 +54,28 @@ async function loadBlank(load: BlankLoad): Promise<BlankResult> {
   const device = asDeck ? { ...opened, traits: { ...opened.traits, ...deck } } : opened;
   let plan: Estimate | undefined;
   let failure: unknown;
-  let tokens = 0;
+  const ids: number[] = [];
+  let loadMs = 0;
+  let decodeMs = 0;
   try {
-    const model = await loadModel(device, blankCheckpoint({ ...SMALL_LLAMA, ...config }, type), {
+    const full = { ...SMALL_LLAMA, ...config };
+    const checkpoint = random ? randomCheckpointOf(full, 'random', type) : blankCheckpoint(full, type);
+    const startMs = performance.now();
+    const model = await loadModel(device, checkpoint, {
       ...options,
       root: machine ? root : '/',
       onPlan: (made) => {
         plan = made;
       },
     });
+    loadMs = performance.now() - startMs;
     if (!asDeck) {
       const session = await createSession(model, {
         context: sessionContext,
         reserve: sessionContext ?? model.plan.context,
       });
-      for await (const _ of session.generate([1, 2, 3], { maxTokens })) tokens++;
+      for await (const id of session.generate([1, 2, 3], { temperature: 0, maxTokens })) ids.push(id);
+      decodeMs = session.stats.decodeMs;
     }
   } catch (error) {
     failure = error;
@@ -71,7 +85,8 @@ async function loadBlank(load: BlankLoad): Promise<BlankResult> {
   await rm(root, { recursive: true });
   const code = failure instanceof FirstlightError ? failure.code : undefined;
   const message = failure === undefined ? '' : String((failure as Error).message);
-  return { plan, code, message, heldBytes, tokens };
+  const peakResidentBytes = process.resourceUsage().maxRSS * 1024;
+  return { plan, code, message, heldBytes, ids, loadMs, decodeMs, peakResidentBytes };
 }
 
 console.log(JSON.stringify(await loadBlank(JSON.parse(process.argv[2]!))));

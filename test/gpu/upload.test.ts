@@ -3,7 +3,6 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
 import { loadModel } from '../../engine/model.ts';
-import { halfSplitRow } from '../../engine/upload.ts';
 import type { Matrix, Weights } from '../../engine/weights.ts';
 import { openGgufSource } from '../../loaders/checkpoint.ts';
 import { memorySource } from '../../loaders/source.ts';
@@ -11,6 +10,7 @@ import type { Checkpoint, LlamaConfig } from '../../loaders/types.ts';
 import { FILE_TYPES, type FileType, rowBytes } from '../../quant/file-types.ts';
 import { type Format, roundUp } from '../../quant/layout.ts';
 import { packRows, unpackRows } from '../../quant/pack.ts';
+import { halfSplitRow } from '../../quant/row-order.ts';
 import { deviceTests } from '../device.ts';
 import { ggufFile, plainCheckpoint, randomWeights, SMALL_LLAMA } from '../random-model.ts';
 

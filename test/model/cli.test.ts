@@ -65,6 +65,7 @@ test('says what is wrong with a command line', async () => {
   expectFailure(await runCli(['run', '-n', '0']), 2, /-n is "0": .* \(firstlight run --help\)/);
   expectFailure(await runCli(['logits', '--ids', '1,x']), 2, /--ids is "1,x"/);
   expectFailure(await runCli(['logits']), 2, /--ids is missing/);
+  expectFailure(await runCli(['perplexity']), 2, /FILE is missing/);
   expectFailure(await runCli(['run', 'hello', '--raw', '--template', 'gemma']), 2, /--raw uses no template/);
 });
 
@@ -84,6 +85,7 @@ test('says what is wrong with a model', async () => {
     [['run', join(gguf, 'wild.gguf'), 'hello'], /wild\.gguf claims 1152921504606847000 tensors/],
     [['plan', other], /other.*architecture/i],
     [['tokenize', broken, 'hello'], /tokenizer\.json/],
+    [['perplexity', without, join(without, 'none.txt')], /none\.txt does not exist/],
     [['tokenize', without, 'hello'], /has no tokenizer/],
     [
       ['run', without, 'hello', '--template', 'lama2'],
@@ -155,6 +157,20 @@ check('a chat model without a template asks for one, and takes it by name or fro
   for (const options of [['--raw'], ['--template', join(path, 'short.jinja')], ['--template', 'zephyr']])
     prompts.push(JSON.parse((await runCli([...args, ...options])).stdout).promptTokens);
   assert.equal(prompts, [1, 2, 9 + 1 + 1 + 15], 'zephyr: <|user|>, line break, hello, <|end|>, line break, ...');
+});
+
+check('perplexity of a text', async () => {
+  const path = await writeFolder('endless', ENDLESS);
+  const args = ['perplexity', path, '-', '--ctx', '16', '--stride', '4', ...ADAPTER];
+  const text = 'hello world, hello <|end|>';
+  const { code, stdout, stderr } = await runCli([...args, '--json'], { stdin: text });
+  assert.is(code, 0, stderr);
+  const checkpoint = await openCheckpoint(path);
+  const ids = createTokenizer((await checkpoint.vocab())!).encode(text, { special: false, bos: false });
+  await checkpoint.close();
+  const { perplexity, tokens, windows, stride, context, nll } = JSON.parse(stdout);
+  assert.equal([tokens, windows, stride, context], [ids.length, 1 + Math.ceil((ids.length - 15) / 4), 4, 16]);
+  assert.ok(Math.abs(Math.log(perplexity) - nll) < 1e-9 && perplexity > 20, 'random weights foretell nothing');
 });
 
 check('Ctrl-C ends the text, with the stats and exit code 130', async () => {

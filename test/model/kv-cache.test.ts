@@ -39,7 +39,7 @@ for (const kv of ['f32', 'q8'] as const) {
     await withModel(device, kv, async (model) => {
       const texts: number[][] = [];
       const bytes: number[] = [];
-      for (const reserve of [1024, 32]) {
+      for (const reserve of [1024, 64]) {
         const before = device.memory();
         const session = await createSession(model, { reserve });
         const first = device.memory().kv - before.kv;
@@ -50,15 +50,15 @@ for (const kv of ['f32', 'q8'] as const) {
       }
       assert.equal(texts[1], texts[0]);
       const [whole = 0, , few = 0, grown = 0] = bytes;
-      assert.is(whole, few * 32);
-      assert.is(grown, (whole * 544) / 1024, '32, then 256 more twice');
+      assert.is(whole, few * 16);
+      assert.is(grown, (whole * 320) / 1024, '64, then 256 more');
     });
   });
 }
 
 check('several sequences keep their places in a cache that grows', async (device) => {
   await withModel(device, 'q8', async (model) => {
-    const runner = await createRunner(model, { slots: 3, reserve: 32, context: 128 });
+    const runner = await createRunner(model, { slots: 3, reserve: 64, context: 256 });
     const rows = async () => new Uint8Array((await runner.inspect('layers.1.kv')).slice().buffer);
     for (const slot of [0, 1, 2]) {
       const columns = Array.from({ length: 20 + slot }, (_, position) => ({
@@ -70,10 +70,10 @@ check('several sequences keep their places in a cache that grows', async (device
       await runner.submit({ kind: 'prompt' }, { columns: columns.length, outputs: 0 });
     }
     const before = await rows();
-    await runner.reserve(33);
+    await runner.reserve(65);
     const after = await rows();
     assert.is(after.length, 4 * before.length);
-    const head = 32 * CONFIG.headDim;
+    const head = 64 * CONFIG.headDim;
     for (let i = 0; i < 3 * 2 * CONFIG.kvHeads; i++)
       assert.equal(after.subarray(4 * i * head, (4 * i + 1) * head), before.subarray(i * head, (i + 1) * head));
     await runner.close();

@@ -93,6 +93,18 @@ check('models come, take turns, and go', async () => {
   assert.equal((await client.ps()).models, [], 'its time is over');
 });
 
+check('a format is kept to', async () => {
+  const format = {
+    type: 'object',
+    properties: { ok: { type: 'boolean' } },
+    required: ['ok'],
+    additionalProperties: false,
+  };
+  const { message, done_reason } = await client.chat({ ...CHAT, format, options: { temperature: 1, num_predict: 60 } });
+  assert.is(done_reason, 'stop');
+  assert.type(JSON.parse(message.content).ok, 'boolean');
+});
+
 check('embeddings, one and several', async () => {
   const { embeddings } = await client.embed({ model: 'alpha', input: ['hello', 'world'] });
   assert.is(embeddings.length, 2);

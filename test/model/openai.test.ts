@@ -170,6 +170,46 @@ check('tools reach the template, and contents in parts are joined', async () => 
   assert.is(without.usage?.prompt_tokens, plain.usage?.prompt_tokens);
 });
 
+check('JSON of any kind, by a schema, and calls that must be made', async () => {
+  const base = { ...GREEDY, temperature: 1, seed: 4, max_tokens: 120 };
+  const any = await client.chat.completions.create({ ...base, response_format: { type: 'json_object' } });
+  if (any.choices[0]?.finish_reason === 'stop') assert.type(JSON.parse(any.choices[0].message.content ?? ''), 'object');
+  const schema = {
+    type: 'object',
+    properties: { name: { enum: ['ann', 'bob'] }, age: { type: 'integer', minimum: 0, maximum: 99 } },
+    required: ['name', 'age'],
+    additionalProperties: false,
+  };
+  const json_schema = { name: 'person', schema, strict: true };
+  const { choices } = await client.chat.completions.create({
+    ...base,
+    n: 3,
+    response_format: { type: 'json_schema', json_schema },
+  });
+  for (const { message } of choices) {
+    const { name, age } = JSON.parse(message.content ?? '');
+    assert.ok(['ann', 'bob'].includes(name) && age >= 0 && age <= 99, message.content ?? '');
+  }
+  const parameters = { ...schema, properties: { name: { enum: ['x', 'y'] } }, required: ['name'] };
+  const tools = ['weather', 'time'].map((name) => ({ type: 'function' as const, function: { name, parameters } }));
+  const called = await client.chat.completions.create({ ...base, tools, tool_choice: 'required' });
+  const [call] = called.choices[0]?.message.tool_calls ?? [];
+  assert.is(called.choices[0]?.finish_reason, 'tool_calls');
+  assert.is(called.choices[0]?.message.content, null);
+  assert.ok(call?.type === 'function' && ['weather', 'time'].includes(call.function.name));
+  assert.ok(call?.type === 'function' && ['x', 'y'].includes(JSON.parse(call.function.arguments).name));
+  const named = { type: 'function' as const, function: { name: 'time' } };
+  const stream = client.chat.completions.stream({ ...base, tools, tool_choice: named });
+  const [final] = (await stream.finalMessage()).tool_calls ?? [];
+  assert.is(final?.type === 'function' && final.function.name, 'time');
+  const bad = { name: 'bad', schema: { type: 'object', not: {} } };
+  const refused = client.chat.completions.create({
+    ...base,
+    response_format: { type: 'json_schema', json_schema: bad },
+  });
+  assert.is((await failureOf(refused)).status, 400);
+});
+
 check('an abort ends the work', async () => {
   const stop = new AbortController();
   const stream = await client.chat.completions.create(

@@ -30,7 +30,7 @@ check('three sequences at different positions, chosen tokens fed from the ring a
   const runner = await createRunner(model, { slots: prompts.length });
   try {
     const choice = 'greedy';
-    await runner.prepare(choice);
+    await runner.prepare(choice, [1]);
     const got: number[][] = [];
     for (const [slot, ids] of prompts.entries()) {
       runner.setSampler(slot, completeSampling({ temperature: 0 }));
@@ -38,7 +38,7 @@ check('three sequences at different positions, chosen tokens fed from the ring a
       runner.place(columns, [columns.length - 1], false);
       const size = { columns: columns.length, outputs: 1 };
       await runner.submit({ kind: 'ending', choice }, size, { ticket: 0, slot, position: ids.length });
-      got.push([await runner.chosen(0, 0)]);
+      got.push([...(await runner.chosen(0, 0))]);
     }
     const slots = [...prompts.keys()];
     for (let step = 0; step < 5; step++) {
@@ -52,8 +52,41 @@ check('three sequences at different positions, chosen tokens fed from the ring a
           { columns: 0, outputs: 0 },
           { ticket: 0, slot, position: position + 1 },
         );
-        got[slot]?.push(await runner.chosen(0, 0));
+        got[slot]?.push(...(await runner.chosen(0, 0)));
       }
+    }
+    assert.equal(got, wanted);
+  } finally {
+    await runner.close();
+    await model.close();
+    await checkpoint.close();
+  }
+});
+
+check('a burst makes the tokens of single passes, also over the end of the ring and of the cache', async (device) => {
+  const checkpoint = await openFolder(memoryFolder(safetensorsFolder(SMALL_LLAMA, randomWeights(SMALL_LLAMA))));
+  const model = await loadModel(device, checkpoint, { context: 96 });
+  const prompt = Array.from({ length: 58 }, (_, i) => (i * 7) % 90);
+  const session = await createSession(model);
+  const wanted: number[] = [];
+  for await (const id of session.generate(prompt, { temperature: 0, maxTokens: 13 })) wanted.push(id);
+  await session.close();
+
+  const runner = await createRunner(model, { chunk: prompt.length });
+  try {
+    const choice = 'greedy';
+    await runner.prepare(choice, [prompt.length]);
+    runner.setSampler(0, completeSampling({ temperature: 0 }));
+    const columns = prompt.map((token, position) => ({ token, position, slot: 0 }));
+    runner.place(columns, [columns.length - 1], true);
+    const first = { ticket: 0, slot: 0, position: prompt.length };
+    await runner.submit({ kind: 'ending', choice }, { columns: columns.length, outputs: 1 }, first);
+    const got = [...(await runner.chosen(0, 0))];
+    for (const tokens of [4, 8]) {
+      const position = prompt.length + got.length; // of the first of them
+      const wantedThere = { ticket: tokens % 3, slot: 0, position };
+      await runner.submitBurst({ kind: 'decode', choice, position: position - 1 }, tokens, wantedThere);
+      got.push(...(await runner.chosen(tokens % 3, 0, tokens)));
     }
     assert.equal(got, wanted);
   } finally {

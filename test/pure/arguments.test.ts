@@ -13,6 +13,8 @@ const COMMAND = defineCommand({
     adapter: { kind: 'text', placeholder: 'NAME', about: 'where' },
     weights: { kind: 'choice', choices: ['f16', 'q4'], about: 'how small' },
     json: { kind: 'switch', about: 'for programs' },
+    memory: { kind: 'size', about: 'how much' },
+    ctx: { kind: 'number', whole: true, least: 1, most: 9, words: ['auto'], about: 'how far' },
     stop: { kind: 'texts', placeholder: 'TEXT', about: 'where to end' },
   },
   async run() {},
@@ -34,6 +36,18 @@ test('are read by the table', () => {
   assert.ok(readArguments(COMMAND, ['-h']).help && readArguments(COMMAND, ['a', 'b', 'c', '--help']).help);
 });
 
+test('sizes are bytes, with or without a unit', () => {
+  const size = (text: string) => readArguments(COMMAND, ['a', '--memory', text]).values.memory;
+  for (const text of ['4GiB', '4G', '4 gib', '4gb', '4096MiB', '4194304K', '4294967296', '4294967296B'])
+    assert.is(size(text), 2 ** 32, text);
+  assert.is(size('1.5M'), 1.5 * 2 ** 20);
+});
+
+test('a word may stand for a number', () => {
+  assert.is(readArguments(COMMAND, ['a', '--ctx', 'auto']).values.ctx, 'auto');
+  assert.is(readArguments(COMMAND, ['a', '--ctx', '7']).values.ctx, 7);
+});
+
 const WRONG: readonly (readonly [args: readonly string[], message: RegExp])[] = [
   [['a', '-n', '0'], /^-n is "0": it must be a whole number from 1 to 100$/],
   [['a', '-n', '101'], /whole number from 1 to 100/],
@@ -45,6 +59,10 @@ const WRONG: readonly (readonly [args: readonly string[], message: RegExp])[] = 
   [['a', '--temp'], /^--temp needs a value/],
   [['a', '--adapter', '--json'], /^--adapter needs a value: NAME/],
   [['a', '--stop'], /^--stop needs a value: TEXT$/],
+  [['a', '--memory', '4 apples'], /^--memory is "4 apples": it must be a size such as 4GiB or 512MiB$/],
+  [['a', '--memory', '0'], /a size such as/],
+  [['a', '--memory', 'G'], /a size such as/],
+  [['a', '--ctx', 'large'], /^--ctx is "large": it must be auto, a whole number from 1 to 9$/],
   [['a', '--json=1'], /^--json takes no value$/],
   [['a', '--weights', 'q5'], /one of f16, q4$/],
   [['a', '--wieghts', 'q4'], /^unknown option --wieghts: did you mean --weights\?$/],

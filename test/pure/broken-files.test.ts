@@ -1,4 +1,4 @@
-/** Files cut off anywhere and files with random damage: a FirstlightError or a model, at once and in little memory. */
+/** Files cut off anywhere: a FirstlightError, at once and in little memory. Other damage: fuzz.test.ts. */
 import { zipSync } from 'fflate';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -7,12 +7,10 @@ import { zipFolder } from '../../loaders/folder.ts';
 import { memorySource } from '../../loaders/source.ts';
 import type { Checkpoint } from '../../loaders/types.ts';
 import { FirstlightError } from '../../quant/errors.ts';
-import { randomInteger, seededRandom } from '../random.ts';
 import { ggufFile, memoryFolder, randomWeights, SMALL_LLAMA, safetensorsFolder } from '../random-model.ts';
 
 const test = suite('broken files');
 
-const MUTATIONS = 300;
 const MOST_MS = 1000;
 const MOST_BYTES = 64 * 2 ** 20;
 
@@ -31,14 +29,11 @@ const GGUF = ggufFile(CONFIG, WEIGHTS, 'Q4_0', {
 interface Target {
   readonly name: string;
   readonly file: Uint8Array;
-  /** Where damage is done. */
-  readonly headerBytes: number;
   readonly open: (file: Uint8Array) => Promise<Checkpoint>;
 }
 
 const openWith = (files: ReadonlyMap<string, Uint8Array>, name: string) => (file: Uint8Array) =>
   openFolder(memoryFolder(new Map(files).set(name, file)));
-const headerOf = (file: Uint8Array) => 8 + new DataView(file.buffer).getUint32(0, true);
 const ZIP = zipSync({
   'config.json': FOLDER.get('config.json')!,
   'model.safetensors': FOLDER.get('model.safetensors')!,
@@ -48,31 +43,26 @@ const TARGETS: readonly Target[] = [
   {
     name: 'safetensors',
     file: FOLDER.get('model.safetensors')!,
-    headerBytes: headerOf(FOLDER.get('model.safetensors')!),
     open: openWith(FOLDER, 'model.safetensors'),
   },
   {
     name: 'safetensors with pairs',
     file: PAIRS.get('model.safetensors')!,
-    headerBytes: headerOf(PAIRS.get('model.safetensors')!),
     open: openWith(PAIRS, 'model.safetensors'),
   },
   {
     name: 'config.json',
     file: FOLDER.get('config.json')!,
-    headerBytes: FOLDER.get('config.json')!.length,
     open: openWith(FOLDER, 'config.json'),
   },
   {
     name: 'GGUF',
     file: GGUF,
-    headerBytes: 2500,
     open: (file) => openGgufSource(memorySource('m.gguf', file)),
   },
   {
     name: 'zip',
     file: ZIP,
-    headerBytes: ZIP.length,
     open: async (file) => openFolder(await zipFolder(memorySource('m.zip', file))),
   },
 ];
@@ -101,21 +91,8 @@ function memory(): number {
   return heapUsed + arrayBuffers;
 }
 
-/** One to four bytes become random, or eight become the largest number. */
-function damage(file: Uint8Array, headerBytes: number, random: () => number): Uint8Array {
-  const damaged = file.slice();
-  if (random() < 0.2) {
-    const start = randomInteger(0, headerBytes - 8, random);
-    return damaged.fill(255, start, start + 8);
-  }
-  for (let i = randomInteger(1, 4, random); i > 0; i--) {
-    damaged[randomInteger(0, headerBytes - 1, random)] = randomInteger(0, 255, random);
-  }
-  return damaged;
-}
-
 for (const target of TARGETS) {
-  const { name, file, headerBytes } = target;
+  const { name, file } = target;
 
   test(`${name}: whole it opens, cut off after every 97th byte it is refused`, async () => {
     assert.is(await tryFile(target, file, name), false);
@@ -125,15 +102,6 @@ for (const target of TARGETS) {
         `${name} of ${length} bytes`,
       );
     }
-  });
-
-  test(`${name}: ${MUTATIONS} random mutations of the header`, async () => {
-    const random = seededRandom(name.length);
-    let refused = 0;
-    for (let i = 0; i < MUTATIONS; i++) {
-      if (await tryFile(target, damage(file, headerBytes, random), `${name}, mutation ${i}`)) refused++;
-    }
-    assert.ok(refused > MUTATIONS / 5, `only ${refused} of ${MUTATIONS} were refused: the damage is too small`);
   });
 }
 

@@ -216,8 +216,8 @@ test('printed values look as in Python', async () => {
 
 test('a template cannot run for ever or take all memory', async () => {
   const nested = '{% for i in range(1000) %}{% for j in range(1000) %}x{% endfor %}{% endfor %}';
-  for (const template of [nested, '{% for i in range(90000) %}{{ range(90000) | length }}{% endfor %}'])
-    await expectError(() => renderChat(template, []), 'bad-tokenizer', /range\(\) over more than 100000/);
+  for (const template of [nested, '{% for i in range(9000) %}{{ range(9000) | length }}{% endfor %}'])
+    await expectError(() => renderChat(template, []), 'bad-tokenizer', /range\(\) over more than 10000/);
 });
 
 test('a system message that a template refuses or drops goes before the first message of the user', async () => {

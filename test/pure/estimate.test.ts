@@ -109,7 +109,7 @@ test('a float checkpoint is planned in 4 bits, as it is loaded', async () => {
   const float = estimate(blankCheckpoint(LLAMA_2_7B, 'F16'), DECK, topology);
   assert.is(float.weightsOption, 'q4');
   assert.equal(float.bytes, quantised.bytes);
-  const native = estimate(blankCheckpoint(LLAMA_2_7B, 'F16'), DECK, topology, { weights: 'native' });
+  const native = estimate(blankCheckpoint(LLAMA_2_7B, 'F16'), DECK, topology, { weights: 'native', stream: false });
   assert.ok(native.bytes.weights > 12_800 * MIB);
   assert.is(native.fits, false);
   const exact = estimate(blankCheckpoint(LLAMA_2_7B, 'Q4_0'), DECK, topology, { arithmetic: 'f32', context: 2048 });
@@ -167,7 +167,7 @@ test('the largest context that fits does, and one more position does not', async
     const { largestContext } = plan({});
     assert.ok(largestContext > 256 && largestContext < config.context, `${largestContext}`);
     assert.is(plan({ context: largestContext }).fits, true);
-    assert.is(plan({ context: largestContext + 1 }).fits, false);
+    assert.is(plan({ context: largestContext + 1, stream: false }).fits, false);
     const auto = plan({});
     assert.is(auto.fits, true);
     assert.is(auto.context, Math.min(4096, largestContext - (largestContext % 64)));
@@ -208,6 +208,64 @@ test('no buffer may be larger than a binding', async () => {
     notEnoughMemory('model', beyond, adapter, topology, weights).message,
     /^model: a context of 8193 needs a buffer above the 128 MiB that Radeon 8060S .* allows for one: .* at most 8192$/,
   );
+});
+
+test('what does not fit is streamed: as few layers as possible', async () => {
+  const topology = await topologyOf(MACHINES.deckLcd);
+  const GIB = 1024 * MIB;
+  for (const [type, options, mostBytes] of [
+    ['F16', { weights: 'native' }, 8752 * MIB - 512 * MIB],
+    ['Q4_0', { memoryBytes: 3 * GIB }, 3 * GIB],
+    ['Q4_0', { memoryBytes: 3 * GIB, context: 2048 }, 3 * GIB],
+  ] as const) {
+    const plan = (more: EstimateOptions = {}) =>
+      estimate(blankCheckpoint(LLAMA_2_7B, type), DECK, topology, { ...options, ...more });
+    const { fits, residentLayers, streamedBytes, context, totalBytes, bytes, speed } = plan();
+    assert.is(fits, true);
+    assert.ok(residentLayers >= 0 && residentLayers < 30, `${residentLayers} layers stay`);
+    assert.is(context, 'context' in options ? 2048 : 1024);
+    assert.ok(totalBytes <= mostBytes, `${totalBytes} bytes`);
+    assert.is(plan({ residentLayers: residentLayers + 1, context }).fits, false);
+    const all = plan({ residentLayers: 32, context });
+    const layer = streamedBytes / (32 - residentLayers);
+    assert.ok(
+      Math.abs(all.bytes.weights - bytes.weights - streamedBytes + 2 * layer) < MIB,
+      "two layers' worth of buffers",
+    );
+    assert.match(speed!.assumption, /of memory bandwidth and layers are streamed at 4 GB\/s$/);
+    assert.ok(Math.abs(1 / speed!.tokensPerSecond - 1 / all.speed!.tokensPerSecond - streamedBytes / 4e9) < 1e-6);
+    assert.is(plan({ stream: false }).fits, false);
+  }
+});
+
+test('a limit holds where nothing tells what is free, and is told when not even streaming helps', async () => {
+  const topology = await topologyOf(MACHINES.nvidia);
+  const nvidia = { ...DECK, name: 'NVIDIA H200', vendor: 'nvidia' };
+  const checkpoint = blankCheckpoint(LLAMA_2_13B, 'Q4_0', 'model');
+  const plan = estimate(checkpoint, nvidia, topology, { memoryBytes: 4096 * MIB });
+  assert.is(plan.fits, true);
+  assert.ok(plan.residentLayers > 5 && plan.residentLayers < 20, `${plan.residentLayers} layers stay`);
+  assert.is(plan.wholeContext, 0);
+  const small = estimate(checkpoint, nvidia, topology, { memoryBytes: 256 * MIB });
+  assert.is(small.fits, false);
+  const weights = describeWeights(checkpoint, 'native', nvidia.limits.maxBindingBytes);
+  assert.match(
+    notEnoughMemory('model', small, nvidia, topology, weights).message,
+    /^model needs 7\d\d\d MiB \(.*\) on NVIDIA H200, or \d{3} MiB with all layers brought for each token, but at most 256 MiB may be taken: /,
+  );
+  const shorter = estimate(blankCheckpoint(LLAMA_2_7B, 'Q4_0'), DECK, await topologyOf(MACHINES.deckLcd), {
+    memoryBytes: 5 * 1024 * MIB,
+    context: 4096,
+  });
+  assert.ok(shorter.residentLayers < 32 && shorter.wholeContext > 2048, `${shorter.wholeContext} would fit whole`);
+});
+
+test('only layers that the CPU does not pack need no main memory of their own', async () => {
+  const topology = await topologyOf({ ...MACHINES.deckLcd, memory: [14_800, 2_500] });
+  const plan = (type: FileType) =>
+    estimate(blankCheckpoint(LLAMA_2_7B, type), DECK, topology, { weights: 'q4', memoryBytes: 1024 * MIB }).fits;
+  assert.is(plan('Q4_0'), true);
+  assert.is(plan('F16'), false);
 });
 
 const ANYWAY = 'close other programs, or set overcommit to load it all the same';
@@ -264,7 +322,7 @@ for (const [title, machine, config, type, options, parts] of REFUSALS) {
   test(`refusal: ${title}`, async () => {
     const topology = await topologyOf(machine);
     const checkpoint = blankCheckpoint(config, type, 'model');
-    const plan = estimate(checkpoint, DECK, topology, options);
+    const plan = estimate(checkpoint, DECK, topology, { stream: false, ...options });
     assert.is(plan.fits, false);
     const weights = describeWeights(checkpoint, plan.weightsOption, DECK.limits.maxBindingBytes);
     const { code, message } = notEnoughMemory('model', plan, DECK, topology, weights);

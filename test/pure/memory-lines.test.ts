@@ -107,6 +107,9 @@ const PLAN: Estimate = {
     rounding: 76.2 * MIB,
   },
   totalBytes: 4724 * MIB,
+  residentLayers: 32,
+  streamedBytes: 0,
+  wholeContext: 4096,
   budget: { totalBytes: 9152 * MIB, freeBytes: 8752 * MIB, marginBytes: 512 * MIB, rule: 'VRAM + GTT' },
   fits: true,
   largestContext: 4096,
@@ -127,6 +130,15 @@ test('an estimate to the MiB', () => {
     'speed        16.6 tok/s at first, 12.9 with a full context, if all goes well',
     '',
   ]);
+});
+
+test('an estimate of which a part fits', () => {
+  const streamed = { residentLayers: 20, streamedBytes: 1350 * MIB, wholeContext: 0 };
+  const budget = { ...PLAN.budget, limitBytes: 3072 * MIB };
+  const lines = formatEstimate({ ...PLAN, ...streamed, budget }, '');
+  assert.match(lines, /^weights .* q4; the first 20 layers, others are brought for every token$/m);
+  assert.match(lines, /^free .* 512 MiB are left to other programs; at most 3072 MiB are taken$/m);
+  assert.match(lines, /^fits {9}in part: 1350 MiB of weights are brought to the GPU for every token, which is slow$/m);
 });
 
 test('an estimate that does not fit, and one of which nothing is known', () => {

@@ -36,4 +36,18 @@ test('a new pace is learnt within a few tokens', () => {
   assert.is(pace.dueMs(now), 40);
 });
 
+test('bursts are as long as nobody notices, and none before the pace is known', () => {
+  assert.is(paceOf([1, 1, 1]).pace.burst(), 1);
+  assert.is(paceOf(steady).pace.burst(), 3);
+  assert.is(paceOf(new Array(20).fill(0.1)).pace.burst(), 8);
+  assert.is(paceOf(new Array(20).fill(80)).pace.burst(), 1);
+});
+
+test('a burst counts as its tokens', () => {
+  const pace = createPace();
+  for (let at = 0; at <= 80; at += 8) pace.arrived(at, 4);
+  assert.is(pace.dueMs(80), 2);
+  assert.is(pace.dueMs(81, 4), 7);
+});
+
 test.run();
