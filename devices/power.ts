@@ -9,6 +9,8 @@ export interface Energy {
 }
 
 export interface PowerMeter {
+  /** Takes a reading now, besides those that it takes by itself. */
+  read(): Promise<void>;
   /** What was taken since the start; undefined when the sensor cannot be read. */
   stop(): Promise<Energy | undefined>;
 }
@@ -42,6 +44,7 @@ export function startPowerMeter(
   const timer = sensor === undefined ? undefined : setInterval(sample, sampleMs);
   timer?.unref();
   return {
+    read: sample,
     async stop() {
       clearInterval(timer);
       await sample();

@@ -14,15 +14,24 @@ test('adds up what is taken between readings', async () => {
   const folder = await writeFolder('hwmon', new Map([['power1_average', '4000000\n']]));
   const sensor = join(folder, 'power1_average');
   let nowMs = 1000;
-  const meter = startPowerMeter(sensor, 5, () => nowMs);
-  await sleep(40); // a reading at least, at the start
+  const meter = startPowerMeter(sensor, 1e6, () => nowMs);
+  await meter.read();
   nowMs += 2000;
-  await sleep(40); // 4 W for 2 s
+  await meter.read(); // 4 W for 2 s
   writeFileSync(sensor, '8000000\n');
   nowMs += 1000; // 6 W on average for 1 s
   const energy = await meter.stop();
   assert.ok(energy && Math.abs(energy.joules - 14) < 1e-9, `${energy?.joules} J`);
   assert.is(energy?.seconds, 3);
+});
+
+test('reads by itself now and then', async () => {
+  const folder = await writeFolder('hwmon', new Map([['power1_average', '5000000\n']]));
+  let nowMs = 0;
+  const meter = startPowerMeter(join(folder, 'power1_average'), 5, () => nowMs++);
+  while (nowMs < 20) await sleep(5);
+  const { joules, seconds } = (await meter.stop())!;
+  assert.ok(Math.abs(joules / seconds - 5) < 1e-9);
 });
 
 test('nothing is measured where there is nothing to read', async () => {
