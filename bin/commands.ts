@@ -15,6 +15,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "serve models by OpenAI's and Ollama's APIs",
     load: async () => (await import('./serve.ts')).serve,
   },
+  chat: {
+    summary: 'talk with a model in the terminal',
+    load: async () => (await import('./chat.ts')).chat,
+  },
   pull: {
     summary: 'download a model from a hub, or one file from a URL',
     load: async () => (await import('./pull.ts')).pull,
@@ -26,6 +30,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
   rm: {
     summary: 'remove a model that was pulled',
     load: async () => (await import('./rm.ts')).rm,
+  },
+  desktop: {
+    summary: 'open the app in a window',
+    load: async () => (await import('./desktop.ts')).desktop,
   },
   tokenize: {
     summary: "show a text as a model's tokens",
