@@ -67,7 +67,7 @@ Terminal=false
 Categories=Utility;
 Keywords=LLM;chat;AI;
 StartupWMClass=firstlight
-SingleMainWindow=true
+X-GNOME-SingleWindow=true
 `;
 }
 
