@@ -27,6 +27,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: 'remove a model that was pulled',
     load: async () => (await import('./rm.ts')).rm,
   },
+  desktop: {
+    summary: 'open the app in a window',
+    load: async () => (await import('./desktop.ts')).desktop,
+  },
   tokenize: {
     summary: "show a text as a model's tokens",
     load: async () => (await import('./tokenize.ts')).tokenize,

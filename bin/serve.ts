@@ -1,5 +1,4 @@
 /** `firstlight serve`: models behind OpenAI's and Ollama's APIs. */
-import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { BUILTIN } from '../loaders/named.ts';
 import { defineCommand, UsageError } from './arguments.ts';
@@ -11,6 +10,7 @@ import { listen } from './serve/listen.ts';
 import { createMeter } from './serve/metrics.ts';
 import { modelsOf, pulledModels } from './serve/models.ts';
 import { keepAliveMs } from './serve/requests.ts';
+import { ownVersion } from './serve/version.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
 
 const DEFAULT_PORT = 11435;
@@ -163,9 +163,4 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve, ms).unref();
   });
-}
-
-function ownVersion(): string {
-  const { version } = JSON.parse(readFileSync(new URL(import.meta.resolve('firstlight/package.json')), 'utf8'));
-  return version;
 }

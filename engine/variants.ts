@@ -118,15 +118,17 @@ export function chooseGemv(traits: Traits, shape: ProductShape, columns: number,
 /** The cut that suits devices of this kind, as far as that is known without measuring. */
 export function usualCut(traits: Traits, shape: ProductShape, columns = 1): GemvCut {
   const size = chooseSubgroup(traits)?.size ?? 32;
-  // four rows a subgroup (a quad of scales), eight where subgroups are wide or rows many. Several columns fill the registers:
-  // few rows, and workgroups of which a compute unit holds more than one
+  // Wide subgroups have four rows (a quad of scales) or eight; those of 32 two, so that more of them ask for weights at once
+  // (measured on an H100). Several columns fill the registers: workgroups of which a compute unit holds more than one.
   const mostThreads = Math.min(traits.limits.maxWorkgroupThreads, columns === 1 ? 1024 : 512);
-  let rowsEach = columns === 1 && (size >= 64 || shape.rows >= 24576) ? 8 : 4;
+  const narrow = size === 32 && shape.tile === 32;
+  let rowsEach = columns > 1 ? 4 : size >= 64 ? 8 : narrow ? 2 : 4;
   while ((shape.tile / rowsEach) * size > mostThreads) rowsEach *= 2;
   const threads = (shape.tile / rowsEach) * size;
-  // few output rows: each is split between subgroups, until a lane has about three blocks
+  // few output rows: each is split between subgroups, as long as a lane has about three blocks
   let split = 1;
-  while (shape.rows <= 8192 && split < 4 && shape.blocks >= 3 * split * size && 2 * split * threads <= mostThreads)
+  const least = rowsEach === 2 ? 6 : 3;
+  while (shape.rows <= 8192 && split < 4 && shape.blocks >= least * split * size && 2 * split * threads <= mostThreads)
     split *= 2;
   return { subgroup: size, rowsEach, split };
 }
@@ -138,7 +140,7 @@ export function listCuts(traits: Traits, { tile, blocks }: ProductShape): readon
   if (min !== max && !traits.subgroupSizeControl) return [];
   const cuts: GemvCut[] = [];
   for (const split of [1, 2, 4]) {
-    for (const rowsEach of [4, 8, 16]) {
+    for (const rowsEach of [2, 4, 8, 16]) {
       for (const subgroup of [64, 32, 16, 8, 4]) {
         const threads = (tile / rowsEach) * split * subgroup;
         const fits =
@@ -165,6 +167,7 @@ function gemvLanes(traits: Traits, { tile }: ProductShape, columns: number, cut:
       SG: cut.subgroup,
       THREADS: (tile / cut.rowsEach) * cut.split * cut.subgroup,
       K_SPLIT: cut.split,
+      ROWS_AT_ONCE: cut.rowsEach % 4 === 0 ? 'quad' : 'pair',
       SIZE: traits.subgroups?.min === traits.subgroups?.max ? 'given' : 'fixed',
     },
   };

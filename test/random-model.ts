@@ -208,12 +208,13 @@ function splitPair(name: string, [rows, cols]: readonly number[], bytes: Uint8Ar
 }
 
 /** A checkpoint without a file, for types that no file has as they stand; matrices of `type`, vectors F32. */
-export function plainCheckpoint(config: LlamaConfig, type: FileType): Checkpoint {
+export function plainCheckpoint(config: LlamaConfig, type: FileType | ((name: string) => FileType)): Checkpoint {
   const tensors = new Map<string, TensorInfo>();
   const data = new Map<string, Uint8Array>();
   for (const [name, { shape, values }] of randomWeights(config)) {
     const [cols = 1, rows = 1] = shape.toReversed();
-    const stored = shape.length === 2 ? type : 'F32';
+    const matrixType = typeof type === 'function' ? type(name) : type;
+    const stored = shape.length === 2 ? matrixType : 'F32';
     tensors.set(name, { name, type: stored, rows, cols });
     data.set(name, encodeRows(stored, values, cols));
   }

@@ -52,6 +52,7 @@ export function createApp(service: Service, options: AppOptions): Hono {
     }),
   );
 
+  options.routes?.(app); // first: they may have a page of their own
   app.get('/', (c) => c.text('firstlight is running'));
   app.get('/health', async (c) => {
     const health = await host.health();
@@ -64,7 +65,6 @@ export function createApp(service: Service, options: AppOptions): Hono {
   });
   openaiRoutes(app, service);
   ollamaRoutes(app, service, createFactFinder());
-  options.routes?.(app);
 
   app.notFound((c) => {
     const error = new RequestError(404, 'not_found', `there is nothing at ${c.req.method} ${c.req.path.slice(0, 100)}`);

@@ -11,6 +11,8 @@ export interface GuardOptions {
   readonly hosts?: readonly string[] | undefined;
   /** Web pages of other origins that may use it, such as `https://chat.example.com`; `*`: all. Default none. */
   readonly origins?: readonly string[] | undefined;
+  /** Paths that need no key, beside /health. Default none. */
+  readonly openPaths?: ReadonlySet<string> | undefined;
 }
 
 /** The parts of a request that a guard looks at. */
@@ -73,8 +75,8 @@ function foreignPage(): RequestError {
 }
 
 /** Refuses requests without one of the keys. Throws RequestError. */
-export function checkKey({ path, method, header }: Visitor, { keys = [] }: GuardOptions): void {
-  if (keys.length === 0 || OPEN_PATHS.has(path) || method === 'OPTIONS') return;
+export function checkKey({ path, method, header }: Visitor, { keys = [], openPaths }: GuardOptions): void {
+  if (keys.length === 0 || OPEN_PATHS.has(path) || openPaths?.has(path) || method === 'OPTIONS') return;
   const given = /^Bearer\s+(.+)$/i.exec(header('authorization') ?? '')?.[1] ?? header('x-api-key') ?? '';
   // all are compared, each in a time that does not tell how much of it was right
   const fits = keys.map((key) => timingSafeEqual(digest(key), digest(given)));

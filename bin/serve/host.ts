@@ -94,7 +94,9 @@ export interface Host {
   unload(name: string): Promise<void>;
   /** Tells the host that a model's GPU does not answer: it is opened anew. */
   suspect(lease: Loaded, error: unknown): void;
-  /** Makes a token if none has been made lately. */
+  /** Whether tokens could be made, as far as is known. */
+  readonly status: Health;
+  /** The same once a token has been made, if none has lately. */
   health(): Promise<Health>;
   /** Takes no more leases; resolves when the last one is given back. */
   drain(): Promise<void>;
@@ -360,6 +362,16 @@ export function createHost(options: HostOptions): Host {
     };
   }
 
+  function status(): Health {
+    if (draining) return { status: 'draining', reason: 'running answers are being finished' };
+    if (lossesInARow >= MOST_LOSSES && openedDevice === undefined)
+      return { status: 'failed', reason: lostForNow().message };
+    if (wanted.length > 0) return { status: 'recovering', reason: `the GPU was lost (${lastReason})` };
+    if (loading && entries.size === 0) return { status: 'loading', reason: `${loading.name} is being loaded` };
+    if (entries.size === 0 && !started) return { status: 'loading', reason: 'no model has been loaded yet' };
+    return { status: 'ok' };
+  }
+
   /** Makes one token, with a limit. */
   async function probe(entry: Entry): Promise<void> {
     const { batch, model } = entry;
@@ -408,13 +420,12 @@ export function createHost(options: HostOptions): Host {
       if (!(error instanceof FirstlightError) || error.code !== 'device-timeout') return;
       if (openedDevice === loaded.model.device) openedDevice.close(); // its loss is heard of like any other
     },
+    get status() {
+      return status();
+    },
     async health() {
-      if (draining) return { status: 'draining', reason: 'running answers are being finished' };
-      if (lossesInARow >= MOST_LOSSES && openedDevice === undefined)
-        return { status: 'failed', reason: lostForNow().message };
-      if (wanted.length > 0) return { status: 'recovering', reason: `the GPU was lost (${lastReason})` };
-      if (loading && entries.size === 0) return { status: 'loading', reason: `${loading.name} is being loaded` };
-      if (entries.size === 0 && !started) return { status: 'loading', reason: 'no model has been loaded yet' };
+      const known = status();
+      if (known.status !== 'ok') return known;
       for (const entry of entries.values()) {
         const { tokens } = entry.batch.status;
         if (tokens > entry.seenTokens) {

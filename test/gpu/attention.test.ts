@@ -275,7 +275,17 @@ for (const heads of [CASES[4], CASES[7], { headDim: 8, group: 4, kvHeads: 9, win
       const weights = Float32Array.from({ length: 32 * width }, () => random.normal());
       const packed = packRows('F32', new Uint8Array(weights.buffer), 32, width, 'q4');
       const SG = subgroups.min;
-      const rows = { TILE: 32, COLS: 1, SG, THREADS: SG * 8, K_SPLIT: 1, SIZE: 'given', FIRST_ROW: 0, OUT_ROWS: 32 };
+      const rows = {
+        TILE: 32,
+        COLS: 1,
+        SG,
+        THREADS: SG * 8,
+        K_SPLIT: 1,
+        ROWS_AT_ONCE: 'quad',
+        SIZE: 'given',
+        FIRST_ROW: 0,
+        OUT_ROWS: 32,
+      };
       const product = {
         ...rows,
         BLOCKS: blocksOf(width),
@@ -448,6 +458,7 @@ for (const [projection, kv] of [
         Q_ROWS: lengths[0] as number,
         KV_ROWS: lengths[1] as number,
         ...(ropeDim > 0 ? { ROPE: 'pairs', ROPE_DIM: ropeDim } : { ROPE: 'none' }),
+        QUERY: 'f32',
       },
       {
         state: stateOf(start, columns),
@@ -521,6 +532,7 @@ for (const [scope, kv] of [
           KV_HEADS: kvHeads,
           HEAD_STRIDE: headDim,
           ROPE: 'pairs',
+          QUERY: 'f32',
           ROPE_DIM: headDim,
           SCOPE: scope,
           OPAQUE: device.traits.software,

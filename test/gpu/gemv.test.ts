@@ -35,7 +35,7 @@ function variants(
     if (size < subgroups.min || size > subgroups.max) continue;
     if (subgroups.min !== subgroups.max && !subgroupSizeControl) continue;
     for (const [rows, split] of [
-      [4, 1],
+      [2, 1],
       [8, 2],
     ] as const) {
       const threads = (tile / rows) * size * split;
@@ -43,7 +43,15 @@ function variants(
       const SIZE = subgroups.min === subgroups.max ? 'given' : 'fixed';
       list.push({
         kernel: 'gemv-lanes',
-        spec: { TILE: tile, SG: size, THREADS: threads, K_SPLIT: split, SIZE, OPAQUE: device.traits.software },
+        spec: {
+          TILE: tile,
+          SG: size,
+          THREADS: threads,
+          K_SPLIT: split,
+          ROWS_AT_ONCE: rows === 2 ? 'pair' : 'quad',
+          SIZE,
+          OPAQUE: device.traits.software,
+        },
       });
     }
   }

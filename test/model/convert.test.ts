@@ -82,6 +82,7 @@ for (const [what, open] of SOURCES) {
     const all = await floats(checkpoint, 'model.embed_tokens.weight');
     assert.equal(new Float32Array(some.slice().buffer), all.slice(3 * cols, 8 * cols));
     assert.equal(await logitsOf(device, converted, {}), await logitsOf(device, checkpoint, {}), 'logits, bit for bit');
+    if (!/two types|RoPE/.test(what)) return converted.close();
     const options = { weights: 'q8', arithmetic: 'f32' } as const;
     assert.equal(await logitsOf(device, converted, options), await logitsOf(device, checkpoint, options), 'as q8');
     await converted.close();

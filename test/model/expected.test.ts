@@ -96,6 +96,8 @@ for (const name of MODELS) {
     continue;
   }
   check(`${name}: exact arithmetic gives the expected logits and greedy ids`, async (device) => {
+    // lavapipe takes seconds for a kernel, and each format has its own: SwiftShader has seen them
+    if (/kquant|Q4_1|Q5_0|mixed/.test(name) && device.traits.name.startsWith('llvmpipe')) return;
     await withSession(device, path, { arithmetic: 'f32' }, async (session) => {
       const { runs, rows } = readExpected(path, session.model.config.vocab);
       for (const [r, run] of runs.entries()) {

@@ -1,10 +1,14 @@
 /** PyTorch checkpoints: the tensors of safe ones, and that nothing else in a pickle is ever followed. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { openFolder } from '../../loaders/checkpoint.ts';
+import { createReference } from '../../engine/reference.ts';
+import { openCheckpoint, openFolder } from '../../loaders/checkpoint.ts';
 import { readPickle } from '../../loaders/pickle.ts';
 import { openPyTorch } from '../../loaders/pytorch.ts';
-import { memorySource } from '../../loaders/source.ts';
+import { fileSource, memorySource } from '../../loaders/source.ts';
 import { FirstlightError } from '../../quant/errors.ts';
 import { seededRandom } from '../random.ts';
 import { configJson, encodeRows, memoryFolder, randomWeights, SMALL_LLAMA } from '../random-model.ts';
@@ -57,6 +61,32 @@ for (const type of ['F32', 'F16', 'BF16'] as const) {
     });
   }
 }
+
+const FIXTURE = fileURLToPath(new URL('../fixtures/torch/', import.meta.url));
+
+test('a checkpoint of torch itself computes what torch computed', async () => {
+  const checkpoint = await openCheckpoint(join(FIXTURE, 'pytorch_model.bin'));
+  const raw = readFileSync(join(FIXTURE, 'logits.f32'));
+  const expected = new Float32Array(raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.length));
+  const reference = await createReference(checkpoint);
+  for (const [position, id] of [1, 5, 9, 33, 2, 60, 7, 8].entries()) {
+    const wanted = expected.subarray(64 * position);
+    const off = reference.next(id).reduce((most, value, i) => Math.max(most, Math.abs(value - wanted[i]!)), 0);
+    assert.ok(off < 1e-5, `position ${position}: off by ${off}`);
+  }
+  await checkpoint.close();
+  const source = await fileSource(join(FIXTURE, 'training.pt'));
+  const tensors = await openPyTorch(source);
+  assert.equal(
+    [...tensors].map(([name, { type, shape }]) => [name, type, [...shape]]),
+    [
+      ['a', 'BF16', [2, 3]],
+      ['b', 'F16', [4]],
+      ['n', 'I64', []],
+    ],
+  );
+  await source.close();
+});
 
 const TENSOR: TensorBytes = { name: 'x', type: 'F32', shape: [2, 3], bytes: new Uint8Array(24) };
 const open = (bytes: Uint8Array) => openPyTorch(memorySource('model.bin', bytes));
