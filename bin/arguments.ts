@@ -206,20 +206,25 @@ function placeholderOf(flag: Flag): string {
 }
 
 const HELP_WIDTH = 100;
+const LEAST_COLUMN = 24;
+const INDENT = 6;
 
 /** Lines of a name and what it means. */
-export function twoColumns(rows: readonly (readonly [name: string, about: string])[]): string {
+export function twoColumns(rows: readonly (readonly [name: string, about: string])[], columns = HELP_WIDTH): string {
   const width = Math.max(...rows.map(([name]) => name.length)) + 4;
-  return rows.map(([name, about]) => `  ${name.padEnd(width - 2)}${wrap(about, width)}`).join('\n');
+  // beside each other where that leaves room for words
+  if (columns - width < LEAST_COLUMN)
+    return rows.map(([name, about]) => `  ${name}\n${' '.repeat(INDENT)}${wrap(about, INDENT, columns)}`).join('\n');
+  return rows.map(([name, about]) => `  ${name.padEnd(width - 2)}${wrap(about, width, columns)}`).join('\n');
 }
 
 /** Breaks a text at spaces; all lines but the first are indented. */
-function wrap(text: string, indent: number): string {
+export function wrap(text: string, indent: number, columns = HELP_WIDTH): string {
   const lines = [''];
   for (const word of text.split(' ')) {
     const line = lines.at(-1)!;
     if (line === '') lines[lines.length - 1] = word;
-    else if (indent + line.length + 1 + word.length <= HELP_WIDTH) lines[lines.length - 1] = `${line} ${word}`;
+    else if (indent + line.length + 1 + word.length <= columns) lines[lines.length - 1] = `${line} ${word}`;
     else lines.push(word);
   }
   return lines.join(`\n${' '.repeat(indent)}`);

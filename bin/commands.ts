@@ -15,6 +15,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "serve models by OpenAI's and Ollama's APIs",
     load: async () => (await import('./serve.ts')).serve,
   },
+  chat: {
+    summary: 'talk with a model in the terminal',
+    load: async () => (await import('./chat.ts')).chat,
+  },
   pull: {
     summary: 'download a model from a hub, or one file from a URL',
     load: async () => (await import('./pull.ts')).pull,

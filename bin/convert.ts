@@ -32,7 +32,7 @@ export const convert = defineCommand({
     const { weights = values.to === 'hf' ? 'f16' : 'native', to = 'firstlight', force } = values;
     if (!force && (await exists(out))) throw new UsageError(`${out} is there already: --force replaces it`);
     const checkpoint = await openModel(model);
-    const progress = startProgress('converting');
+    const progress = startProgress('converting', 'bytes');
     try {
       const options = { signal, onProgress: progress.update };
       if (to === 'hf') {

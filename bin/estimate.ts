@@ -5,10 +5,17 @@ import { readTopology } from '../devices/topology.ts';
 import { estimate as estimateModel } from '../engine/estimate.ts';
 import { advise } from '../engine/refusal.ts';
 import { countParameters, describeWeights } from '../engine/weights.ts';
-import { openModel } from '../loaders/named.ts';
 import { defineCommand } from './arguments.ts';
 import { formatEstimate } from './memory-lines.ts';
-import { ABOUT_MODEL, describeAdapter, loadOptions, MODEL_FLAGS, wantedAdapter } from './model.ts';
+import {
+  ABOUT_MODEL,
+  describeAdapter,
+  loadOptions,
+  MODEL_FLAGS,
+  openMeasured,
+  SHAPE_FLAG,
+  wantedAdapter,
+} from './model.ts';
 import { print, printJson } from './output.ts';
 
 export const estimate = defineCommand({
@@ -19,11 +26,12 @@ export const estimate = defineCommand({
     ABOUT_MODEL,
   ],
   flags: {
+    ...SHAPE_FLAG,
     ...MODEL_FLAGS,
     json: { kind: 'switch', about: 'one JSON object; sizes in bytes' },
   },
-  async run(values, [model = 'builtin']) {
-    const checkpoint = await openModel(model);
+  async run(values, [model]) {
+    const checkpoint = await openMeasured(values, model);
     try {
       const adapter = await findAdapter(wantedAdapter(values));
       const topology = await readTopology();

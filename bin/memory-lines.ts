@@ -95,7 +95,8 @@ export function formatEstimate(plan: Estimate, advice: string): string {
   const lines = [`fits         ${formatFit(plan, advice)}`];
   if (speed) {
     const { tokensPerSecond, tokensPerSecondFull, assumption } = speed;
-    const rates = `${tokensPerSecond.toFixed(1)} tok/s at first, ${tokensPerSecondFull.toFixed(1)} with a full context`;
+    const rate = (speed: number) => speed.toFixed(speed < 1 ? 2 : 1);
+    const rates = `${rate(tokensPerSecond)} tok/s at first, ${rate(tokensPerSecondFull)} with a full context`;
     lines.push(`speed        ${rates}, ${assumption}`);
   }
   return `${table(sizes)}${lines.join('\n')}\n`;

@@ -1,5 +1,5 @@
 /** What the commands that take a model have in common: which one is meant, flags, opening and closing. */
-import { existsSync } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { openDevice } from '../devices/open.ts';
 import type { AdapterInfo, Device, DeviceOptions } from '../devices/types.ts';
@@ -127,17 +127,29 @@ const MOST_INPUT_BYTES = 16 << 20;
 
 /** The text itself, or for `-` what standard input gives, without its last line break. */
 export async function readText(text: string): Promise<string> {
-  if (text !== '-') return text;
+  return text === '-' ? readStream(process.stdin, 'standard input') : text;
+}
+
+/** A text file without its last line break. Throws `bad-argument`, with the name of the flag, where it cannot be read. */
+export async function readTextFile(path: string, flag: string): Promise<string> {
+  try {
+    return await readStream(createReadStream(path), path);
+  } catch (cause) {
+    if (cause instanceof FirstlightError) throw cause;
+    throw new FirstlightError('bad-argument', `${flag}: ${path} cannot be read (${(cause as Error).message})`, {
+      cause,
+    });
+  }
+}
+
+async function readStream(stream: AsyncIterable<Buffer>, what: string): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+  for await (const chunk of stream) {
     chunks.push(chunk);
     bytes += chunk.length;
     if (bytes > MOST_INPUT_BYTES)
-      throw new FirstlightError(
-        'bad-argument',
-        `standard input has more than ${mebibytes(MOST_INPUT_BYTES)}: shorten it`,
-      );
+      throw new FirstlightError('bad-argument', `${what} has more than ${mebibytes(MOST_INPUT_BYTES)}: shorten it`);
   }
   return Buffer.concat(chunks)
     .toString('utf8')
@@ -177,7 +189,7 @@ export async function withSession(
   // damaged files before the GPU: that error is the quicker and the more useful one
   const checkpoint = await openModel(model);
   try {
-    let progress = startProgress('loading');
+    let progress = startProgress('loading', 'bytes');
     const session = await createDurableSession({
       checkpoint,
       openDevice: () => openAdapter(flags),
@@ -188,7 +200,7 @@ export async function withSession(
       },
       onFault(line) {
         progress.end();
-        progress = startProgress('loading');
+        progress = startProgress('loading', 'bytes');
         note(`firstlight: ${line}`);
       },
     }).finally(() => progress.end());
@@ -224,7 +236,7 @@ function describeStreaming({ stream, plan, weights, config }: Model): string | u
   return (
     `not all of the model fits: ${config.layers - plan.residentLayers} of ${config.layers} layers, ${mebibytes(bytes)}, are ` +
     `brought to the GPU for every token, at ${mebibytes(bytesPerSecond)}/s by the first of them: ` +
-    `at most ${(bytesPerSecond / bytes).toFixed(2)} tok/s${advice}`
+    `about ${(bytesPerSecond / bytes).toFixed(2)} tok/s${advice}`
   );
 }
 

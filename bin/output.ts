@@ -1,4 +1,6 @@
 /** What goes to the terminal: results to stdout, all else to stderr. */
+import { wrap } from './arguments.ts';
+import { columnsOf, type Style, styled } from './screen.ts';
 
 export function print(text: string): void {
   process.stdout.write(text);
@@ -10,8 +12,11 @@ export function printJson(value: unknown): void {
 }
 
 /** One line for people. Names from files may hold line breaks or codes that move the cursor: they become spaces. */
-export function note(line: string): void {
-  process.stderr.write(`${line.replace(/\p{Cc}+/gu, ' ')}\n`);
+export function note(line: string, style?: Style): void {
+  const screen = process.stderr;
+  const whole = line.replace(/\p{Cc}+/gu, ' ');
+  const clean = screen.isTTY ? wrap(whole, 0, columnsOf(screen)) : whole;
+  process.stderr.write(`${style ? styled(screen, style, clean) : clean}\n`);
 }
 
 /** `1.9 MiB` */
@@ -35,34 +40,62 @@ export function table(rows: readonly (readonly string[])[]): string {
     .join('');
 }
 
-const PROGRESS_AFTER_MS = 1000;
-const PROGRESS_EVERY_MS = 200;
+const PROGRESS_AFTER_MS = 700;
+const PROGRESS_EVERY_MS = 100;
+const MOST_BAR = 30;
 
-/** `loading 43 %, 812 MiB/s, 5 s left`; of a start that tells little yet, only the part that is done. */
-export function formatProgress(what: string, doneBytes: number, totalBytes: number, elapsedMs: number): string {
-  const part = `${what} ${Math.floor((100 * doneBytes) / totalBytes)} %`;
-  if (doneBytes === 0 || elapsedMs < PROGRESS_AFTER_MS) return part;
-  const bytesPerMs = doneBytes / elapsedMs;
-  const seconds = Math.ceil((totalBytes - doneBytes) / bytesPerMs / 1000);
-  const left = seconds < 100 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
-  return `${part}, ${mebibytes(1000 * bytesPerMs)}/s, ${left} left`;
+export interface Progress {
+  update(done: number, total: number): void;
+  /** Takes the line away. */
+  end(): void;
 }
 
-/** How far bytes have come, in the terminal's last line, for work that takes more than a second; nothing where there is none. */
-export function startProgress(what: string): { update(doneBytes: number, totalBytes: number): void; end(): void } {
+/**
+ * A bar in the terminal's last line for work that takes longer than a moment, with what is left of the time; nothing where
+ * there is no terminal. With `unit` bytes it tells the speed.
+ */
+export function startProgress(what: string, unit?: 'bytes'): Progress {
+  const screen = process.stderr;
   const startMs = performance.now();
-  let shownMs = 0;
-  const show = (text: string) => process.stderr.isTTY && process.stderr.write(`\r\x1b[K${text}`);
+  let lastMs = 0;
+  let isShown = false;
   return {
-    update(doneBytes, totalBytes) {
+    update(done, total) {
       const nowMs = performance.now();
-      if (nowMs - startMs < PROGRESS_AFTER_MS || nowMs - shownMs < PROGRESS_EVERY_MS) return;
-      shownMs = nowMs;
-      show(formatProgress(what, doneBytes, totalBytes, nowMs - startMs));
+      if (!screen.isTTY || nowMs - startMs < PROGRESS_AFTER_MS || nowMs - lastMs < PROGRESS_EVERY_MS) return;
+      lastMs = nowMs;
+      isShown = true;
+      const line = formatProgress(what, done, total, nowMs - startMs, columnsOf(screen) - 1, unit);
+      screen.write(`\r\x1b[K${line}`);
     },
     end() {
-      if (shownMs > 0) show('');
-      shownMs = 0;
+      if (isShown) screen.write('\r\x1b[K');
+      isShown = false;
     },
   };
+}
+
+/** `loading [#######.......] 48 %  1.2 GiB/s  4 s left`, as much of it as the columns hold. */
+export function formatProgress(
+  what: string,
+  done: number,
+  total: number,
+  elapsedMs: number,
+  columns: number,
+  unit?: 'bytes',
+): string {
+  const part = total > 0 ? Math.min(1, done / total) : 0;
+  const tail = [`${Math.floor(100 * part)} %`];
+  if (unit === 'bytes' && elapsedMs > 0) tail.push(`${mebibytes((done / elapsedMs) * 1000)}/s`);
+  if (part > 0) tail.push(`${formatSeconds((elapsedMs / 1000) * (1 / part - 1))} left`);
+  while (tail.length > 1 && what.length + tail.join('  ').length + 1 > columns) tail.pop();
+  const room = Math.min(MOST_BAR, columns - what.length - tail.join('  ').length - 4);
+  const full = Math.round(room * part);
+  const bar = room >= 5 ? `[${'#'.repeat(full)}${'.'.repeat(room - full)}] ` : '';
+  return `${what} ${bar}${tail.join('  ')}`.slice(0, Math.max(columns, 0));
+}
+
+function formatSeconds(seconds: number): string {
+  const whole = Math.max(1, Math.round(seconds));
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;
 }

@@ -7,6 +7,7 @@ import type { Logprobs } from '../engine/logprobs.ts';
 import type { Model } from '../engine/model.ts';
 import type { Session } from '../engine/session.ts';
 import { describeSpeeds, speedsOf } from '../engine/speeds.ts';
+import { FirstlightError } from '../quant/errors.ts';
 import { defineCommand, UsageError } from './arguments.ts';
 import {
   ABOUT_MODEL,
@@ -15,12 +16,14 @@ import {
   isBuiltin,
   MODEL_FLAGS,
   readText,
+  readTextFile,
   requireTokenizer,
   splitOperands,
   withSession,
 } from './model.ts';
-import { mebibytes, note, print, printJson } from './output.ts';
+import { mebibytes, note, print, printJson, startProgress } from './output.ts';
 import { MOST_SEED, SAMPLING_FLAGS, samplingOptions } from './sampling.ts';
+import { withoutControls } from './screen.ts';
 import { readTemplate, TEMPLATE_FLAG, templateFor } from './template.ts';
 
 const DEFAULT_TOKENS = 128;
@@ -69,6 +72,13 @@ export const run = defineCommand({
       choices: ['stop', 'shift'],
       about: 'at the end of the context stop, or leave out the older half of the text and go on (default stop)',
     },
+    file: {
+      kind: 'text',
+      short: 'f',
+      placeholder: 'FILE',
+      about: 'text of a file as the prompt, or behind PROMPT, two lines below it',
+    },
+    system: { kind: 'text', placeholder: 'TEXT', about: 'system message: what the model should be like' },
     raw: { kind: 'switch', about: 'no chat template: go on with PROMPT as it is; control tokens in it stay text' },
     ...TEMPLATE_FLAG,
     ...MODEL_FLAGS,
@@ -80,28 +90,31 @@ export const run = defineCommand({
   },
   async run(values, operands, signal) {
     const { model, text } = splitOperands(operands);
-    const prompt = text === undefined ? undefined : await readText(text);
-    if (values.raw && values.template !== undefined)
-      throw new UsageError('--raw uses no template: leave one of both out');
+    const { raw = false, system, file } = values;
+    if (raw && values.template !== undefined) throw new UsageError('--raw uses no template: leave one of both out');
+    if (raw && system !== undefined) throw new UsageError('--raw has no system message: leave one of both out');
+    const given = text === undefined ? [] : [await readText(text)];
+    if (file !== undefined) given.push(await readTextFile(file, '--file'));
+    const prompt = given.length > 0 ? given.join('\n\n') : undefined;
     const template = await readTemplate(values.template);
-    const isStory = prompt === undefined && isBuiltin(model) && !values.raw;
+    const isStory = prompt === undefined && isBuiltin(model) && !raw;
     const sampling = await samplingOptions(values);
+    const show = process.stdout.isTTY ? (text: string) => print(withoutControls(text)) : print;
     const { samples = 1, seed: firstSeed = Math.floor(Math.random() * (MOST_SEED + 1)) } = values;
     await withSession(model, values, signal, async (session) => {
       const opening = isStory ? OPENING : '';
-      const { ids, continued } = await encodePrompt(
-        session.model,
-        isStory ? OPENING : prompt,
-        isStory || values.raw === true,
+      const { ids, continued } = await encodePrompt(session.model, isStory ? OPENING : prompt, {
+        raw: isStory || raw,
         template,
-      );
+        system,
+      });
       const answers: object[] = [];
       if (values.session !== undefined && existsSync(values.session)) await session.restore(values.session);
       for (let sample = 0; sample < samples && !signal.aborted; sample++) {
         const seed = (firstSeed + sample) % (MOST_SEED + 1);
         if (samples > 1 && !values.json) print(`${sample > 0 ? '\n' : ''}--- ${sample + 1}, seed ${seed}\n`);
         const source = withContextEnd(session, { whenFull: values['when-full'] ?? 'stop', onDrop: noteDropped });
-        const answer = await writeText(source, ids, opening, values.json ? () => {} : print, {
+        const answer = await writeText(source, ids, opening, values.json ? () => {} : show, {
           ...sampling,
           maxTokens: values.tokens ?? (isStory ? undefined : DEFAULT_TOKENS),
           logprobs: values.json ? values.logprobs : undefined,
@@ -128,19 +141,30 @@ export const run = defineCommand({
 async function encodePrompt(
   model: Model,
   prompt: string | undefined,
-  raw: boolean,
-  chosen: string | undefined,
+  {
+    raw,
+    template: chosen,
+    system,
+  }: { readonly raw: boolean; readonly template: string | undefined; readonly system: string | undefined },
 ): Promise<{ ids: number[]; continued: boolean }> {
   const tokenizer = requireTokenizer(model.tokenizer, model.path);
   const template = raw ? undefined : templateFor(model, chosen);
   if (template === undefined) {
+    if (system !== undefined && !raw)
+      throw new FirstlightError(
+        'bad-argument',
+        `${model.path} has no chat template, so there is no place for a system message: choose one with --template`,
+      );
     const text = prompt ?? '';
     return { ids: tokenizer.encode(text, { special: false }), continued: text !== '' };
   }
   if (prompt === undefined)
     throw new UsageError('this model answers: give it a PROMPT, or --raw to let it write freely');
   return {
-    ids: await encodeChat(tokenizer, template, [{ role: 'user', content: prompt }]),
+    ids: await encodeChat(tokenizer, template, [
+      ...(system === undefined ? [] : [{ role: 'system' as const, content: system }]),
+      { role: 'user', content: prompt },
+    ]),
     continued: false,
   };
 }
@@ -167,8 +191,10 @@ async function writeText(
   const ids: number[] = [];
   const logprobs: Logprobs[] = [];
   let finish: Answer['finish'] = 'length';
+  const reading = startProgress('reading');
   try {
-    for await (const part of generateText(source, promptIds, options)) {
+    for await (const part of generateText(source, promptIds, { ...options, onPrefill: reading.update })) {
+      reading.end();
       text += part.text;
       write(part.text);
       ids.push(part.id);
@@ -178,6 +204,8 @@ async function writeText(
   } catch (error) {
     if (!options.signal?.aborted) throw error;
     finish = 'interrupted';
+  } finally {
+    reading.end();
   }
   return { text, ids, finish, ...(options.logprobs === undefined ? {} : { logprobs }) };
 }

@@ -1,9 +1,9 @@
 /** The flags that say how tokens are chosen, what a text must be and where it ends, for all commands that make text. */
-import { readFile } from 'node:fs/promises';
 import type { TextOptions } from '../engine/generate-text.ts';
 import type { Grammar } from '../engine/grammar.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { type Flags, UsageError, type Values } from './arguments.ts';
+import { readTextFile } from './model.ts';
 
 export const MOST_SEED = 2 ** 32 - 1;
 
@@ -130,10 +130,10 @@ async function readGrammar(values: Values<typeof SAMPLING_FLAGS>): Promise<Gramm
     throw new UsageError('--grammar and --json-schema together: the text can follow only one of them');
   if (grammar !== undefined) {
     const { parseGbnf } = await import('../engine/grammar-gbnf.ts');
-    return parseGbnf(await readNamed(grammar, '--grammar'));
+    return parseGbnf(await readTextFile(grammar, '--grammar'));
   }
   if (schema === undefined) return undefined;
-  const text = schema.trimStart().startsWith('{') ? schema : await readNamed(schema, '--json-schema');
+  const text = schema.trimStart().startsWith('{') ? schema : await readTextFile(schema, '--json-schema');
   const { grammarOfSchema } = await import('../engine/grammar-schema.ts');
   let value: unknown;
   try {
@@ -142,16 +142,6 @@ async function readGrammar(values: Values<typeof SAMPLING_FLAGS>): Promise<Gramm
     throw new FirstlightError('bad-argument', `--json-schema is no JSON: ${(cause as Error).message}`, { cause });
   }
   return grammarOfSchema(value);
-}
-
-async function readNamed(path: string, flag: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new FirstlightError('bad-argument', `${flag}: ${path} cannot be read (${(cause as Error).message})`, {
-      cause,
-    });
-  }
 }
 
 function readBiases(texts: readonly string[] | undefined): ReadonlyMap<number, number> | undefined {

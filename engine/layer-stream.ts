@@ -29,7 +29,7 @@ export interface LayerStream {
 /**
  * Streams the layers from `residentLayers` on through the weight buffers of that plan. The checkpoint must stay open. Blocks of
  * quantised files are read again each time, so that the page cache is the only copy in main memory, and it may be dropped; what
- * the CPU had to pack is kept.
+ * the CPU had to convert is kept.
  */
 export async function createLayerStream(
   device: Device,
@@ -78,11 +78,13 @@ export async function createLayerStream(
     await uploader.close();
   };
 
-  // the first layers, which the first pass will want, also tell how fast this goes
   let bytesPerSecond = 0;
   try {
-    const startMs = performance.now();
+    // what the first pass wants; the second time from the page cache and with all buffers made, as later passes find it
     const layers = [...slices.keys()].slice(0, STREAM_SETS);
+    for (const layer of layers) await fill(layer);
+    await device.settle();
+    const startMs = performance.now();
     for (const layer of layers) await fill(layer);
     await device.settle();
     const share = layers.length / slices.size;

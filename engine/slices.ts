@@ -46,6 +46,11 @@ export function isMapped(slice: Slice): boolean {
   return slice.ready !== undefined || isRepacked(slice);
 }
 
+/** Whether the CPU has to make another format than the file's of it, which takes long. */
+export function isConverted(slice: Slice): boolean {
+  return !isMapped(slice) && nativeFormat(slice.section.tensor.type) !== slice.part.format;
+}
+
 /** A piece of one plane of a part that the file has ready. */
 export interface ReadyPiece {
   readonly plane: 'codes' | 'scales';

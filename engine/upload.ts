@@ -13,6 +13,7 @@ import { blocksOf, isQuantised, QUANTISED, type QuantisedFormat, roundUp, rowWor
 import { halfSplitRow } from '../quant/row-order.ts';
 import type { Spec } from '../shaders/specialise.ts';
 import {
+  isConverted,
   isMapped,
   isRepacked,
   type PackedPiece,
@@ -45,13 +46,13 @@ export function loadingBytes(weights: Weights, residentLayers: number = Number.P
   return uploaderBytes(Math.min(repacked, SLICES)) + Math.max(uploadStagingBytes(packedBytes), IDLE_STAGING_BYTES);
 }
 
-/** Main memory for what the CPU packs of the layers that are streamed. */
+/** Main memory for what the CPU converts of the layers that are streamed. */
 export function packedHostBytes(weights: Weights, residentLayers: number): number {
   let bytes = 0;
   for (const matrix of weights.matrices.values()) {
     if (!isStreamed(matrix, residentLayers)) continue;
     for (const slice of slicesOf(matrix)) {
-      if (isMapped(slice)) continue;
+      if (!isConverted(slice)) continue;
       const words = rowWords(slice.part.format, matrix.cols);
       bytes += slice.count * (4 * words.codes + words.scales);
     }
@@ -68,7 +69,7 @@ export interface UploadOptions {
   readonly find: (name: string) => GPUBuffer | undefined;
   readonly onBytes?: ((bytes: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Keeps what the CPU has packed, for slices that are brought again and again. */
+  /** Keeps what the CPU has converted, for slices that are brought again and again. */
   readonly packed?: Map<Slice, readonly PackedPiece[]> | undefined;
 }
 
@@ -132,6 +133,11 @@ export async function uploadWeights(
   try {
     const resident = [...weights.matrices.values()].filter((matrix) => !isStreamed(matrix, residentLayers));
     await uploader.bring(resident.flatMap(slicesOf), options);
+    for (const { name, order } of weights.matrices.values()) {
+      const buffer = order && options.find(`${name}.order`);
+      if (buffer) await device.upload(buffer, 0, order);
+      options.onBytes?.(buffer ? order.byteLength : 0);
+    }
     for (const vector of weights.vectors.values()) {
       options.signal?.throwIfAborted();
       const buffer = options.find(vector.name);
@@ -235,7 +241,7 @@ async function packSlice(
   { find, onBytes, packed: kept }: UploadOptions,
 ): Promise<void> {
   const pieces = kept?.get(slice) ?? (await packedPieces(checkpoint, slice));
-  kept?.set(slice, pieces);
+  if (isConverted(slice)) kept?.set(slice, pieces);
   for (const { plane, offset, data } of pieces) {
     const buffer = find(`${slice.part.name}.${plane}`);
     assert(buffer, `the plan lists ${slice.part.name}.${plane}`);
@@ -255,7 +261,12 @@ async function copySlice(
   const target = find(`${part.name}.${plane}`);
   assert(target && packed, `the plan lists ${part.name}.${plane}, and the file has it ready`);
   const slot = await staging.take();
-  await packed.read(matrix.name, plane, part.firstRow, offset, bytes, slot.bytes);
+  try {
+    await packed.read(matrix.name, plane, part.firstRow, offset, bytes, slot.bytes);
+  } catch (error) {
+    slot.release();
+    throw error;
+  }
   slot.send((encoder, buffer) => encoder.copyBufferToBuffer(buffer, 0, target, offset, bytes));
   onBytes?.(bytes);
 }

@@ -67,7 +67,6 @@ Terminal=false
 Categories=Utility;
 Keywords=LLM;chat;AI;
 StartupWMClass=firstlight
-SingleMainWindow=true
 `;
 }
 

@@ -95,6 +95,7 @@ function allKernels(): { label: string; code: string }[] {
       ...{ HEAD_DIM: 256, GROUP, KV_GROUP: 1, Q_ROWS: 4 * GROUP * 256, WINDOW: 4096, SCALE: 0.1, ...CAPPED },
       ...{ OUT: 'whole', STORE: 'i8-lanes', Y_BLOCKS: 4 * GROUP * 8, KV: 'f16', KV_HEADS: 4, HEAD_STRIDE: 256 },
     });
+  add('gather', '', { BLOCKS: 128, STORE: 'i8-lanes', Y_BLOCKS: 128 });
   for (const SCOPE of ['head', 'all']) add('head-norm', SCOPE, { ...HEADS, SCOPE, EPSILON: 1e-6 });
   for (const cache of [KV, { KV: 'q8', KV_BLOCK: 32, KV_HEADS: 8, HEAD_STRIDE: 128 }])
     add('kv-shift', cache.KV, { ...cache, ROPE: 'pairs', ROPE_DIM: 128 });

@@ -25,10 +25,10 @@ const LONG = Boolean(process.env.FIRSTLIGHT_TEST_LONG);
 const PLACES = LONG ? 40 : 4;
 const CHECKPOINT = await openFolder(memoryFolder(safetensorsFolder(SMALL_LLAMA, randomWeights(SMALL_LLAMA), 'Q4_0')));
 const PROMPT = Array.from({ length: 40 }, (_, i) => (13 * i + 5) % 100);
-const TOKENS = 20;
+const TOKENS = 36;
 const open = (timeoutMs?: number) => openDevice({ adapter: testAdapter, validate: true, timeoutMs });
 
-/** With a chunk that makes several passes of the prompt, and a cache that grows while tokens are made. */
+/** With a chunk that makes several passes of the prompt, and a cache that grows while tokens are made: beyond 64 positions. */
 const SESSION = { chunk: 8, reserve: 32 };
 
 async function durable(options: Partial<DurableOptions> = {}): Promise<Session> {
@@ -143,22 +143,21 @@ check('a driver that hangs', async () => {
 
 check('a device that is lost again and again is given up after two faults', async () => {
   const told: string[] = [];
-  let devices = 0;
-  const session = await durable({
-    openDevice: async () => {
-      const device = await open();
-      // the first one in the tenth token's pass or so, the others in the prompt's
-      return destroyAt(devices++ === 0 ? submits - 20 : submits - 35).watch(device);
-    },
-    onFault: (line) => told.push(line),
-  });
+  const session = await durable({ onFault: (line) => told.push(line) });
   const got: number[] = [];
+  const lose = () => session.model.device.gpu.destroy();
+  const onPrefill = () => {
+    if (got.length > 0) lose(); // while the text so far is read again
+  };
   const work = async () => {
-    for await (const { id } of session.tokens(PROMPT, { temperature: 0, maxTokens: TOKENS })) got.push(id);
+    for await (const { id } of session.tokens(PROMPT, { temperature: 0, maxTokens: TOKENS, onPrefill }))
+      if (got.push(id) === 3) lose();
   };
   await expectError(work, 'device-lost', /^the GPU was lost .*then again: the GPU was lost/);
   assert.is(told.length, 1);
   assert.equal(got, undisturbed.slice(0, got.length));
+  assert.ok(got.length >= 3 && got.length < TOKENS);
+  assert.equal(await collect(session), undisturbed, 'whoever asks again gets another device');
   await session.close();
 });
 

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { formatBudget, formatEstimate, formatTopology } from '../../bin/memory-lines.ts';
-import { formatProgress } from '../../bin/output.ts';
 import { budgetBytes } from '../../devices/budget.ts';
 import { readTopology, type Topology } from '../../devices/topology.ts';
 import type { Estimate } from '../../engine/estimate.ts';
@@ -140,12 +139,6 @@ test('an estimate of which a part fits', () => {
   assert.match(lines, /^weights .* q4; the first 20 layers, others are brought for every token$/m);
   assert.match(lines, /^free .* 512 MiB are left to other programs; at most 3072 MiB are taken$/m);
   assert.match(lines, /^fits {9}in part: 1350 MiB of weights are brought to the GPU for every token, which is slow$/m);
-});
-
-test('progress, with its rate and what is left once they are known', () => {
-  assert.is(formatProgress('loading', 43 * MIB, 100 * MIB, 500), 'loading 43 %');
-  assert.is(formatProgress('loading', 50 * MIB, 100 * MIB, 5000), 'loading 50 %, 10.0 MiB/s, 5 s left');
-  assert.is(formatProgress('loading', 400 * MIB, 80_000 * MIB, 2000), 'loading 0 %, 200 MiB/s, 7 min left');
 });
 
 test('an estimate that does not fit, and one of which nothing is known', () => {

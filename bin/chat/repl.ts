@@ -1,0 +1,159 @@
+/** The conversation itself: asks, lets the model answer, shows what it says and how fast, until the user leaves. */
+import { startPowerMeter } from '../../devices/power.ts';
+import { findGpu, readTopology } from '../../devices/topology.ts';
+import { type ChatSettings, createChat } from '../../engine/chat.ts';
+import type { TextOptions, TextPart } from '../../engine/generate-text.ts';
+import type { Session } from '../../engine/session.ts';
+import { describeSpeeds } from '../../engine/speeds.ts';
+import { openModel } from '../../loaders/named.ts';
+import { FirstlightError } from '../../quant/errors.ts';
+import { UsageError } from '../arguments.ts';
+import { formatTopology } from '../memory-lines.ts';
+import { describeAdapter } from '../model.ts';
+import { mebibytes, note, print, startProgress } from '../output.ts';
+import { columnsOf, hasColors } from '../screen.ts';
+import { createMarkdownWriter } from './markdown.ts';
+import type { Questions } from './questions.ts';
+import { type Next, optionsOf, runSlash, type Settings, type Talk } from './slash.ts';
+import { formatStatus, poolsOf } from './status.ts';
+
+export interface ReplOptions {
+  /** What the user called the model. */
+  readonly model: string;
+  readonly questions: Questions;
+  readonly settings: Settings;
+  /** What the settings mean for the engine. */
+  readonly sampling: TextOptions;
+  readonly chat: Pick<ChatSettings, 'system' | 'messages' | 'template' | 'whenFull'>;
+  /** No lines about speed. */
+  readonly quiet: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Errors after which a conversation can go on. */
+const HARMLESS: readonly string[] = ['bad-argument', 'bad-file', 'context-full', 'unsupported-model', 'bad-tokenizer'];
+
+/** Talks until the user leaves or wants another model. */
+export async function runRepl(session: Session, options: ReplOptions): Promise<Exclude<Next, 'go on'>> {
+  const { questions, quiet, signal } = options;
+  const chat = await createChat(session, {
+    ...options.chat,
+    onDrop: (count) =>
+      note(`firstlight: the context is full: the oldest ${count} messages are no longer read (/save keeps all)`),
+  });
+  let interrupted = false;
+
+  const show = async (stream: (options: TextOptions) => AsyncGenerator<TextPart, void, void>) => {
+    interrupted = false;
+    const stop = new AbortController();
+    const answering = AbortSignal.any([signal, stop.signal]);
+    await questions.during(
+      () => answer(session, stream, { ...talk.options, signal: answering }, quiet),
+      () => {
+        interrupted = true;
+        stop.abort();
+      },
+    );
+    signal.throwIfAborted();
+  };
+
+  const talk: Talk = {
+    chat,
+    model: options.model,
+    settings: options.settings,
+    options: optionsOf(options.settings, options.sampling),
+    print,
+    describe: () => describe(session),
+    regenerate: () => show((given) => chat.regenerate(given)),
+    async checkModel(name) {
+      await (await openModel(name)).close();
+    },
+  };
+
+  for (;;) {
+    const line = await questions.ask(interrupted);
+    interrupted = false;
+    if (line === undefined || signal.aborted) return 'exit';
+    if (line.trim() === '') continue;
+    try {
+      if (line.startsWith('/') && !line.startsWith('//')) {
+        const next = await runSlash(talk, line);
+        if (next !== 'go on') return next;
+      } else {
+        const message = line.startsWith('//') ? line.slice(1) : line;
+        await show((given) => chat.stream(message, given));
+      }
+    } catch (error) {
+      if (signal.aborted) return 'exit';
+      const harmless = error instanceof FirstlightError && HARMLESS.includes(error.code);
+      if (!harmless && !(error instanceof UsageError)) throw error;
+      note((error as Error).message, 'red');
+    }
+  }
+}
+
+/** Shows an answer as it comes; that it is interrupted is no error. */
+async function answer(
+  session: Session,
+  stream: (options: TextOptions) => AsyncGenerator<TextPart, void, void>,
+  options: TextOptions,
+  quiet: boolean,
+): Promise<void> {
+  const screen = process.stdout;
+  const topology = await readTopology();
+  const sensor = findGpu(topology, session.model.device.traits)?.powerSensor;
+  let meter: ReturnType<typeof startPowerMeter> | undefined;
+  const reading = startProgress('reading');
+  const writer = screen.isTTY
+    ? createMarkdownWriter({ write: print, columns: () => columnsOf(screen), color: hasColors(screen) })
+    : { push: print, end: () => {} };
+  let text = '';
+  let finish: TextPart['finish'];
+  try {
+    for await (const part of stream({ ...options, onPrefill: reading.update })) {
+      if (text === '') reading.end();
+      meter ??= startPowerMeter(sensor);
+      text += part.text;
+      writer.push(part.text);
+      finish = part.finish;
+    }
+  } catch (error) {
+    if (!options.signal?.aborted) throw error;
+  } finally {
+    reading.end();
+    writer.end();
+    if (text !== '' || meter) print(text.endsWith('\n') ? '' : '\n');
+  }
+  const energy = await meter?.stop();
+  if (finish === 'length' || finish === 'context')
+    note(finish === 'length' ? '(cut: /set tokens allows more)' : '(the context is full)', 'dim');
+  if (!meter || quiet) return;
+  const status = formatStatus(
+    {
+      stats: session.stats,
+      used: session.history.length,
+      context: session.context,
+      deviceBytes: heldBytes(session),
+      pools: poolsOf(await readTopology(), session),
+      energy,
+    },
+    columnsOf(process.stderr),
+  );
+  note(`[${status}]`, 'dim');
+}
+
+function heldBytes({ model }: Session): number {
+  return Object.values(model.memory()).reduce((sum, bytes) => sum + bytes, 0);
+}
+
+async function describe(session: Session): Promise<string> {
+  const { model, stats, context } = session;
+  const memory = Object.entries(model.memory()).filter(([, bytes]) => bytes > 0);
+  return [
+    `${describeSpeeds(stats)} (${stats.promptTokens} prompt tokens, of which ${stats.reusedTokens} were in the cache; ${stats.tokens} made)`,
+    describeAdapter(model.device.traits),
+    `${model.path}: ${model.fileFormat}, weights ${model.weightsOption}, KV ${model.kv}, context ${context}`,
+    `memory: ${memory.map(([purpose, bytes]) => `${purpose} ${mebibytes(bytes)}`).join(', ')}`,
+    ...formatTopology(await readTopology()),
+  ].join('\n');
+}
