@@ -38,6 +38,8 @@ interface RealMatrix {
   readonly cols: number;
   readonly values: Float32Array; // [rows][cols], as the device sees them
   readonly quantised: boolean;
+  /** The input of each column, where they are not in order. */
+  readonly order: Uint32Array | undefined;
 }
 
 /** Reads all weights into memory: for small models only. */
@@ -59,6 +61,7 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
       cols,
       values,
       quantised: isMatrix && isQuantised(deviceFormat(type, tensor.format, option)),
+      order: tensor.order,
     });
   }
   const weight = (name: string): RealMatrix => {
@@ -83,7 +86,8 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
   /** W x, or W (g x) * factor with the input rounded where the kernels round it. */
   const product = (name: string, x: Float64Array, factor = 1): Float64Array => {
     const matrix = weight(name);
-    const input = options.activations === 'i8' && matrix.quantised ? roundToInt8(x) : x;
+    const ordered = matrix.order ? Float64Array.from(matrix.order, (input) => x[input] as number) : x;
+    const input = options.activations === 'i8' && matrix.quantised ? roundToInt8(ordered) : ordered;
     const y = new Float64Array(matrix.rows);
     for (let row = 0, at = 0; row < matrix.rows; row++) {
       let sum = 0;

@@ -73,7 +73,8 @@ export async function createSelfTest(
     },
     check(residual, logits) {
       pending = false;
-      const input = normed(residual, gains, gain.offset, config);
+      const inOrder = normed(residual, gains, gain.offset, config);
+      const input = tensor.order ? Float64Array.from(tensor.order, (at) => inOrder[at] as number) : inOrder;
       let difference = 0;
       let size = 0;
       for (const { first, values } of samples)
