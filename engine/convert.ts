@@ -45,6 +45,9 @@ export async function convertCheckpoint(
   const entries: Entry[] = [];
   for (const [name, bytes] of files)
     entries.push({ name: `files/${name}`, dtype: 'U8', shape: [bytes.length], bytes: bytes.length });
+  const orders = [...checkpoint.tensors.values()].filter(({ order }) => order);
+  for (const { name, cols } of orders)
+    entries.push({ name: `${name}.order`, dtype: 'U32', shape: [cols], bytes: 4 * cols });
   for (const { name, cols } of vectors) entries.push({ name, dtype: 'F32', shape: [cols], bytes: 4 * cols });
   for (const matrix of described.matrices.values()) {
     for (const { name, format, rows } of matrix.parts) {
@@ -62,6 +65,7 @@ export async function convertCheckpoint(
   };
   await writeSafetensors(path, entries, metadata, options, async (write) => {
     for (const [name, bytes] of files) await write(`files/${name}`, 0, bytes);
+    for (const { name, order } of orders) if (order) await write(`${name}.order`, 0, order);
     for (const vector of vectors) await write(vector.name, 0, await readFloats(checkpoint, vector, 0, 1));
     for (const matrix of described.matrices.values()) {
       for (const slice of slicesOf(matrix)) {
@@ -221,10 +225,16 @@ function encoded(values: Float32Array, type: 'f32' | 'f16' | 'bf16'): ArrayBuffe
   return halves;
 }
 
-async function readFloats(checkpoint: Checkpoint, { name, type, cols }: TensorInfo, row: number, count: number) {
+/** With columns in the order of the inputs. */
+async function readFloats(checkpoint: Checkpoint, { name, type, cols, order }: TensorInfo, row: number, count: number) {
   const bytes = await checkpoint.readRows(name, row, count);
   assert(bytes.length === count * rowBytes(type, cols), `${name} has rows of its size`);
-  return decodeRows(type, bytes, count, cols);
+  const values = decodeRows(type, bytes, count, cols);
+  if (!order) return values;
+  const ordered = new Float32Array(values.length);
+  for (let first = 0; first < values.length; first += cols)
+    for (let i = 0; i < cols; i++) ordered[first + order[i]!] = values[first + i]!;
+  return ordered;
 }
 
 type Write = (name: string, offset: number, data: ArrayBufferView) => Promise<void>;

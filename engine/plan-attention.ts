@@ -154,7 +154,7 @@ export function attentionSteps(options: PlanOptions, layer: number, width: Width
     macsPerKey: attentionMacs(config),
   };
   if (whole) return { steps: [attention], output: blockInput('attention') };
-  const joined = width === 1 ? joinedInput(options, follower, parts) : undefined;
+  const joined = width === 1 && !follower.order ? joinedInput(options, follower, parts) : undefined;
   if (joined) return { steps: [attention], output: joined };
   const combine: Step = {
     name: `${at}.combine`,

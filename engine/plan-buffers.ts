@@ -30,6 +30,7 @@ export function weightBuffers(
       if (size.scales > 0) add(`${name}.scales`, size.scales);
     }
   }
+  for (const { name, order } of weights.matrices.values()) if (order) add(`${name}.order`, order.byteLength);
   for (const vector of weights.vectors.values()) add(vector.name, vectorLength(vector) * 4);
   return [...sizes].map(([name, bytes]) => ({ name, bytes, purpose: 'weights' }));
 }
@@ -66,7 +67,9 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   if (raw > 0) add('raw', columns * raw * 4, 'activations');
   if (config.norms !== 'before' || config.qkNorm === 'all')
     add('raw.squares', (columns * raw * 4) / BLOCK, 'activations');
+  const gathered = [...weights.matrices.values()].filter(({ order }) => order).map(({ cols }) => cols);
   for (const [name, width] of [
+    ...(gathered.length > 0 ? [['ordered', Math.max(...gathered)] as const] : []),
     ['x', config.hidden],
     ['attention', config.heads * config.headDim],
     ['h', config.feedForward],

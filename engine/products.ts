@@ -39,12 +39,18 @@ export function matrixArithmetic({ traits, preferences, config }: PlanOptions, m
 export function wayOf({ traits, preferences }: PlanOptions, matrix: Matrix, width: Width): Way {
   if (!isWide(width)) return 'gemv';
   const { arithmetic, many } = preferences;
+  if (matrix.order) return 'tiles'; // what gathers their inputs writes blocks
   const asHalves = matrix.parts.every((part) => halvesSpec(part.format) !== undefined);
   return many !== 'tiles' && arithmetic !== 'f32' && asHalves && hasMatrixUnits(traits) ? 'matrix' : 'tiles';
 }
 
-/** The form in which a matrix wants its input blocks written by whatever makes them. */
+/** The form in which a matrix wants its input blocks written by whatever makes them: f32 where they are gathered first. */
 export function storeSpec(options: PlanOptions, matrix: Matrix, width: Width): Spec {
+  return matrix.order ? { STORE: 'f32', Y_BLOCKS: blocksOf(matrix.cols) } : inputSpec(options, matrix, width);
+}
+
+/** The form in which the product itself reads them. */
+function inputSpec(options: PlanOptions, matrix: Matrix, width: Width): Spec {
   const Y_BLOCKS = blocksOf(matrix.cols);
   const arithmetic = matrixArithmetic(options, matrix);
   const way = wayOf(options, matrix, width);
@@ -86,17 +92,31 @@ export function productSteps(
   const arithmetic = matrixArithmetic(options, matrix);
   const way = wayOf(options, matrix, width);
   const outputs = spec.EPILOGUE === 'logits';
-  return matrix.parts.map((part, index) => {
+  const read = matrix.order ? blockInput('ordered') : input;
+  const gather: Step = {
+    name: `${name}Order`,
+    kernel: 'gather',
+    spec: { BLOCKS: blocks, ...inputSpec(options, matrix, width) },
+    buffers: {
+      state: 'state',
+      order: `${matrix.name}.order`,
+      ...input.buffers,
+      y_codes: 'ordered.codes',
+      y_meta: 'ordered.meta',
+    },
+    grid: { x: blocks, over: 'columns', each: 1, z: 1 },
+  };
+  const products = matrix.parts.map((part): Step => {
     const shape: ProductShape = { rows: part.rows, blocks, tile, dot: `${arithmetic}-${part.format}` };
     const cut = cutOf(options, shape, part.format, way, width, spec);
     return {
-      name: matrix.parts.length === 1 ? name : `${name}/${index}`,
+      name: name + part.name.slice(matrix.name.length), // `layers.0.qkv/1`, `logits` for `output`
       kernel: cut.kernel,
-      spec: { ...spec, ...cut.spec, ...input.spec, BLOCKS: blocks, OUTPUTS: outputs, FIRST_ROW: part.firstRow },
+      spec: { ...spec, ...cut.spec, ...read.spec, BLOCKS: blocks, OUTPUTS: outputs, FIRST_ROW: part.firstRow },
       buffers: {
         ...partBuffers(part.name),
         state: 'state',
-        ...input.buffers,
+        ...read.buffers,
         ...buffers,
       },
       shape,
@@ -109,6 +129,7 @@ export function productSteps(
       macs: part.rows * blocks * BLOCK,
     };
   });
+  return matrix.order ? [gather, ...products] : products;
 }
 
 interface Cut {

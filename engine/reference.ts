@@ -8,11 +8,11 @@ import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { f16ToF32, f32ToF16 } from '../quant/f16.ts';
 import { decodeRows } from '../quant/file-types.ts';
-import { BLOCK, type Format, isQuantised } from '../quant/layout.ts';
-import { nativeFormat, packRows, unpackRows } from '../quant/pack.ts';
+import { BLOCK, isQuantised } from '../quant/layout.ts';
 import { halfSplitRow } from '../quant/row-order.ts';
 import { attentionScale, layerRope, layerWindow } from './layers.ts';
 import { type RopeConfig, ropeConfig, ropeFrequencies, ropeMagnitude } from './rope.ts';
+import { deviceFormat, deviceValues } from './self-test.ts';
 import type { WeightsOption } from './weights.ts';
 
 export interface ReferenceOptions {
@@ -38,24 +38,31 @@ interface RealMatrix {
   readonly cols: number;
   readonly values: Float32Array; // [rows][cols], as the device sees them
   readonly quantised: boolean;
+  /** The input of each column, where they are not in order. */
+  readonly order: Uint32Array | undefined;
 }
 
 /** Reads all weights into memory: for small models only. */
 export async function createReference(checkpoint: Checkpoint, options: ReferenceOptions = {}): Promise<Reference> {
   const { config } = checkpoint;
   const matrices = new Map<string, RealMatrix>();
-  for (const { name, type, rows, cols, format: ready } of checkpoint.tensors.values()) {
+  for (const tensor of checkpoint.tensors.values()) {
+    const { name, type, rows, cols } = tensor;
     const bytes = await checkpoint.readRows(name, 0, rows);
     const isMatrix = rows > 1;
-    const native = !isMatrix || !options.weights || options.weights === 'native' || options.weights === ready;
-    const format = native ? (ready ?? nativeFormat(type)) : (options.weights as Format);
-    const values =
-      isMatrix && !(native && ready)
-        ? unpackRows(packRows(type, bytes, rows, cols, format))
-        : decodeRows(type, bytes, rows, cols).map(
-            (value) => value + (/norm\.weight$/.test(name) ? config.normOffset : 0),
-          );
-    matrices.set(name, { rows, cols, values, quantised: isMatrix && isQuantised(format) });
+    const option = options.weights ?? 'native';
+    const values = isMatrix
+      ? deviceValues(tensor, bytes, rows, option)
+      : decodeRows(type, bytes, rows, cols).map(
+          (value) => value + (/norm\.weight$/.test(name) ? config.normOffset : 0),
+        );
+    matrices.set(name, {
+      rows,
+      cols,
+      values,
+      quantised: isMatrix && isQuantised(deviceFormat(type, tensor.format, option)),
+      order: tensor.order,
+    });
   }
   const weight = (name: string): RealMatrix => {
     const matrix = matrices.get(name);
@@ -79,7 +86,8 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
   /** W x, or W (g x) * factor with the input rounded where the kernels round it. */
   const product = (name: string, x: Float64Array, factor = 1): Float64Array => {
     const matrix = weight(name);
-    const input = options.activations === 'i8' && matrix.quantised ? roundToInt8(x) : x;
+    const ordered = matrix.order ? Float64Array.from(matrix.order, (input) => x[input] as number) : x;
+    const input = options.activations === 'i8' && matrix.quantised ? roundToInt8(ordered) : ordered;
     const y = new Float64Array(matrix.rows);
     for (let row = 0, at = 0; row < matrix.rows; row++) {
       let sum = 0;

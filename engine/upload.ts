@@ -133,6 +133,11 @@ export async function uploadWeights(
   try {
     const resident = [...weights.matrices.values()].filter((matrix) => !isStreamed(matrix, residentLayers));
     await uploader.bring(resident.flatMap(slicesOf), options);
+    for (const { name, order } of weights.matrices.values()) {
+      const buffer = order && options.find(`${name}.order`);
+      if (buffer) await device.upload(buffer, 0, order);
+      options.onBytes?.(buffer ? order.byteLength : 0);
+    }
     for (const vector of weights.vectors.values()) {
       options.signal?.throwIfAborted();
       const buffer = options.find(vector.name);

@@ -4,7 +4,7 @@
  */
 import { normNames } from '../loaders/model-tensors.ts';
 import type { Checkpoint, LlamaConfig, TensorInfo } from '../loaders/types.ts';
-import { assert } from '../quant/errors.ts';
+import { assert, FirstlightError } from '../quant/errors.ts';
 import { type Format, packedBytes, ROW_BLOCK, roundUp } from '../quant/layout.ts';
 import { nativeFormat } from '../quant/pack.ts';
 
@@ -35,6 +35,8 @@ export interface Matrix {
   /** All sections one after another, or, for gate and up of one format, two sections alternating every 32 rows. */
   readonly sections: readonly Section[];
   readonly alternate: boolean;
+  /** The input that each column belongs to, where they are not in order: a step gathers them before the product. */
+  readonly order?: Uint32Array;
   readonly parts: readonly Part[];
 }
 
@@ -114,7 +116,14 @@ export function describeWeights(
       : joinSections(sections).flatMap(({ format, start, rows }) =>
           splitRows(name, rows, ROW_BLOCK, first.tensor.cols, format, start),
         );
+    const { order } = first.tensor;
+    if (sections.some(({ tensor: other }) => !sameOrder(other.order, order)))
+      throw new FirstlightError(
+        'unsupported-model',
+        `${names.join(', ')} have their inputs in different orders (desc_act), which is not run: get the model without desc_act`,
+      );
     matrices.set(name, {
+      ...(order ? { order } : {}),
       name,
       cols: first.tensor.cols,
       sections,
@@ -200,6 +209,10 @@ export function describeWeights(
   addVector('finalGain', ['model.norm.weight'], normOffset);
   if (!config.tiedEmbeddings) add('output', ['lm_head.weight'], false);
   return { matrices, vectors };
+}
+
+function sameOrder(a: Uint32Array | undefined, b: Uint32Array | undefined): boolean {
+  return a === b || (a !== undefined && b !== undefined && a.every((input, i) => input === b[i]));
 }
 
 /** The matrix that makes logits: the embedding itself when the two are tied. */

@@ -8,6 +8,8 @@ export interface StoredTensor {
   readonly type: string;
   /** Outermost first: [rows, cols] for a matrix. */
   readonly shape: readonly number[];
+  /** The input that each column belongs to, where they are not in order. */
+  readonly order?: Uint32Array | undefined;
   /** Raw bytes of whole rows; only for types that are a FileType and shapes of one or two dimensions. */
   readRows(firstRow: number, rowCount: number, into?: Uint8Array): Promise<Uint8Array>;
   /** Bytes of the tensor as they lie in the file, whatever their type; only of tensors that lie there in one piece. */

@@ -6,8 +6,8 @@
  *   config        LlamaConfig as JSON
  *   layout        a Layout as JSON
  *
- * and the tensors are PART.codes U32 [rows][words], PART.scales U32 [rows / 4][words], vectors F32 under Hugging Face's names,
- * and files/NAME U8: the small files that the model came with, its tokenizer above all.
+ * and the tensors are PART.codes U32 [rows][words], PART.scales U32 [rows / 4][words], NAME.order U32 where the inputs of a tensor
+ * are not in order, vectors F32 under Hugging Face's names, and files/NAME U8: the small files that the model came with, its tokenizer above all.
  */
 import { FirstlightError } from '../quant/errors.ts';
 import { type Format, isFormat, ROW_BLOCK, rowWords } from '../quant/layout.ts';
@@ -68,8 +68,10 @@ export async function openConverted(source: Source): Promise<Checkpoint> {
   const layout = readLayout(header, source.name);
   const entries = new Map(header.entries.map((entry) => [entry.name, entry]));
   const tensors = new Map<string, TensorInfo>();
-  for (const [name, { rows, cols, format }] of Object.entries(layout.tensors))
-    tensors.set(name, { name, type: 'F32', rows, cols, format });
+  for (const [name, { rows, cols, format }] of Object.entries(layout.tensors)) {
+    const order = await readOrder(source, entries.get(`${name}.order`), cols);
+    tensors.set(name, { name, type: 'F32', rows, cols, format, ...(order ? { order } : {}) });
+  }
   for (const { name, dtype, shape } of header.entries) {
     if (dtype === 'F32' && shape.length === 1) tensors.set(name, { name, type: 'F32', rows: 1, cols: shape[0]! });
   }
@@ -98,6 +100,23 @@ export async function openConverted(source: Source): Promise<Checkpoint> {
     vocab: async () => vocabOf(await files()),
     close: () => source.close(),
   };
+}
+
+/** A permutation of the inputs. */
+async function readOrder(
+  source: Source,
+  entry: SafetensorsEntry | undefined,
+  cols: number,
+): Promise<Uint32Array | undefined> {
+  if (!entry) return undefined;
+  if (entry.dtype !== 'U32' || entry.bytes !== 4 * cols)
+    throw damaged(source.name, `has ${entry.name} of another size`);
+  const order = wordsOf(await source.read(entry.offset, entry.bytes));
+  const seen = new Set(order);
+  if (seen.size !== cols || order.some((input) => input >= cols)) {
+    throw damaged(source.name, `has ${entry.name} that is no order of ${cols} inputs`);
+  }
+  return order;
 }
 
 function packedReader(source: Source, layout: Layout, entries: ReadonlyMap<string, SafetensorsEntry>): PackedWeights {

@@ -56,7 +56,7 @@ export function readQuantisation(json: JsonObject, file: string): GroupQuantisat
 /**
  * Joins the parts of each quantised matrix, NAME.qweight, NAME.scales, NAME.qzeros and NAME.g_idx, to NAME.weight.
  *
- * @throws `bad-file` for parts that do not fit each other, `unsupported-model` for inputs in an order of their own
+ * @throws `bad-file` for parts that do not fit each other, `unsupported-model` for groups that are not run
  */
 export async function joinGroups(
   stored: ReadonlyMap<string, StoredTensor>,
@@ -115,16 +115,17 @@ async function joinMatrix(
       `${file}: ${base} has ${cols} inputs in groups of ${group}: that is not run, only multiples of 32`,
     );
   }
-  await checkOrder(base, stored.get(`${base}.g_idx`), cols, group, file);
+  const order = await readOrder(base, stored.get(`${base}.g_idx`), cols, group, file);
 
   const readCodes = isAwq ? awqReader(codes, rows, cols) : gptqReader(codes, rows, cols);
   const deviceGroups = cols / device;
   const rowBytes = cols / 2 + 4 * deviceGroups;
   const type: FileType = `GROUP4_${device}`;
-  return madeTensor(type, [rows, cols], async (firstRow, rowCount, into) => {
+  const matrix = madeTensor(type, [rows, cols], async (firstRow, rowCount, into) => {
     const out = into?.subarray(0, rowCount * rowBytes) ?? new Uint8Array(rowCount * rowBytes);
     const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
-    const words = await readCodes(firstRow, rowCount);
+    const inFile = await readCodes(firstRow, rowCount);
+    const words = order ? orderedCodes(inFile, cols, order) : inFile;
     const plane = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
     for (let row = 0; row < rowCount; row++)
       out.set(plane.subarray((row * cols) / 2, ((row + 1) * cols) / 2), row * rowBytes);
@@ -142,30 +143,49 @@ async function joinMatrix(
     }
     return out;
   });
+  return { ...matrix, order };
 }
 
 /** f16 of 0 to 15. */
 const SMALL = Array.from({ length: 16 }, (_, value) => f32ToF16(value));
 
-/** Inputs must lie group by group: act-order models that were not sorted need their inputs gathered. */
-async function checkOrder(
+/**
+ * The order of inputs that puts each group together, or undefined where they are so already: with desc_act, GPTQ takes inputs
+ * by the size of their activations.
+ */
+async function readOrder(
   base: string,
-  order: StoredTensor | undefined,
+  groupOf: StoredTensor | undefined,
   cols: number,
   group: number,
   file: string,
-): Promise<void> {
-  if (!order) return;
-  if (order.type !== 'I32' || order.shape.length !== 1 || order.shape[0] !== cols) {
-    throw damaged(file, `has ${base}.g_idx ${order.type} [${order.shape.join(', ')}] where I32 [${cols}] is expected`);
+): Promise<Uint32Array | undefined> {
+  if (!groupOf) return undefined;
+  const { type, shape } = groupOf;
+  if (type !== 'I32' || shape.length !== 1 || shape[0] !== cols) {
+    throw damaged(file, `has ${base}.g_idx ${type} [${shape.join(', ')}] where I32 [${cols}] is expected`);
   }
-  const indices = asInt32(await order.readBytes(0, 4 * cols));
-  if (indices.every((index, i) => index === Math.floor(i / group))) return;
-  throw new FirstlightError(
-    'unsupported-model',
-    `${file}: ${base} has its inputs in the order of activations (desc_act), which is not run: ` +
-      'get the model quantised without desc_act, or with static groups',
-  );
+  const groups = asInt32(await groupOf.readBytes(0, 4 * cols));
+  if (groups.every((index, i) => index === Math.floor(i / group))) return undefined;
+  const order = Uint32Array.from({ length: cols }, (_, i) => i).sort((a, b) => groups[a]! - groups[b]! || a - b);
+  if (order.some((input, i) => groups[input] !== Math.floor(i / group))) {
+    throw damaged(file, `has ${base}.g_idx that does not put ${group} inputs into each group`);
+  }
+  return order;
+}
+
+/** The codes of inputs in another order, [row][col / 8]. */
+function orderedCodes(words: Uint32Array, cols: number, order: Uint32Array): Uint32Array {
+  const perRow = cols / PER_WORD;
+  const out = new Uint32Array(words.length);
+  for (let row = 0; row < words.length; row += perRow) {
+    for (let i = 0; i < cols; i++) {
+      const input = order[i]!;
+      const code = (words[row + (input >> 3)]! >>> (4 * (input & 7))) & 15;
+      out[row + (i >> 3)]! |= code << (4 * (i & 7));
+    }
+  }
+  return out;
 }
 
 type CodeReader = (firstRow: number, rowCount: number) => Promise<Uint32Array>; // [row][col / 8]

@@ -82,7 +82,10 @@ export function selectTensors(
     }
     const { type } = tensor;
     if (isFileType(type))
-      selected.set(name, { name, type, rows: shape.length === 1 ? 1 : shape[0]!, cols: shape.at(-1)! });
+      selected.set(name, {
+        ...{ name, type, rows: shape.length === 1 ? 1 : shape[0]!, cols: shape.at(-1)! },
+        ...(tensor.order ? { order: tensor.order } : {}),
+      });
     else refused.push(`${name} (${type})`);
   }
   if (refused.length > 0) throw unknownTypes(file, refused);

@@ -62,7 +62,8 @@ export function separateTensors(
 }
 
 function rowsOf(tensor: StoredTensor, firstRow: number, rows: number): StoredTensor {
-  return madeTensor(tensor.type, [rows, ...tensor.shape.slice(1)], (first, count, into) =>
+  const part = madeTensor(tensor.type, [rows, ...tensor.shape.slice(1)], (first, count, into) =>
     tensor.readRows(firstRow + first, count, into),
   );
+  return { ...part, order: tensor.order };
 }

@@ -121,6 +121,8 @@ export interface TensorInfo {
   readonly type: FileType;
   /** Where the file has the rows ready for the device: their format there. `type` is then what readRows makes of them. */
   readonly format?: Format;
+  /** The input that each column belongs to, [cols], where they are not in order. */
+  readonly order?: Uint32Array;
   /** 1 for vectors. */
   readonly rows: number;
   readonly cols: number;

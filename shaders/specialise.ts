@@ -16,6 +16,7 @@ import { assert } from '../quant/errors.ts';
 /** A file of this folder with an entry point `main`. */
 export type ShaderName =
   | 'embed'
+  | 'gather'
   | 'gemv-rows'
   | 'gemv-lanes'
   | 'gemm-tiles'

@@ -41,7 +41,8 @@ function allKernels(): { label: string; code: string }[] {
     for (const COLS of [1, mostColumns(format)]) {
       const residual = { ...product, COLS, EPILOGUE: 'residual', STORE: 'f32', Y_BLOCKS: 128 };
       add('gemv-lanes', `${DOT} ${COLS} columns`, { ...residual, ...LANES });
-      add('gemv-rows', `${DOT} ${COLS} columns`, residual);
+      // one row a thread needs few registers, whatever the format
+      if (/q4$|q8$|32$/.test(format)) add('gemv-rows', `${DOT} ${COLS} columns`, residual);
     }
   }
   const product = { ...LANES, ...dotSpec('i8', 'q4'), COLS: 1, BLOCKS: 128, FIRST_ROW: 0, OUTPUTS: false };
@@ -95,6 +96,7 @@ function allKernels(): { label: string; code: string }[] {
       ...{ HEAD_DIM: 256, GROUP, KV_GROUP: 1, Q_ROWS: 4 * GROUP * 256, WINDOW: 4096, SCALE: 0.1, ...CAPPED },
       ...{ OUT: 'whole', STORE: 'i8-lanes', Y_BLOCKS: 4 * GROUP * 8, KV: 'f16', KV_HEADS: 4, HEAD_STRIDE: 256 },
     });
+  add('gather', '', { BLOCKS: 128, STORE: 'i8-lanes', Y_BLOCKS: 128 });
   for (const SCOPE of ['head', 'all']) add('head-norm', SCOPE, { ...HEADS, SCOPE, EPSILON: 1e-6 });
   for (const cache of [KV, { KV: 'q8', KV_BLOCK: 32, KV_HEADS: 8, HEAD_STRIDE: 128 }])
     add('kv-shift', cache.KV, { ...cache, ROPE: 'pairs', ROPE_DIM: 128 });

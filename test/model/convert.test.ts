@@ -26,6 +26,7 @@ import {
   SMALL_LLAMA,
   safetensorsFolder,
 } from '../random-model.ts';
+import { groupFolder } from '../write-groups.ts';
 
 const test = suite('convert');
 const check = await deviceTests(test);
@@ -62,6 +63,13 @@ const SOURCES: readonly (readonly [string, () => Promise<Checkpoint>])[] = [
   ['Q4_K with Q6_K', () => openGguf((name) => (/attn_v|down|output/.test(name) ? 'Q6_K' : 'Q4_K'))],
   ['gate and up of two types', () => openGguf((name) => (/up/.test(name) ? 'Q5_0' : 'Q8_0'))],
   ['GPTQ groups', async () => plainCheckpoint(CONFIG, 'GROUP4_128')],
+  [
+    'GPTQ in the order of activations',
+    () =>
+      openFolder(
+        memoryFolder(groupFolder(CONFIG, { method: 'gptq', group: 32, order: (i, n) => (i * 7) % (n / 32) }).files),
+      ),
+  ],
   ['neighbouring RoPE pairs', () => openGguf('Q4_0', { ...SMALL_LLAMA, layers: 1 })],
 ];
 
@@ -136,6 +144,16 @@ test('a GGUF file becomes a folder with its rows in the other order, and the sam
   const rounded = await openCheckpoint(twice);
   assert.is(rounded.tensors.get('model.embed_tokens.weight')!.type, 'BF16');
   for (const one of [back, rounded]) await one.close();
+});
+
+test('inputs in an order of their own are in order again in a folder', async () => {
+  const options = { method: 'gptq', group: 32, order: (i: number, n: number) => (i * 7) % (n / 32) } as const;
+  const { files, values } = groupFolder(CONFIG, options);
+  const folder = await writeFolder('convert order', new Map());
+  await writeHuggingFace(await openFolder(memoryFolder(files)), join(folder, 'hf'), 'f32');
+  const back = await openCheckpoint(join(folder, 'hf'));
+  for (const name of back.tensors.keys()) assert.equal(await floats(back, name), values.get(name), name);
+  await back.close();
 });
 
 test('what fails or is stopped leaves nothing, and what was there stays', async () => {

@@ -5,13 +5,15 @@ import type { Device } from '../../devices/types.ts';
 import { loadModel } from '../../engine/model.ts';
 import { createReference } from '../../engine/reference.ts';
 import { createSession } from '../../engine/session.ts';
+import { openFolder } from '../../loaders/checkpoint.ts';
 import type { Checkpoint, LlamaConfig } from '../../loaders/types.ts';
 import { FILE_TYPES, type FileType } from '../../quant/file-types.ts';
 import { isQuantised } from '../../quant/layout.ts';
 import { nativeFormat } from '../../quant/pack.ts';
 import { deviceTests } from '../device.ts';
 import { relativeError } from '../kernel.ts';
-import { plainCheckpoint, SMALL_LLAMA } from '../random-model.ts';
+import { memoryFolder, plainCheckpoint, SMALL_LLAMA } from '../random-model.ts';
+import { groupFolder } from '../write-groups.ts';
 
 const test = suite('types');
 const check = await deviceTests(test);
@@ -65,6 +67,14 @@ for (let first = 0; first < QUANTISED.length; first += 9) {
       await compare(device, plainCheckpoint(CONFIG, typesFrom(first)), arithmetic);
     });
   }
+}
+
+for (const arithmetic of ['f32', 'i8'] as const) {
+  check(`GPTQ with inputs in the order of activations, ${arithmetic}`, async (device) => {
+    if (arithmetic === 'i8' && !device.traits.packedDot) return;
+    const { files } = groupFolder(CONFIG, { method: 'gptq', group: 32, order: (i, n) => (i * 7) % (n / 32) });
+    await compare(device, await openFolder(memoryFolder(files)), arithmetic);
+  });
 }
 
 test.run();

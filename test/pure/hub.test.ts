@@ -314,6 +314,26 @@ test('a file by its URL, and its newer state', async () => {
   });
 });
 
+test('a file by its URL whose redirect tells the hash', async () => {
+  const files = new Map([['a.gguf', FILE]]);
+  await withHub({ files }, (storage) =>
+    withHub({ files, storage: storage.url }, async (hub, _, get) => {
+      const url = `${hub.url}/owner/model/resolve/0123456789abcdef0123456789abcdef01234567/a.gguf`;
+      storage.play('a.gguf', [{ kind: 'wrong' }]);
+      const { path } = await get(url, { endpoint: 'http://elsewhere.example' });
+      await expectWhole(path);
+      assert.is(storage.asked.length, 2, 'once more for the wrong bytes');
+      storage.play('a.gguf', [{ kind: 'wrong' }], true);
+      await removeModel(join(path, '../../..'), `127.0.0.1_${new URL(hub.url).port}/a`);
+      await expectError(
+        () => get(url, { endpoint: 'http://elsewhere.example' }),
+        'download-failed',
+        /wrong bytes came/,
+      );
+    }),
+  );
+});
+
 test('a part of something else is not gone on with', async () => {
   const files = new Map([['tiny.gguf', GGUF]]);
   await withHub({ files }, async (hub, _, get) => {
