@@ -1,6 +1,13 @@
 /** `firstlight bench`: speed, with the test names and the protocol of llama-bench. */
 
-import { type BenchResult, benchTest, bench as measure, type ProfileRow, profilePass } from '../engine/bench.ts';
+import {
+  type BenchResult,
+  benchTest,
+  bench as measure,
+  type ProfileRow,
+  profilePass,
+  profileSubmission,
+} from '../engine/bench.ts';
 import { loadModel } from '../engine/model.ts';
 import { createSession } from '../engine/session.ts';
 import { defineCommand } from './arguments.ts';
@@ -75,6 +82,7 @@ export const bench = defineCommand({
         onResult: (result) => !values.json && print(line(result)),
       });
       const profiles: Record<string, readonly ProfileRow[]> = {};
+      let submissionMs: number | undefined;
       if (values.profile) {
         const columns = Math.min(prompt, model.plan.chunk);
         const session = await createSession(model, { context: depth + Math.max(columns, 64), tuning });
@@ -84,12 +92,19 @@ export const bench = defineCommand({
           const rows = await profilePass(session, count);
           if (rows) profiles[count === 1 ? 'decode' : `prefill of ${count}`] = rows;
         }
+        submissionMs = await profileSubmission(session);
         if (Object.keys(profiles).length === 0) note('this device has no timestamps: there is no profile');
         await session.close();
       }
       if (values.json)
-        printJson({ model: model.path, device: name, driver, software, weightBytes, loadMs, results, profiles });
-      else for (const [what, rows] of Object.entries(profiles)) print(profileTable(what, rows));
+        printJson({
+          ...{ model: model.path, device: name, driver, software, weightBytes, loadMs },
+          ...{ results, profiles, submissionMs },
+        });
+      else {
+        for (const [what, rows] of Object.entries(profiles)) print(profileTable(what, rows));
+        if (submissionMs) print(`recording and submitting a token takes the CPU ${submissionMs.toFixed(2)} ms\n`);
+      }
       await model.close();
     } finally {
       await checkpoint.close();
@@ -98,10 +113,12 @@ export const bench = defineCommand({
   },
 });
 
-function line({ name, kind, tokens, median, deviation, tokensPerSecond }: BenchResult): string {
+function line({ name, kind, tokens, median, deviation, tokensPerSecond, loopBusy }: BenchResult): string {
   const each = tokensPerSecond.map((value) => value.toFixed(1)).join(' ');
   const speed = `${name.padEnd(12)} ${median.toFixed(2).padStart(10)} tokens/s  +- ${deviation.toFixed(2)}  (${each})`;
-  return kind === 'decode' ? `${speed}\n` : `${speed}, first token after ${((1000 * tokens) / median).toFixed(0)} ms\n`;
+  return kind === 'decode'
+    ? `${speed}, event loop ${(100 * loopBusy).toFixed(0)} % busy\n`
+    : `${speed}, first token after ${((1000 * tokens) / median).toFixed(0)} ms\n`;
 }
 
 function profileTable(what: string, rows: readonly ProfileRow[]): string {

@@ -21,6 +21,8 @@ export interface BenchResult extends BenchTest {
   readonly median: number;
   /** Sample standard deviation, as llama-bench prints behind its mean. */
   readonly deviation: number;
+  /** Share of the time in which the event loop was busy, the median over the repetitions. */
+  readonly loopBusy: number;
 }
 
 /** Tests named like llama-bench names them. `depth` 0 is left out of the name. */
@@ -42,12 +44,14 @@ export interface BenchOptions {
 const WARM_UP_MS = 1500;
 /** A profile is the median of so many. */
 const PROFILED_PASSES = 9;
+const SUBMITTED_PASSES = 100;
 /** A token of every vocabulary that is not special in any common one. */
 const FILLER = 100;
 
 /**
  * Runs the tests one after another in one session. Prefill is timed from the submission of the prompt to the arrival of the
- * first chosen token, decode from the first token to the last, always choosing greedily on the GPU.
+ * first chosen token, decode from the first token to the last, always choosing greedily on the GPU. Every test runs once
+ * before it counts.
  */
 export async function bench(
   model: Model,
@@ -65,18 +69,22 @@ export async function bench(
   try {
     await warmUp(session, options.signal);
     for (const test of tests) {
+      await runTest(session, test, options.signal);
       const tokensPerSecond: number[] = [];
-      for (let i = 0; i < (options.repetitions ?? 5); i++)
+      const busy: number[] = [];
+      for (let i = 0; i < (options.repetitions ?? 5); i++) {
+        const before = performance.eventLoopUtilization();
         tokensPerSecond.push(await runTest(session, test, options.signal));
-      const sorted = [...tokensPerSecond].sort((a, b) => a - b);
-      const mean = sorted.reduce((sum, value) => sum + value, 0) / sorted.length;
-      const squares = sorted.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-      const middle = Math.floor(sorted.length / 2);
+        busy.push(performance.eventLoopUtilization(before).utilization);
+      }
+      const mean = tokensPerSecond.reduce((sum, value) => sum + value, 0) / tokensPerSecond.length;
+      const squares = tokensPerSecond.reduce((sum, value) => sum + (value - mean) ** 2, 0);
       const result = {
         ...test,
         tokensPerSecond,
-        median: ((sorted[middle] as number) + (sorted[Math.ceil(sorted.length / 2 - 1)] as number)) / 2,
-        deviation: sorted.length > 1 ? Math.sqrt(squares / (sorted.length - 1)) : 0,
+        median: medianOf(tokensPerSecond),
+        deviation: tokensPerSecond.length > 1 ? Math.sqrt(squares / (tokensPerSecond.length - 1)) : 0,
+        loopBusy: medianOf(busy),
       };
       results.push(result);
       options.onResult?.(result);
@@ -85,6 +93,12 @@ export async function bench(
     await session.close();
   }
   return results;
+}
+
+function medianOf(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return ((sorted[middle] as number) + (sorted[Math.ceil(sorted.length / 2 - 1)] as number)) / 2;
 }
 
 async function generate(session: Session, ids: readonly number[], maxTokens: number, signal?: AbortSignal) {
@@ -160,6 +174,11 @@ export async function profilePass(session: Session, columns = 1): Promise<readon
   } finally {
     timer.close();
   }
+}
+
+/** Milliseconds that recording and submitting one token's pass takes the CPU, the median of many. */
+export async function profileSubmission(session: Session): Promise<number> {
+  return medianOf(await session.timedSubmissions(SUBMITTED_PASSES));
 }
 
 /** The matrix part that a step reads. */

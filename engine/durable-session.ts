@@ -152,6 +152,7 @@ export async function createDurableSession(options: DurableOptions): Promise<Ses
       }
     },
     timedPass: (timer, columns) => current().timedPass(timer, columns),
+    timedSubmissions: (passes) => current().timedSubmissions(passes),
     inspect: (buffer) => current().inspect(buffer),
     close,
     [Symbol.asyncDispose]: close,

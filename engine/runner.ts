@@ -147,8 +147,12 @@ export interface Runner {
   pooled(slot: number): Promise<Float32Array>;
   /** Logits of an output of the last pass, [vocab], as edits have left them. */
   logits(output: number): Promise<Float32Array>;
+  /** The residual stream behind all layers, of a column of the last pass, [hidden]. */
+  residual(column: number): Promise<Float32Array>;
   /** Runs a decode pass, or one over several columns of a prompt, with every step timed. */
   timedPass(position: number, timer: Timer, columns?: number): Promise<StepTime[]>;
+  /** Milliseconds that the CPU takes to record and submit a decode pass, of each of so many. */
+  timedSubmissions(position: number, passes: number): Promise<number[]>;
   /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
   inspect(buffer: string): Promise<Float32Array>;
   /** Gives the memory back. */
@@ -493,6 +497,14 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       const bytes = await device.read(own('logits'), output * stride, config.vocab * 4);
       return new Float32Array(bytes.buffer, bytes.byteOffset, config.vocab);
     },
+    async residual(column) {
+      const bytes = await device.read(
+        own('residual'),
+        column * Math.ceil(config.hidden / 32) * 32 * 4,
+        config.hidden * 4,
+      );
+      return new Float32Array(bytes.buffer, bytes.byteOffset, config.hidden);
+    },
     async timedPass(position, timer, count = 1) {
       if (position + count > capacity) await grow(position + count);
       const pass: Pass = count === 1 ? { kind: 'decode', choice: 'greedy', position } : { kind: 'prompt' };
@@ -503,6 +515,21 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       recordTimedPass(encoder, compiled, { columns: count, outputs: 1, keys: position + count }, timer);
       queue.submit([encoder.finish()]);
       return timer.read();
+    },
+    async timedSubmissions(position, passes) {
+      if (position >= capacity) await grow(position + 1);
+      const compiled = await programFor({ kind: 'decode', choice: 'greedy', position }, 1);
+      place([{ token: 0, position, slot: 0 }], [0], false);
+      const times: number[] = [];
+      for (let i = 0; i < passes; i++) {
+        const startMs = performance.now();
+        const encoder = device.gpu.createCommandEncoder();
+        recordPass(encoder, compiled, { columns: 1, outputs: 1, keys: position + 1 });
+        queue.submit([encoder.finish()]);
+        times.push(performance.now() - startMs);
+        if (i % IN_FLIGHT === IN_FLIGHT - 1) await device.settle(); // as far ahead of the GPU as in use
+      }
+      return times;
     },
     async inspect(name) {
       const buffer = own(name);

@@ -100,6 +100,8 @@ export interface Session extends AsyncDisposable {
    * as it is.
    */
   timedPass(timer: Timer, columns?: number): Promise<StepTime[]>;
+  /** Milliseconds of CPU time to record and submit a decode pass behind the history, of each of so many. */
+  timedSubmissions(passes: number): Promise<number[]>;
   /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
   inspect(buffer: string): Promise<Float32Array>;
   /** Gives the memory back. A generation that is under way comes to its next id; asked for more, it throws `bad-argument`. */
@@ -189,6 +191,8 @@ export async function createSession(model: Model, options: SessionOptions = {}):
         options.onPrefill?.(before + Math.floor(share * columns), total);
       };
       await runner.submit(last ? ending : { kind: 'prompt' }, { columns, outputs: 1 }, wanted, onPiece);
+      if (last && model.selfTest.pending && !ending.edited)
+        model.selfTest.check(await runner.residual(columns - 1), await runner.logits(0));
       position += columns;
       history = ids.slice(0, position);
       options.onPrefill?.(position - start, total);
@@ -362,6 +366,10 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     timedPass(timer, columns = 1) {
       checkIdle();
       return runner.timedPass(Math.min(history.length, context - columns), timer, columns);
+    },
+    timedSubmissions(passes) {
+      checkIdle();
+      return runner.timedSubmissions(Math.min(history.length, context - 1), passes);
     },
     inspect: runner.inspect,
     close,

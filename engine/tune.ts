@@ -33,7 +33,7 @@ const BUDGET_MS = 2000;
 const MOST_MATRICES = 12;
 const ROUNDS = 4;
 /** Dispatches behind one another in a measurement, as in a real pass: the time of one is their share. */
-const MOST_DISPATCHES = 48;
+const MOST_DISPATCHES = 256;
 /** GPUs clock up from idle. */
 const WARM_UP_MS = 300;
 /** A cut takes the place of the usual one only if it is this much faster: less is noise. */

@@ -133,22 +133,31 @@ export function usualCut(traits: Traits, shape: ProductShape, columns = 1): Gemv
   return { subgroup: size, rowsEach, split };
 }
 
-/** All cuts of `gemv-lanes` that a device can run for a shape and that may be worth measuring, likely ones first. */
+/** Rows a subgroup and K split of the cuts that have won somewhere, likely ones first. */
+const LIKELY_CUTS = [
+  [2, 1],
+  [4, 1],
+  [2, 2],
+  [4, 2],
+  [8, 1],
+  [4, 4],
+  [8, 2],
+] as const;
+
+/** The cuts of `gemv-lanes` that a device can run for a shape and that are worth measuring. */
 export function listCuts(traits: Traits, { tile, blocks }: ProductShape): readonly GemvCut[] {
   if (!traits.subgroups) return [];
   const { min, max } = traits.subgroups;
   if (min !== max && !traits.subgroupSizeControl) return [];
   const cuts: GemvCut[] = [];
-  for (const split of [1, 2, 4]) {
-    for (const rowsEach of [2, 4, 8, 16]) {
-      for (const subgroup of [64, 32, 16, 8, 4]) {
-        const threads = (tile / rowsEach) * split * subgroup;
-        const fits =
-          threads >= 32 &&
-          threads <= traits.limits.maxWorkgroupThreads &&
-          (split === 1 || split * subgroup <= 2 * blocks);
-        if (subgroup >= min && subgroup <= max && fits) cuts.push({ subgroup, rowsEach, split });
-      }
+  for (const [rowsEach, split] of LIKELY_CUTS) {
+    for (const subgroup of [64, 32, 16, 8, 4]) {
+      const threads = (tile / rowsEach) * split * subgroup;
+      const fits =
+        threads >= 32 &&
+        threads <= traits.limits.maxWorkgroupThreads &&
+        (split === 1 || split * subgroup <= 2 * blocks);
+      if (subgroup >= min && subgroup <= max && fits) cuts.push({ subgroup, rowsEach, split });
     }
   }
   return cuts;

@@ -236,14 +236,14 @@ test('a plan can be printed', () => {
 });
 
 test('what was measured decides how products of one column are cut, and only those', () => {
-  const tuning = { 'i8-q4 128x64 by 32': { subgroup: 32, rowsEach: 16, split: 1 } };
+  const tuning = { 'i8-q4 128x64 by 32': { subgroup: 32, rowsEach: 8, split: 1 } };
   const cut = (steps: readonly Step[]) => {
     const { SG, THREADS, K_SPLIT } = steps.find(({ name }) => name === 'layers.0.qkv')!.spec;
     return { SG, THREADS, K_SPLIT };
   };
   const plain = planOf({});
   const tuned = planOf({ preferences: { tuning } });
-  assert.equal(cut(planDecode(tuned, 'greedy')), { SG: 32, THREADS: 64, K_SPLIT: 1 });
+  assert.equal(cut(planDecode(tuned, 'greedy')), { SG: 32, THREADS: 128, K_SPLIT: 1 });
   assert.equal(cut(planDecode(plain, 'greedy')), { SG: 64, THREADS: 256, K_SPLIT: 1 });
   assert.equal(cut(planPrefill(tuned, 4, undefined)), cut(planPrefill(plain, 4, undefined)));
   const impossible = planOf({
