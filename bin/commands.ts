@@ -128,6 +128,6 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
       ['zsh > ~/.zfunc/_firstlight', 'zsh, with fpath+=~/.zfunc before compinit'],
       ['fish > ~/.config/fish/completions/firstlight.fish', 'fish'],
     ],
-    load: async () => (await import('./completion.ts')).completion,
+    load: async () => (await import('./completion.ts')).createCompletion(COMMANDS),
   },
 };

@@ -1,6 +1,5 @@
 /** `firstlight completion`: scripts that let a shell complete commands, options and their values. */
 import { type Command, defineCommand, type Flag, UsageError } from './arguments.ts';
-import { COMMANDS } from './commands.ts';
 import { print } from './output.ts';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
@@ -12,20 +11,25 @@ interface Known {
   readonly command: Command;
 }
 
-export const completion = defineCommand({
-  operands: ['SHELL'],
-  about: [`Prints a script for SHELL, one of ${SHELLS.join(', ')}. Where it belongs: see the examples.`],
-  flags: {},
-  async run(_values, [shell = '']) {
-    const isShell = (name: string): name is Shell => SHELLS.some((one) => one === name);
-    if (!isShell(shell))
-      throw new UsageError(`SHELL is ${JSON.stringify(shell)}: it must be one of ${SHELLS.join(', ')}`);
-    const known: Known[] = [];
-    for (const [name, { summary, load }] of Object.entries(COMMANDS))
-      known.push({ name, summary, command: await load() });
-    print({ bash: bashScript, zsh: zshScript, fish: fishScript }[shell](known));
-  },
-});
+type Entries = Readonly<Record<string, { readonly summary: string; load(): Promise<Command> }>>;
+
+/** The command, which knows the others. */
+export function createCompletion(commands: Entries): Command {
+  return defineCommand({
+    operands: ['SHELL'],
+    about: [`Prints a script for SHELL, one of ${SHELLS.join(', ')}. Where it belongs: see the examples.`],
+    flags: {},
+    async run(_values, [shell = '']) {
+      const isShell = (name: string): name is Shell => SHELLS.some((one) => one === name);
+      if (!isShell(shell))
+        throw new UsageError(`SHELL is ${JSON.stringify(shell)}: it must be one of ${SHELLS.join(', ')}`);
+      const known: Known[] = [];
+      for (const [name, { summary, load }] of Object.entries(commands))
+        known.push({ name, summary, command: await load() });
+      print({ bash: bashScript, zsh: zshScript, fish: fishScript }[shell](known));
+    },
+  });
+}
 
 const HELP: readonly (readonly [string, Flag])[] = [
   ['help', { kind: 'switch', short: 'h', about: 'options and examples' }],
