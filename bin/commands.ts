@@ -63,6 +63,10 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "write a model as firstlight's own file, or back in Hugging Face's layout",
     load: async () => (await import('./convert.ts')).convert,
   },
+  doctor: {
+    summary: 'check whether this machine is fit, and say what to do',
+    load: async () => (await import('./doctor.ts')).doctor,
+  },
   bench: {
     summary: "measure a model's speed as llama-bench does",
     load: async () => (await import('./bench.ts')).bench,

@@ -12,6 +12,7 @@ import type { KvFormat } from './kv-cache.ts';
 import { createLayerStream, type LayerStream } from './layer-stream.ts';
 import { weightBuffers } from './plan-buffers.ts';
 import { notEnoughMemory } from './refusal.ts';
+import { createSelfTest, type SelfTest } from './self-test.ts';
 import { createTokenizer, type Tokenizer } from './tokenizer.ts';
 import { uploadWeights } from './upload.ts';
 import type { Preferences } from './variants.ts';
@@ -77,6 +78,8 @@ export interface Model extends AsyncDisposable {
   readonly fingerprint: string;
   /** The layers that are not on the device; undefined when all are. */
   readonly stream: LayerStream | undefined;
+  /** Checks the first logits that are made. */
+  readonly selfTest: SelfTest;
   /** A weight buffer by the plan's name. */
   buffer(name: string): GPUBuffer | undefined;
   /** Bytes on the device by purpose. */
@@ -121,6 +124,7 @@ async function loadCheckpoint(device: Device, checkpoint: Checkpoint, options: L
     );
 
   const fingerprint = await fingerprintOf(checkpoint, plan.weightsOption);
+  const selfTest = await createSelfTest(checkpoint, weights, plan.weightsOption, traits);
   const { residentLayers } = plan;
   const list = weightBuffers(weights, residentLayers);
   const totalBytes = list.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -172,6 +176,7 @@ async function loadCheckpoint(device: Device, checkpoint: Checkpoint, options: L
     stream,
     parameters: countParameters(checkpoint),
     fingerprint,
+    selfTest,
     buffer: (name) => buffers.get(name) ?? stream?.buffer(name),
     memory: () => device.memory(),
     close: release,

@@ -8,11 +8,11 @@ import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { f16ToF32, f32ToF16 } from '../quant/f16.ts';
 import { decodeRows } from '../quant/file-types.ts';
-import { BLOCK, type Format, isQuantised } from '../quant/layout.ts';
-import { nativeFormat, packRows, unpackRows } from '../quant/pack.ts';
+import { BLOCK, isQuantised } from '../quant/layout.ts';
 import { halfSplitRow } from '../quant/row-order.ts';
 import { attentionScale, layerRope, layerWindow } from './layers.ts';
 import { type RopeConfig, ropeConfig, ropeFrequencies, ropeMagnitude } from './rope.ts';
+import { deviceFormat, deviceValues } from './self-test.ts';
 import type { WeightsOption } from './weights.ts';
 
 export interface ReferenceOptions {
@@ -46,18 +46,23 @@ interface RealMatrix {
 export async function createReference(checkpoint: Checkpoint, options: ReferenceOptions = {}): Promise<Reference> {
   const { config } = checkpoint;
   const matrices = new Map<string, RealMatrix>();
-  for (const { name, type, rows, cols, format: ready, order } of checkpoint.tensors.values()) {
+  for (const tensor of checkpoint.tensors.values()) {
+    const { name, type, rows, cols } = tensor;
     const bytes = await checkpoint.readRows(name, 0, rows);
     const isMatrix = rows > 1;
-    const native = !isMatrix || !options.weights || options.weights === 'native' || options.weights === ready;
-    const format = native ? (ready ?? nativeFormat(type)) : (options.weights as Format);
-    const values =
-      isMatrix && !(native && ready)
-        ? unpackRows(packRows(type, bytes, rows, cols, format))
-        : decodeRows(type, bytes, rows, cols).map(
-            (value) => value + (/norm\.weight$/.test(name) ? config.normOffset : 0),
-          );
-    matrices.set(name, { rows, cols, values, quantised: isMatrix && isQuantised(format), order });
+    const option = options.weights ?? 'native';
+    const values = isMatrix
+      ? deviceValues(tensor, bytes, rows, option)
+      : decodeRows(type, bytes, rows, cols).map(
+          (value) => value + (/norm\.weight$/.test(name) ? config.normOffset : 0),
+        );
+    matrices.set(name, {
+      rows,
+      cols,
+      values,
+      quantised: isMatrix && isQuantised(deviceFormat(type, tensor.format, option)),
+      order: tensor.order,
+    });
   }
   const weight = (name: string): RealMatrix => {
     const matrix = matrices.get(name);

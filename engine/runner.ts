@@ -147,6 +147,8 @@ export interface Runner {
   pooled(slot: number): Promise<Float32Array>;
   /** Logits of an output of the last pass, [vocab], as edits have left them. */
   logits(output: number): Promise<Float32Array>;
+  /** The residual stream behind all layers, of a column of the last pass, [hidden]. */
+  residual(column: number): Promise<Float32Array>;
   /** Runs a decode pass, or one over several columns of a prompt, with every step timed. */
   timedPass(position: number, timer: Timer, columns?: number): Promise<StepTime[]>;
   /** Milliseconds that the CPU takes to record and submit a decode pass, of each of so many. */
@@ -494,6 +496,14 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       const stride = Math.ceil(config.vocab / 32) * 32 * 4;
       const bytes = await device.read(own('logits'), output * stride, config.vocab * 4);
       return new Float32Array(bytes.buffer, bytes.byteOffset, config.vocab);
+    },
+    async residual(column) {
+      const bytes = await device.read(
+        own('residual'),
+        column * Math.ceil(config.hidden / 32) * 32 * 4,
+        config.hidden * 4,
+      );
+      return new Float32Array(bytes.buffer, bytes.byteOffset, config.hidden);
     },
     async timedPass(position, timer, count = 1) {
       if (position + count > capacity) await grow(position + count);

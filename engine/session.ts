@@ -191,6 +191,8 @@ export async function createSession(model: Model, options: SessionOptions = {}):
         options.onPrefill?.(before + Math.floor(share * columns), total);
       };
       await runner.submit(last ? ending : { kind: 'prompt' }, { columns, outputs: 1 }, wanted, onPiece);
+      if (last && model.selfTest.pending && !ending.edited)
+        model.selfTest.check(await runner.residual(columns - 1), await runner.logits(0));
       position += columns;
       history = ids.slice(0, position);
       options.onPrefill?.(position - start, total);

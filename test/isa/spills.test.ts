@@ -41,7 +41,8 @@ function allKernels(): { label: string; code: string }[] {
     for (const COLS of [1, mostColumns(format)]) {
       const residual = { ...product, COLS, EPILOGUE: 'residual', STORE: 'f32', Y_BLOCKS: 128 };
       add('gemv-lanes', `${DOT} ${COLS} columns`, { ...residual, ...LANES });
-      add('gemv-rows', `${DOT} ${COLS} columns`, residual);
+      // one row a thread needs few registers, whatever the format
+      if (/q4$|q8$|32$/.test(format)) add('gemv-rows', `${DOT} ${COLS} columns`, residual);
     }
   }
   const product = { ...LANES, ...dotSpec('i8', 'q4'), COLS: 1, BLOCKS: 128, FIRST_ROW: 0, OUTPUTS: false };
