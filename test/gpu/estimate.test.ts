@@ -212,7 +212,7 @@ const BIG: BlankLoad = {
   type: 'Q4_0',
   random: true,
   options: { context: 256 },
-  tokens: 4,
+  tokens: 3,
 };
 const HUGE: BlankLoad = {
   config: {
@@ -227,6 +227,7 @@ const HUGE: BlankLoad = {
   },
   type: 'Q4_0',
   random: true,
+  prompt: [1],
   tokens: 1,
 };
 const long = process.env.FIRSTLIGHT_TEST_LONG ? check : (name: string, _: () => Promise<void>) => test.skip(name);

@@ -24,6 +24,8 @@ export interface BlankLoad {
   readonly machine?: FakeMachine;
   /** Of the session; default as planned. */
   readonly sessionContext?: number;
+  /** Default three ids. */
+  readonly prompt?: readonly number[];
   /** To generate; default 0. */
   readonly tokens?: number;
   /** The device passes for a Steam Deck's while the load is planned; there is no session then. */
@@ -46,7 +48,17 @@ export interface BlankResult {
 }
 
 async function loadBlank(load: BlankLoad): Promise<BlankResult> {
-  const { config, type, random, options, machine, sessionContext, tokens: maxTokens = 0, asDeck } = load;
+  const {
+    config,
+    type,
+    random,
+    prompt = [1, 2, 3],
+    options,
+    machine,
+    sessionContext,
+    tokens: maxTokens = 0,
+    asDeck,
+  } = load;
   const root = await mkdtemp(join(tmpdir(), 'firstlight-'));
   if (machine) await writeMachine(root, machine);
   const opened = await openDevice();
@@ -74,7 +86,7 @@ async function loadBlank(load: BlankLoad): Promise<BlankResult> {
         context: sessionContext,
         reserve: sessionContext ?? model.plan.context,
       });
-      for await (const id of session.generate([1, 2, 3], { temperature: 0, maxTokens })) ids.push(id);
+      for await (const id of session.generate(prompt, { temperature: 0, maxTokens })) ids.push(id);
       decodeMs = session.stats.decodeMs;
     }
   } catch (error) {
