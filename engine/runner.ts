@@ -397,6 +397,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       });
     },
     async submitBurst(pass, passes, { ticket, slot, position }) {
+      assert(!model.stream, 'streamed layers are brought for one pass at a time');
       if (lastPosition + passes > capacity) await grow(lastPosition + passes);
       const compiled = await programFor(pass, 1);
       const encoder = device.gpu.createCommandEncoder();
