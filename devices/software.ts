@@ -7,6 +7,7 @@ import { constants, existsSync, lstatSync, mkdirSync, mkdtempSync, renameSync, r
 import { readFile } from 'node:fs/promises';
 import { constants as system } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { brotliDecompress } from 'node:zlib';
 
@@ -23,7 +24,7 @@ export function packedSwiftShader(): string | undefined {
   try {
     const entry = import.meta.resolve('@sparticuz/chromium'); // .../build/esm/index.js
     const archive = new URL('../../bin/swiftshader.tar.br', entry);
-    return existsSync(archive) ? archive.pathname : undefined;
+    return existsSync(archive) ? fileURLToPath(archive) : undefined;
   } catch {
     return undefined;
   }
