@@ -62,8 +62,9 @@ for (const [arithmetic, formats] of Object.entries(FORMATS) as [Arithmetic, Form
   for (const format of formats) {
     check(`${arithmetic} x ${format}: plain product with norm and bias`, async (device) => {
       if (arithmetic === 'mix' && !device.traits.f16) return;
-      // lavapipe takes seconds for a kernel: there, what SwiftShader cannot do
-      if (FILE_TYPE[format] && arithmetic !== 'mix' && device.traits.name.startsWith('llvmpipe')) return;
+      // lavapipe takes seconds for a kernel: there, what SwiftShader cannot do, in one format of halves and one without
+      const seen = FILE_TYPE[format] && !(arithmetic === 'mix' && ['q4k', 'q6k'].includes(format));
+      if (seen && device.traits.name.startsWith('llvmpipe')) return;
       const random = createRandom(format.length * 1000 + arithmetic.length);
       const { blockLength } = FILE_TYPES[FILE_TYPE[format] ?? 'F32'];
       // drivers for CPUs compile for a second or so: formats share what is around their own files
