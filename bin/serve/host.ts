@@ -33,6 +33,8 @@ export interface HostOptions {
   readonly keepAliveMs: number;
   readonly device: DeviceOptions;
   readonly load: LoadOptions;
+  /** As in RunnerOptions. */
+  readonly fastBatch?: boolean | undefined;
   tuning(model: Model): Promise<Tuning>;
   /** One line for the log. */
   note(line: string): void;
@@ -248,6 +250,7 @@ export function createHost(options: HostOptions): Host {
           const batch = await createBatch(model, {
             slots: options.parallel,
             queue: options.queue,
+            fastBatch: options.fastBatch,
             tuning: await options.tuning(model),
           });
           const entry: Entry = {
