@@ -184,8 +184,11 @@ function editDistance(a: string, b: string): number {
   return row[b.length]!;
 }
 
+/** Lines of arguments and what they do. */
+export type Examples = readonly (readonly [args: string, about: string])[];
+
 /** The help of one command. */
-export function commandHelp(name: string, { operands, about, flags }: Command): string {
+export function commandHelp(name: string, { operands, about, flags }: Command, examples: Examples = []): string {
   const rows = Object.entries({ ...flags, help: HELP }).map(([long, flag]) => {
     const value = placeholderOf(flag);
     return [`${flag.short ? `-${flag.short}, ` : '    '}--${long}${value && ` ${value}`}`, flag.about] as const;
@@ -195,6 +198,8 @@ export function commandHelp(name: string, { operands, about, flags }: Command): 
     ...about.map((paragraph) => `\n${wrap(paragraph, 0)}`),
     '\nOptions:',
     twoColumns(rows),
+    ...(examples.length > 0 ? ['\nExamples:'] : []),
+    ...examples.flatMap(([args, what]) => [`  firstlight ${name}${args && ` ${args}`}`, `      ${wrap(what, INDENT)}`]),
   ].join('\n');
 }
 

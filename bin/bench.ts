@@ -12,7 +12,7 @@ import { benchStreams } from '../engine/bench-streams.ts';
 import { loadModel } from '../engine/model.ts';
 import { createSession } from '../engine/session.ts';
 import { defineCommand, UsageError } from './arguments.ts';
-import { ADAPTER_FLAG, openAdapter, openMeasured, SHAPE_FLAG } from './model.ts';
+import { ADAPTER_FLAG, describeStreaming, MODEL_FLAGS, openAdapter, openMeasured, SHAPE_FLAG } from './model.ts';
 import { mebibytes, note, print, printJson, table } from './output.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
 
@@ -45,6 +45,9 @@ export const bench = defineCommand({
       about: 'also the time of every step of one token, and of a pass over 512 prompt tokens',
     },
     exact: { kind: 'switch', about: 'f32 arithmetic' },
+    kv: MODEL_FLAGS.kv,
+    memory: MODEL_FLAGS.memory,
+    'no-stream': MODEL_FLAGS['no-stream'],
     ...ADAPTER_FLAG,
     'no-tune': { kind: 'switch', about: 'use no measured kernel variants' },
     retune: { kind: 'switch', about: 'measure the kernel variants anew' },
@@ -59,6 +62,9 @@ export const bench = defineCommand({
       const model = await loadModel(device, checkpoint, {
         arithmetic: values.exact ? 'f32' : undefined,
         weights: values.type ? 'native' : undefined, // a float type is meant as such
+        kv: values.kv,
+        memoryBytes: values.memory,
+        stream: !values['no-stream'],
         signal,
       });
       const loadMs = performance.now() - startMs;
@@ -78,6 +84,8 @@ export const bench = defineCommand({
             ];
       const { name, driver, software } = device.traits;
       const weightBytes = model.memory().weights;
+      const streaming = describeStreaming(model);
+      if (streaming) note(`firstlight: ${streaming}`);
       if (!values.json)
         note(
           `${model.path} on ${name}, ${driver}${software ? ' (a CPU, not a GPU)' : ''}: ` +

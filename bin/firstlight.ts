@@ -20,7 +20,7 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<void>
   const command = await entry.load();
   try {
     const { help, values, operands } = readArguments(command, rest);
-    if (help) return print(`${commandHelp(name, command)}\n`);
+    if (help) return print(`${commandHelp(name, command, entry.examples)}\n`);
     await command.run(values, operands, signal);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
@@ -49,7 +49,7 @@ function overview(): string {
     twoColumns(commands),
     '\nOptions:',
     twoColumns([
-      ['-h, --help', 'this text; behind a command, its options'],
+      ['-h, --help', 'this text; behind a command, its options and examples, as does "firstlight help COMMAND"'],
       ['-V, --version', 'the version'],
     ]),
     '\nTry: firstlight run',

@@ -227,7 +227,7 @@ function describePlacement({ model, context }: Session): string {
 }
 
 /** Where not all fits; undefined where it does. */
-function describeStreaming({ stream, plan, weights, config }: Model): string | undefined {
+export function describeStreaming({ stream, plan, weights, config }: Model): string | undefined {
   if (!stream) return undefined;
   const bytes = streamedBytes(weights, plan.residentLayers);
   const { bytesPerSecond } = stream;

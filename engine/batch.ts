@@ -280,6 +280,8 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
     const size = { columns: count, outputs: 1 };
     if (sequence.pooled) await runner.submit({ kind: 'pooled' }, size);
     else await runner.submit(last ? { kind: 'ending', choice: 'none' } : { kind: 'prompt' }, size);
+    if (answering && model.selfTest.pending)
+      model.selfTest.check(await runner.residual(count - 1), await runner.logits(0));
     sequence.fed += count;
     slot.history = ids.slice(0, sequence.fed);
     totals.promptTokens += count;

@@ -34,6 +34,8 @@ export interface Method {
 }
 
 const ONE_TOKEN = { columns: 1, outputs: 1 };
+/** One that is awaited, one that the GPU goes on with, one more for when the CPU is late. */
+const BURSTS_IN_FLIGHT = 3;
 
 /** Chooses the loop. */
 export function chooseMethod(decoding: Decoding): Method {
@@ -69,12 +71,15 @@ async function* decodeAhead(
 ): AsyncGenerator<Made, void, void> {
   const edits = steering.changes === 'once' ? steering.edits() : undefined;
   const pace = createPace();
+  // streamed layers keep the GPU waiting for the CPU, and passes ahead would only make tokens late
+  const { stream } = runner.model;
+  const inFlight = () => (stream ? 1 : pace.burst() > 1 ? BURSTS_IN_FLIGHT : IN_FLIGHT);
   const flights = [{ ticket: 0, tokens: 1 }]; // on their way, the next to arrive first
   let made = 1; // tokens that are there or on their way
   for (let flight = 1; ; ) {
-    while (flights.length < IN_FLIGHT && made < maxTokens) {
+    while (flights.length < inFlight() && made < maxTokens) {
       const ticket = flight++ % IN_FLIGHT;
-      const tokens = logprobs === undefined ? Math.min(pace.burst(), maxTokens - made) : 1;
+      const tokens = logprobs === undefined && !stream ? Math.min(pace.burst(), maxTokens - made) : 1;
       const position = first + made; // of the first token that is chosen
       const pass: Pass = { kind: 'decode', choice, ...extras, position: position - 1 };
       if (tokens > 1) await runner.submitBurst(pass, tokens, { ticket, slot: 0, position });

@@ -305,7 +305,7 @@ function predictSpeed(
   topology: Topology,
 ): Speed | undefined {
   const bandwidth = findGpu(topology, adapter)?.bandwidthBytesPerSecond;
-  if (bandwidth === undefined && streamed === 0) return undefined;
+  if (adapter.software || (bandwidth === undefined && streamed === 0)) return undefined;
   let bytesPerToken = 0;
   for (const matrix of weights.matrices.values()) {
     if (matrix.name === 'embed' && !config.tiedEmbeddings) continue; // a single row

@@ -19,11 +19,11 @@ export interface PassTimes {
 
 const REMEMBERED = 9;
 /**
- * Time of a burst of tokens. Each burst costs the CPU a submit and a readback, about 0.2 ms; nobody sees so short a wait, and
- * few tokens are made in vain when a text ends within one.
+ * Time of a burst of tokens. For each the CPU waits the last millisecond awake, in which Dawn's polling makes garbage by the
+ * megabyte, so that they should not be short; nobody sees such a wait, and few tokens are made in vain when a text ends.
  */
-const BURST_MS = 6;
-export const MOST_AT_ONCE = 8;
+const BURST_MS = 12;
+export const MOST_AT_ONCE = 16;
 /** Gaps from which on a pace is known. */
 const KNOWN = 5;
 /** Of what a pass usually takes. Who looks late measures the sleep, so the sleep must be the shorter to come down again. */

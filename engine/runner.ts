@@ -11,9 +11,7 @@ import { BLOCK, blocksOf } from '../quant/layout.ts';
 import type { Edits } from './edits.ts';
 import { compileSteps, type Program, recordPass, recordTimedPass, runsOfLayers } from './encode.ts';
 import { checkSizes, checkSlots, fitContext } from './estimate.ts';
-import { kvCapacity, kvPlanes } from './kv-cache.ts';
-import { FIRST_POSITIONS, growCache, grownCapacity } from './kv-growth.ts';
-import { ropeNames } from './layers.ts';
+import { kvCapacity } from './kv-cache.ts';
 import type { Model } from './model.ts';
 import { createPieces, pieceBudgetMs } from './pieces.ts';
 import {
@@ -34,8 +32,8 @@ import {
 } from './plan.ts';
 import { sessionBuffers } from './plan-buffers.ts';
 import { notEnoughMemory } from './refusal.ts';
-import { ropeConfig, ropeTable } from './rope.ts';
 import { type CompleteSampling, chooseChoice } from './sampler.ts';
+import { createSequenceCache, FIRST_POSITIONS } from './sequence-cache.ts';
 import {
   CANDIDATES_BYTES,
   CAPACITY_AT,
@@ -219,7 +217,6 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   const context = options.context ?? model.plan.context;
   const chunk = Math.min(options.chunk ?? model.plan.chunk, context);
   const slots = options.slots ?? 1;
-  let capacity = kvCapacity(Math.min(context, options.reserve ?? FIRST_POSITIONS));
   checkSizes(context, chunk, config, model.path);
   checkSlots(slots);
 
@@ -237,6 +234,8 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   checkMemory(model, plan, topology);
   const pieces = createPieces(device, pieceBudgetMs(device.traits, topology));
   const buffers = new Map<string, GPUBuffer>();
+  const firstCapacity = kvCapacity(Math.min(context, options.reserve ?? FIRST_POSITIONS));
+  const cache = createSequenceCache({ device, config, kv: model.kv, slots, context, buffers }, firstCapacity);
   const readbacks: GPUBuffer[] = [];
   const gatherings: { readonly buffer: GPUBuffer; extras: ChoiceExtras }[] = [];
   // in a gathering buffer, behind the rings of all slots: their candidates, then their reports
@@ -248,11 +247,10 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     return device.settle();
   };
   try {
-    for (const { name, bytes, purpose } of sessionBuffers({ ...plan, capacity }))
+    for (const { name, bytes, purpose } of sessionBuffers({ ...plan, capacity: cache.capacity }))
       buffers.set(name, device.buffer(name, bytes, purpose));
     for (let i = 0; i < IN_FLIGHT; i++) readbacks.push(device.buffer(`chosen token ${i}`, READBACK_BYTES, 'readback'));
-    for (const name of ropeNames(config))
-      await device.upload(own(name), 0, ropeTable(ropeConfig(config, name), context, capacity));
+    await cache.writeTurns();
   } catch (error) {
     await close().catch(() => undefined); // the first failure is the one to tell
     throw error;
@@ -294,27 +292,14 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   let lastPosition = 0; // of the columns as the next pass will find them
   let advancing = false;
   const grow = async (positions: number) => {
-    const to = grownCapacity(capacity, positions, context);
-    for (const name of ropeNames(config)) {
-      const table = ropeTable(ropeConfig(config, name), context, to);
-      const made = device.buffer(name, table.byteLength, 'state');
-      try {
-        await device.upload(made, 0, table);
-        await device.settle();
-      } catch (error) {
-        device.free(made);
-        throw error;
-      }
-      device.free(own(name));
-      buffers.set(name, made);
-    }
+    if (positions <= cache.capacity) return;
     programs.clear(); // they are bound to the old buffers
-    await growCache({ device, config, kv: model.kv, slots, buffers }, capacity, to);
-    capacity = to;
-    queue.writeBuffer(own('state'), CAPACITY_AT, Uint32Array.of(capacity)); // passes may be going on by themselves
+    await cache.grow(positions);
+    // passes may be going on by themselves
+    queue.writeBuffer(own('state'), CAPACITY_AT, Uint32Array.of(cache.capacity));
   };
   const place: Runner['place'] = (columns, outputs, advance) => {
-    queue.writeBuffer(own('state'), 0, encodeState(columns, outputs, capacity, advance));
+    queue.writeBuffer(own('state'), 0, encodeState(columns, outputs, cache.capacity, advance));
     queue.writeBuffer(
       own('tokens'),
       0,
@@ -328,9 +313,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     context,
     chunk,
     slots,
-    async reserve(positions) {
-      if (positions > capacity) await grow(positions);
-    },
+    reserve: grow,
     async prepare(choice, columns, extras = {}, late = false) {
       const end = late ? { choice: 'none' as const } : { choice, ...extras };
       const passes: readonly Pass[] = [{ kind: 'decode', ...end, position: 0 }];
@@ -365,7 +348,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     },
     place,
     async submit(pass, size, wanted, onPiece) {
-      if (lastPosition >= capacity) await grow(lastPosition + 1);
+      await grow(lastPosition + 1);
       const keys = lastPosition + 1;
       if (advancing && 'choice' in pass && pass.choice !== 'none') lastPosition++;
       const compiled = await programFor(pass, size.columns);
@@ -402,7 +385,8 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       });
     },
     async submitBurst(pass, passes, { ticket, slot, position }) {
-      if (lastPosition + passes > capacity) await grow(lastPosition + passes);
+      assert(!model.stream, 'streamed layers are brought for one pass at a time');
+      await grow(lastPosition + passes);
       const compiled = await programFor(pass, 1);
       const encoder = device.gpu.createCommandEncoder();
       for (let i = 0; i < passes; i++)
@@ -463,7 +447,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         { position: positions, slot: to },
         { position: 0, slot: from },
       ];
-      queue.writeBuffer(own('state'), 0, encodeState(places, [], capacity, false));
+      queue.writeBuffer(own('state'), 0, encodeState(places, [], cache.capacity, false));
       const encoder = device.gpu.createCommandEncoder();
       recordPass(encoder, compiled, { columns: positions, outputs: 0 });
       queue.submit([encoder.finish()]);
@@ -471,26 +455,15 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     async shift(slot, first, count, length) {
       const compiled = await program('shift', () => planShift(plan));
       const places = [first, count, length].map((position) => ({ position, slot }));
-      queue.writeBuffer(own('state'), 0, encodeState(places, [], capacity, false));
+      queue.writeBuffer(own('state'), 0, encodeState(places, [], cache.capacity, false));
       const encoder = device.gpu.createCommandEncoder();
       recordPass(encoder, compiled, { columns: count, outputs: 0 });
       queue.submit([encoder.finish()]);
     },
-    async *readRows(slot, positions) {
-      let reading: Promise<Uint8Array> | undefined; // one ahead
-      for (const { buffer, offset, bytes } of headsOf(slot, positions)) {
-        const before = reading;
-        reading = device.read(buffer, offset, bytes);
-        reading.catch(() => undefined); // whoever waits for it is told
-        if (before) yield await before;
-      }
-      if (reading) yield await reading;
-    },
+    readRows: cache.readRows,
     async writeRows(slot, positions, next) {
-      if (positions > capacity) await grow(positions);
-      for (const { buffer, offset, bytes } of headsOf(slot, positions))
-        await device.upload(buffer, offset, await next(bytes));
-      await device.settle();
+      await grow(positions);
+      await cache.writeRows(slot, positions, next);
     },
     async pooled(slot) {
       const stride = blocksOf(config.hidden) * BLOCK * 4;
@@ -511,7 +484,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       return new Float32Array(bytes.buffer, bytes.byteOffset, config.hidden);
     },
     async timedPass(position, timer, count = 1) {
-      if (position + count > capacity) await grow(position + count);
+      await grow(position + count);
       const pass: Pass = count === 1 ? { kind: 'decode', choice: 'greedy', position } : { kind: 'prompt' };
       const compiled = await programFor(pass, count);
       const columns = Array.from({ length: count }, (_, i) => ({ token: 0, position: position + i, slot: 0 }));
@@ -522,7 +495,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       return timer.read();
     },
     async timedSubmissions(position, passes) {
-      if (position >= capacity) await grow(position + 1);
+      await grow(position + 1);
       const compiled = await programFor({ kind: 'decode', choice: 'greedy', position }, 1);
       place([{ token: 0, position, slot: 0 }], [0], false);
       const times: number[] = [];
@@ -543,17 +516,6 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     },
     close,
   };
-
-  /** Where the rows of each head of a slot are. */
-  function* headsOf(slot: number, positions: number) {
-    for (let layer = 0; layer < config.layers; layer++) {
-      for (const { name, rowBytes } of kvPlanes(config, model.kv)) {
-        const buffer = own(`layers.${layer}.${name}`);
-        for (let head = 2 * slot * config.kvHeads; head < 2 * (slot + 1) * config.kvHeads; head++)
-          yield { buffer, offset: head * capacity * rowBytes, bytes: positions * rowBytes };
-      }
-    }
-  }
 
   function gathering(ticket: number): GPUBuffer {
     assert(ticket < IN_FLIGHT, `gathering buffer ${ticket} is one of ${IN_FLIGHT}`);

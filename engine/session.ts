@@ -10,7 +10,7 @@ import { passSizes } from './pieces.ts';
 import { ropeContext } from './rope.ts';
 import { createRunner, type RunnerOptions } from './runner.ts';
 import { completeSampling, type Sampling } from './sampler.ts';
-import { type Header, openSnapshot, writeSnapshot } from './snapshot.ts';
+import { checkSnapshot, openSnapshot, writeSnapshot } from './snapshot.ts';
 import { MOST_CANDIDATES } from './state.ts';
 import { type Constraint, createSteering } from './steering.ts';
 
@@ -375,26 +375,6 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-/** Throws `bad-argument` and `context-full` as restore does. */
-function checkSnapshot(model: Model, context: number, header: Header, path: string): void {
-  const { fingerprint, kv, ids } = header;
-  const refuse = (why: string) => {
-    throw new FirstlightError('bad-argument', `${path} ${why}`);
-  };
-  if (fingerprint !== model.fingerprint)
-    refuse(`is a session of another model (${header.model}), or of other weights of it: load that one, as it was then`);
-  if (kv !== model.kv) refuse(`has its KV cache in ${kv}, this model's is in ${model.kv}: load the model with ${kv}`);
-  if (header.ropeContext !== ropeContext(model.config, context))
-    refuse(`was made with a context of ${header.ropeContext}, by which this model turns its keys: ask for the same`);
-  if (header.bytes !== kvRowsBytes(model.config, kv, ids.length))
-    throw new FirstlightError('bad-file', `${path} has not as many rows as ids: save the session again`);
-  if (ids.length > context)
-    throw new FirstlightError(
-      'context-full',
-      `${path} has ${ids.length} positions, the session only ${context}: ask for a larger context`,
-    );
 }
 
 /** What penalties want to know of a model's tokens. */

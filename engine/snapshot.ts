@@ -12,7 +12,9 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { deflateSync, inflateSync, strFromU8, strToU8 } from 'fflate';
 import { FirstlightError } from '../quant/errors.ts';
-import type { KvFormat } from './kv-cache.ts';
+import { type KvFormat, kvRowsBytes } from './kv-cache.ts';
+import type { Model } from './model.ts';
+import { ropeContext } from './rope.ts';
 
 const MAGIC = 'FLSEQ 1\n';
 const DIGEST_BYTES = 32;
@@ -99,6 +101,29 @@ export async function openSnapshot(path: string): Promise<Snapshot> {
     await file.close();
     throw fileError(error, path, 'read');
   }
+}
+
+/**
+ * Whether a session of `context` positions can go on from a file. Throws `bad-argument` for the session of another model or with
+ * another form of cache, `context-full` for a text that is too long.
+ */
+export function checkSnapshot(model: Model, context: number, header: Header, path: string): void {
+  const { fingerprint, kv, ids } = header;
+  const refuse = (why: string) => {
+    throw new FirstlightError('bad-argument', `${path} ${why}`);
+  };
+  if (fingerprint !== model.fingerprint)
+    refuse(`is a session of another model (${header.model}), or of other weights of it: load that one, as it was then`);
+  if (kv !== model.kv) refuse(`has its KV cache in ${kv}, this model's is in ${model.kv}: load the model with ${kv}`);
+  if (header.ropeContext !== ropeContext(model.config, context))
+    refuse(`was made with a context of ${header.ropeContext}, by which this model turns its keys: ask for the same`);
+  if (header.bytes !== kvRowsBytes(model.config, kv, ids.length))
+    throw new FirstlightError('bad-file', `${path} has not as many rows as ids: save the session again`);
+  if (ids.length > context)
+    throw new FirstlightError(
+      'context-full',
+      `${path} has ${ids.length} positions, the session only ${context}: ask for a larger context`,
+    );
 }
 
 function parseHeader(packed: Uint8Array, path: string): Header {

@@ -20,7 +20,6 @@ function kernelHash(): string {
     SG: 32,
     THREADS: 256,
     K_SPLIT: 1,
-    ROWS_AT_ONCE: 'quad',
     SIZE: 'given',
     ...dotSpec('i8', 'q4'),
     BLOCKS: 1,

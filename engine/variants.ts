@@ -190,7 +190,6 @@ function gemvLanes(traits: Traits, { tile }: ProductShape, columns: number, cut:
       SG: cut.subgroup,
       THREADS: (tile / cut.rowsEach) * cut.split * cut.subgroup,
       K_SPLIT: cut.split,
-      ROWS_AT_ONCE: cut.rowsEach % 4 === 0 ? 'quad' : 'pair',
       SIZE: traits.subgroups?.min === traits.subgroups?.max ? 'given' : 'fixed',
     },
   };

@@ -3,15 +3,16 @@
 // the same rows, for products with too few rows to fill the GPU.
 //! enable subgroups
 //! diagnostic off subgroup_uniformity
-//! include state-read dot-$DOT rows-$ROWS_AT_ONCE finish size-$SIZE
+//! include state-read dot-$DOT finish size-$SIZE
 //! param BLOCKS u32
 //! param COLS u32 1 2 4 8
 //! param SG u32 4 8 16 32 64
 //! param THREADS u32
 //! param K_SPLIT u32 1 2 4 8
 
-const ROWS = TILE * K_SPLIT * SG / THREADS;
-const TURNS = ROWS / EACH; // EACH rows are loaded at once
+const ROWS = TILE * K_SPLIT * SG / THREADS; // whole quads of scales, or half of one
+const QUADS = (ROWS + 3u) / 4u;
+const HALF = ROWS == 2u;
 const Y_COLUMNS = COLS;
 var<workgroup> partial_rows: array<f32, TILE * COLS * K_SPLIT>; // [K_SPLIT][column][row]
 var<workgroup> partial_squares: array<f32, COLS * K_SPLIT>;     // [K_SPLIT][column]
@@ -25,7 +26,7 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
   prepare_codes(thread);
   prepare_inputs(input_of(first), thread);
   let loaded = begin(group.x, first, thread);
-  var sums = array<Sums, TURNS * COLS>(); // [turn][column]
+  var sums = array<vec4<f32>, QUADS * COLS>(); // [quad][column]
   var squares = array<f32, COLS>();
   for (var block = part * SG + lane; block < BLOCKS; block += SG * K_SPLIT) {
     var xs = array<X, COLS>();
@@ -33,20 +34,38 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
       xs[c] = load_x(input_of(first + c), block);
       squares[c] += xs[c].squares;
     }
-    for (var turn = 0u; turn < TURNS; turn++) {
-      let row = base + EACH * turn;
-      let s = load_scales(quad_of(base, turn), block);
-      let w = load_rows(row, block);
+    if (HALF) {
+      let s = load_scales(base / 4u, block);
+      let w0 = load_codes(base, block);
+      let w1 = load_codes(base + 1u, block);
       for (var c = 0u; c < COLS; c++) {
-        sums[turn * COLS + c] = add_rows(w, s, row % 4u, xs[c], sums[turn * COLS + c]);
+        sums[c].x = add_block(w0, s, base % 4u, xs[c], sums[c].x);
+        sums[c].y = add_block(w1, s, base % 4u + 1u, xs[c], sums[c].y);
+      }
+      continue;
+    }
+    for (var quad = 0u; quad < QUADS; quad++) {
+      let s = load_scales(base / 4u + quad, block);
+      let w0 = load_codes(base + 4u * quad, block);
+      let w1 = load_codes(base + 4u * quad + 1u, block);
+      let w2 = load_codes(base + 4u * quad + 2u, block);
+      let w3 = load_codes(base + 4u * quad + 3u, block);
+      for (var c = 0u; c < COLS; c++) {
+        let sum = sums[quad * COLS + c];
+        sums[quad * COLS + c] = vec4<f32>(
+          add_block(w0, s, 0u, xs[c], sum.x),
+          add_block(w1, s, 1u, xs[c], sum.y),
+          add_block(w2, s, 2u, xs[c], sum.z),
+          add_block(w3, s, 3u, xs[c], sum.w),
+        );
       }
     }
   }
   for (var c = 0u; c < COLS; c++) {
-    for (var turn = 0u; turn < TURNS; turn++) {
-      let total = subgroupAdd(sums[turn * COLS + c]);
-      if (lane < EACH) {
-        partial_rows[(part * COLS + c) * TILE + first_row + EACH * turn + lane] = total[lane];
+    for (var quad = 0u; quad < QUADS; quad++) {
+      let total = subgroupAdd(sums[quad * COLS + c]);
+      if (lane < min(4u, ROWS)) {
+        partial_rows[(part * COLS + c) * TILE + first_row + 4u * quad + lane] = total[lane];
       }
     }
     let total_squares = subgroupAdd(squares[c]);

@@ -281,7 +281,6 @@ for (const heads of [CASES[4], CASES[7], { headDim: 8, group: 4, kvHeads: 9, win
         SG,
         THREADS: SG * 8,
         K_SPLIT: 1,
-        ROWS_AT_ONCE: 'quad',
         SIZE: 'given',
         FIRST_ROW: 0,
         OUT_ROWS: 32,

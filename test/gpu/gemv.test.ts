@@ -48,7 +48,6 @@ function variants(
           SG: size,
           THREADS: threads,
           K_SPLIT: split,
-          ROWS_AT_ONCE: rows === 2 ? 'pair' : 'quad',
           SIZE,
           OPAQUE: device.traits.software,
         },

@@ -17,7 +17,7 @@ const DOTS: readonly (readonly [Arithmetic, Format])[] = [
     QUANTISED_FORMATS.map((format) => [arithmetic, format] as const),
   ),
 ];
-const LANES = { SG: 64, THREADS: 256, K_SPLIT: 1, ROWS_AT_ONCE: 'quad', SIZE: 'fixed' };
+const LANES = { SG: 64, THREADS: 256, K_SPLIT: 1, SIZE: 'fixed' };
 const EMBED = { SCALE: 1, GAIN: 'vector', STORE: 'i8-lanes', Y_BLOCKS: 128 };
 const KV = { KV: 'f16', KV_HEADS: 8, HEAD_STRIDE: 128 };
 const HEADS = { QUERY: 'f32', HEAD_DIM: 128, Q_ROWS: 4096, KV_ROWS: 1024, ROPE: 'pairs', ROPE_DIM: 128, ...KV };

@@ -2,6 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
+import { createBatch } from '../../engine/batch.ts';
 import { type LoadOptions, loadModel, type Model } from '../../engine/model.ts';
 import { createSession } from '../../engine/session.ts';
 import { openFolder } from '../../loaders/checkpoint.ts';
@@ -65,6 +66,10 @@ check('weights that have not arrived, and numbers that are none, are told', asyn
         'wrong-result',
         /computes wrong numbers, the first logits are (off by \d+ %|no numbers): see "firstlight doctor"/,
       );
+      await expectError(() => first(model, [4]), 'wrong-result', /wrong numbers/);
+      const batch = await createBatch(model, { slots: 2 });
+      await expectError(() => batch.tokens([1, 2]).next(), 'wrong-result', /wrong numbers/);
+      await batch.close();
     });
   }
 });

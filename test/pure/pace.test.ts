@@ -38,8 +38,8 @@ test('a new pace is learnt within a few tokens', () => {
 
 test('bursts are as long as nobody notices, and none before the pace is known', () => {
   assert.is(paceOf([1, 1, 1]).pace.burst(), 1);
-  assert.is(paceOf(steady).pace.burst(), 3);
-  assert.is(paceOf(new Array(20).fill(0.1)).pace.burst(), 8);
+  assert.is(paceOf(steady).pace.burst(), 6);
+  assert.is(paceOf(new Array(20).fill(0.1)).pace.burst(), 16);
   assert.is(paceOf(new Array(20).fill(80)).pace.burst(), 1);
 });
 
