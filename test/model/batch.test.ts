@@ -2,16 +2,11 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
-import {
-  type Batch,
-  type BatchOptions,
-  type BatchStats,
-  type BatchTokenOptions,
-  createBatch,
-} from '../../engine/batch.ts';
+import { type Batch, type BatchOptions, createBatch } from '../../engine/batch.ts';
 import type { TokenSource } from '../../engine/generate-text.ts';
 import { type LoadOptions, loadModel, type Model } from '../../engine/model.ts';
 import { createReference } from '../../engine/reference.ts';
+import type { BatchStats, BatchTokenOptions } from '../../engine/sequence.ts';
 import { createSession, type GeneratedToken, type GenerateOptions, type TokenOptions } from '../../engine/session.ts';
 import { openFolder } from '../../loaders/checkpoint.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
