@@ -97,10 +97,17 @@ export interface Model extends AsyncDisposable {
 export async function loadModel(device: Device, from: Checkpoint | string, options: LoadOptions = {}): Promise<Model> {
   if (typeof from !== 'string') return loadCheckpoint(device, from, options);
   const checkpoint = await openModel(from);
+  let streams = false;
   try {
-    return await loadCheckpoint(device, checkpoint, options);
+    const model = await loadCheckpoint(device, checkpoint, options);
+    streams = model.stream !== undefined;
+    const close = async () => {
+      await model.close();
+      await checkpoint.close();
+    };
+    return streams ? { ...model, close, [Symbol.asyncDispose]: close } : model;
   } finally {
-    await checkpoint.close();
+    if (!streams) await checkpoint.close();
   }
 }
 

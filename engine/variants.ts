@@ -1,7 +1,7 @@
 /** Which variant of a kernel suits a device and a shape, before anything has been measured. */
 import type { Traits } from '../devices/types.ts';
 import type { LlamaConfig } from '../loaders/types.ts';
-import { type Format, isQuantised, QUANTISED, roundUp, SCALES, type ScaleForm } from '../quant/layout.ts';
+import { type Format, isQuantised, QUANTISED, type QuantisedFormat, roundUp, SCALES } from '../quant/layout.ts';
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
 
 /**
@@ -50,33 +50,35 @@ export function chooseArithmetic(
   return wanted ?? (traits.packedDot ? 'i8' : 'f32');
 }
 
+/** The shader files that take a quantised format apart. */
+export function codesSpec(format: QuantisedFormat): Spec {
+  const { codes, scales } = QUANTISED[format];
+  const groups: Spec = scales.startsWith('zero-')
+    ? { SCALES: 'zero', GROUP_BLOCKS: SCALES[scales].blocks }
+    : { SCALES: scales };
+  return { CODES: codes, ...groups };
+}
+
 /** The shader files that multiply weights of a format with inputs in the form of an arithmetic. */
 export function dotSpec(arithmetic: Arithmetic, format: Format): Spec {
   if (!isQuantised(format)) return { DOT: `f32-${format}` };
-  const { codes, scales } = QUANTISED[format];
   // its nibbles become f16 without a conversion
   if (arithmetic === 'mix' && format === 'q4') return { DOT: 'mix-q4' };
-  return { DOT: arithmetic, CODES: codes, ...scaleSpec(scales), ...(arithmetic === 'i8' && { ACT: 'i8' }) };
+  return { DOT: arithmetic, ...codesSpec(format), ...(arithmetic === 'i8' && { ACT: 'i8' }) };
 }
 
 /** The shader files that answer single weights of a format. */
 export function weightSpec(format: Format): Spec {
   if (!isQuantised(format)) return { WEIGHT: format };
-  const { codes, scales } = QUANTISED[format];
-  return { WEIGHT: 'codes', CODES: codes, ...scaleSpec(scales) };
+  return { WEIGHT: 'codes', ...codesSpec(format) };
 }
 
 /** The shader files that make f16 of a format's weights for the matrix units; undefined for formats whose range f16 lacks. */
 export function halvesSpec(format: Format): Spec | undefined {
   if (format === 'f16') return { HALVES_OF: 'f16' };
   if (!isQuantised(format)) return undefined;
-  const { codes, scales } = QUANTISED[format];
-  const halved = SCALES[scales].offset === 'centre' ? 'centre' : 'minimum';
-  return { HALVES_OF: 'codes', CODES: codes, ...scaleSpec(scales), HALVED: halved };
-}
-
-function scaleSpec(form: ScaleForm): Spec {
-  return form.startsWith('zero-') ? { SCALES: 'zero', GROUP_BLOCKS: SCALES[form].blocks } : { SCALES: form };
+  const halved = SCALES[QUANTISED[format].scales].offset === 'centre' ? 'centre' : 'minimum';
+  return { HALVES_OF: 'codes', ...codesSpec(format), HALVED: halved };
 }
 
 /** The subgroup size that kernels are compiled for, or undefined when it cannot be known beforehand. */

@@ -1,4 +1,7 @@
 /** Layers that are brought to the device for every pass: the same results, whatever number of them it is. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
@@ -114,6 +117,24 @@ check('a file that cannot be read for a while ends the text with an error, and n
     disk.broken = false;
     assert.equal(await collect(session), wanted);
   });
+});
+
+check('a model that is loaded by its path keeps its file open as long as it is streamed', async (device) => {
+  const folder = await mkdtemp(join(tmpdir(), 'firstlight-'));
+  try {
+    for (const [name, bytes] of FILES.Q4_0) await writeFile(join(folder, name), bytes);
+    const texts: number[][] = [];
+    for (const residentLayers of [7, 2]) {
+      const model = await loadModel(device, folder, { context: 64, residentLayers });
+      const session = await createSession(model, { chunk: 8 });
+      texts.push(await collect(session));
+      await session.close();
+      await model.close();
+    }
+    assert.equal(texts[1], texts[0]);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
 
 check('only whole numbers of layers that the model has can stay', async (device) => {
