@@ -1,5 +1,8 @@
 /** A terminal for tests: a program in a tmux of its own, which sees keys and shows a screen. */
 import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export const hasTmux = spawnSync('tmux', ['-V']).status === 0;
@@ -24,7 +27,6 @@ export interface Terminal {
 }
 
 const LIMIT_MS = 60_000;
-let count = 0;
 
 /** Runs a shell command in a window of so many columns and rows. */
 export function openTerminal(
@@ -33,9 +35,10 @@ export function openTerminal(
   rows: number,
   env: Readonly<Record<string, string>>,
 ): Terminal {
-  const socket = `firstlight-${process.pid}-${count++}`;
+  const folder = mkdtempSync(join(tmpdir(), 'firstlight-tmux-'));
+  const socket = join(folder, 'socket');
   const tmux = (...args: string[]) =>
-    execFileSync('tmux', ['-L', socket, '-f', '/dev/null', ...args], {
+    execFileSync('tmux', ['-S', socket, '-f', '/dev/null', ...args], {
       encoding: 'utf8',
       env: { ...process.env, LC_ALL: 'C.UTF-8' },
     });
@@ -69,7 +72,8 @@ export function openTerminal(
       return Number(screen.match(/exit code (\d+)/)?.[1]);
     },
     close() {
-      spawnSync('tmux', ['-L', socket, 'kill-server']);
+      spawnSync('tmux', ['-S', socket, 'kill-server']);
+      rmSync(folder, { recursive: true, force: true });
     },
   };
   return terminal;
