@@ -8,9 +8,10 @@ import {
   profilePass,
   profileSubmission,
 } from '../engine/bench.ts';
+import { benchStreams } from '../engine/bench-streams.ts';
 import { loadModel } from '../engine/model.ts';
 import { createSession } from '../engine/session.ts';
-import { defineCommand } from './arguments.ts';
+import { defineCommand, UsageError } from './arguments.ts';
 import { ADAPTER_FLAG, describeStreaming, MODEL_FLAGS, openAdapter, openMeasured, SHAPE_FLAG } from './model.ts';
 import { mebibytes, note, print, printJson, table } from './output.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
@@ -31,6 +32,12 @@ export const bench = defineCommand({
     tokens: { ...count('tokens of the tg test; 0 = leave it out; default 128'), short: 'n' },
     depth: { ...count('positions that are in the context beforehand; default 0'), short: 'd' },
     repetitions: { kind: 'number', whole: true, least: 1, most: 1000, short: 'r', about: 'default 5' },
+    streams: {
+      kind: 'text',
+      placeholder: 'N,...',
+      about: 'text generation by so many sequences at once, in tokens per second of all together, such as 1,4,16,32',
+    },
+    'fast-batch': { kind: 'switch', about: 'with --streams: as in "firstlight serve"' },
     full: { kind: 'switch', about: 'pp128, pp512, pp2048, pp512 at a depth of 4096 or what the context allows, tg128' },
     blog: { kind: 'switch', about: 'the protocol of MLC: one prompt token, 512 generated' },
     profile: {
@@ -47,6 +54,7 @@ export const bench = defineCommand({
     json: { kind: 'switch', about: 'one JSON object' },
   },
   async run(values, [path], signal) {
+    const streams = values.streams === undefined ? undefined : streamsOf(values.streams);
     const device = await openAdapter(values);
     const checkpoint = await openMeasured(values, path);
     try {
@@ -83,11 +91,24 @@ export const bench = defineCommand({
           `${model.path} on ${name}, ${driver}${software ? ' (a CPU, not a GPU)' : ''}: ` +
             `${mebibytes(weightBytes)} of weights, loaded in ${(loadMs / 1000).toFixed(2)} s`,
         );
+      const onResult = (result: BenchResult) => !values.json && print(line(result));
+      if (streams) {
+        const results: BenchResult[] = [];
+        const { repetitions } = values;
+        for (const count of streams) {
+          const options = { repetitions, tokens, tuning, signal, fastBatch: values['fast-batch'] };
+          results.push(await benchStreams(model, count, options));
+          onResult(results.at(-1)!);
+        }
+        if (values.json) printJson({ model: model.path, device: name, driver, software, weightBytes, loadMs, results });
+        await model.close();
+        return;
+      }
       const results = await measure(model, tests, {
         repetitions: values.repetitions,
         signal,
         tuning,
-        onResult: (result) => !values.json && print(line(result)),
+        onResult,
       });
       const profiles: Record<string, readonly ProfileRow[]> = {};
       let submissionMs: number | undefined;
@@ -120,6 +141,14 @@ export const bench = defineCommand({
     }
   },
 });
+
+function streamsOf(text: string): number[] {
+  const counts = text.split(',').map(Number);
+  if (counts.every((count) => Number.isInteger(count) && count >= 1 && count <= 64)) return counts;
+  throw new UsageError(
+    `--streams is ${JSON.stringify(text)}: it must be whole numbers from 1 to 64, separated by commas`,
+  );
+}
 
 function line({ name, kind, tokens, median, deviation, tokensPerSecond, loopBusy }: BenchResult): string {
   const each = tokensPerSecond.map((value) => value.toFixed(1)).join(' ');

@@ -1,10 +1,12 @@
 /** `firstlight chat`: a conversation in the terminal. */
+import type { ChatMessage } from '../engine/chat-template.ts';
 import { BUILTIN } from '../loaders/named.ts';
+import { FirstlightError } from '../quant/errors.ts';
 import { defineCommand } from './arguments.ts';
 import { historyPath, readHistory, writeHistory } from './chat/history.ts';
 import { pipedQuestions, type Questions, terminalQuestions } from './chat/questions.ts';
 import { runRepl } from './chat/repl.ts';
-import { SETTINGS, SLASHES } from './chat/slash.ts';
+import { SETTINGS, type Settings, SLASHES } from './chat/slash.ts';
 import { loadTranscript } from './chat/transcript.ts';
 import { ABOUT_MODEL, MODEL_FLAGS, withSession } from './model.ts';
 import { print } from './output.ts';
@@ -37,30 +39,39 @@ export const chat = defineCommand({
   },
   async run(values, [wanted = BUILTIN], signal) {
     const { system, load, quiet = false, 'when-full': whenFull } = values;
-    const sampling = await samplingOptions(values);
     const template = await readTemplate(values.template);
     const saved = load === undefined ? undefined : await loadTranscript(load);
-    const settings = Object.fromEntries(Object.entries(values).filter(([name]) => Object.hasOwn(SETTINGS, name)));
+    let settings: Settings = Object.fromEntries(
+      Object.entries(values).filter(([name]) => Object.hasOwn(SETTINGS, name)),
+    );
+    let sampling = await samplingOptions(values);
+    let messages = withSystem(saved?.messages ?? [], system);
     const { questions, save } = await openQuestions();
-    let messages = saved?.messages;
     try {
       for (let model: string | undefined = wanted; model !== undefined; ) {
         const name: string = model;
         model = undefined;
         await withSession(name, values, signal, async (session) => {
+          const chatTemplate = templateFor(session.model, template);
+          if (chatTemplate === undefined)
+            throw new FirstlightError(
+              'bad-argument',
+              `${name} has no chat template, so it was hardly made for conversations: choose one with --template, or let it ` +
+                'go on with a text by "firstlight run"',
+            );
           if (process.stdin.isTTY && !quiet) print(`${styled(process.stdout, 'dim', 'type /help for commands')}\n`);
-          const next = await runRepl(session, {
+          const left = await runRepl(session, {
             model: name,
             questions,
             settings,
             sampling,
-            chat: { system, messages, template: templateFor(session.model, template), whenFull },
+            chat: { messages, template: chatTemplate, whenFull },
             quiet,
             signal,
           });
-          if (next !== 'exit') model = next.reload;
+          ({ settings, sampling, messages } = left);
+          if (left.next !== 'exit') model = left.next.reload;
         });
-        messages = undefined;
       }
     } finally {
       questions.close();
@@ -68,6 +79,12 @@ export const chat = defineCommand({
     }
   },
 });
+
+/** The messages with another system message, if one is given. */
+function withSystem(messages: readonly ChatMessage[], system: string | undefined): readonly ChatMessage[] {
+  if (system === undefined) return messages;
+  return [{ role: 'system', content: system }, ...messages.filter(({ role }) => role !== 'system')];
+}
 
 /** From the terminal, with the history of earlier chats, or from a pipe. */
 async function openQuestions(): Promise<{ questions: Questions; save: () => Promise<void> }> {

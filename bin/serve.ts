@@ -52,6 +52,11 @@ export const serve = defineCommand({
       most: 100_000,
       about: `requests that may wait (default ${DEFAULT_QUEUE})`,
     },
+    'fast-batch': {
+      kind: 'switch',
+      about:
+        'a dozen answers and more at once take the faster kernels of prompts, and may differ a little from what each would be alone',
+    },
     'max-loaded': { kind: 'number', whole: true, least: 1, most: 64, about: 'models in memory at once (default 1)' },
     'keep-alive': {
       kind: 'text',
@@ -93,6 +98,7 @@ export const serve = defineCommand({
       models: async () => [...models, ...(await pulledModels())],
       parallel: values.parallel ?? DEFAULT_PARALLEL,
       queue: values.queue ?? DEFAULT_QUEUE,
+      fastBatch: values['fast-batch'],
       maxLoaded: values['max-loaded'] ?? 1,
       keepAliveMs: keepAlive(values['keep-alive']),
       device: { adapter: wantedAdapter(values), onNotice: (line) => note(`firstlight: ${line}`) },

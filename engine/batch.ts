@@ -4,42 +4,32 @@
  * beginnings of others.
  */
 import { assert, FirstlightError } from '../quant/errors.ts';
-import { chooseFrom, sampleOnCpu } from './candidates.ts';
 import { createFairQueue } from './fair-queue.ts';
-import { logprobsOf } from './logprobs.ts';
 import type { Model } from './model.ts';
 import { createPassTimes } from './pace.ts';
-import type { Choice, ChoiceExtras } from './plan.ts';
+import type { ChoiceExtras } from './plan.ts';
 import { type Column, createRunner, type Outcome, type RunnerOptions } from './runner.ts';
-import { type CompleteSampling, chooseChoice, completeSampling } from './sampler.ts';
+import { type CompleteSampling, completeSampling } from './sampler.ts';
 import {
-  checkLogprobs,
-  checkPrompt,
-  type GeneratedToken,
-  type GenerateOptions,
-  type Stats,
-  type TokenOptions,
-  tokenFacts,
-} from './session.ts';
-import { chooseSlot, commonPrefix, createSlots, findPrefix, type Slot } from './slots.ts';
+  addToken,
+  type BatchTokenOptions,
+  createSequence,
+  isPaused,
+  isReading,
+  isReady,
+  isWatched,
+  readToken,
+  type Sequence,
+  statsOf,
+} from './sequence.ts';
+import { checkLogprobs, checkPrompt, type GeneratedToken, tokenFacts } from './session.ts';
+import { chooseSlot, commonPrefix, createSlots, findPrefix } from './slots.ts';
 import { FROM_RING } from './state.ts';
-import { type Constraint, createSteering, NO_EDITS, type Steering } from './steering.ts';
+import { createSteering, NO_EDITS } from './steering.ts';
 
 export interface BatchOptions extends RunnerOptions {
   /** Requests that may wait for a slot. Default 256. */
   readonly queue?: number | undefined;
-}
-
-export interface BatchTokenOptions extends TokenOptions {
-  /** Whose request it is: the queue is fair between clients. Default: all are one. */
-  readonly client?: string | undefined;
-  /** Called when the generation ends, however it does. */
-  readonly onStats?: ((stats: BatchStats) => void) | undefined;
-}
-
-export interface BatchStats extends Stats {
-  /** From the request to its first pass. */
-  readonly queuedMs: number;
 }
 
 /** What a batch is doing, and has done since it was made. */
@@ -78,48 +68,12 @@ export interface Batch {
 
 /** Passes submitted before the first of them has been read: the GPU has the next one when it ends one. */
 const AHEAD = 2;
-/** Ids that a caller may leave lying before its sequence pauses. */
-const MOST_UNREAD = 64;
 /** A beginning that is copied instead of computed should be worth its dispatches. */
 const WORTH_COPYING = 16;
 /** While answers are running, a pass over a prompt takes no longer than about this. */
 const INTERRUPTION_MS = 100;
 const LEAST_COLUMNS = 8;
 const DEFAULT_QUEUE = 256;
-
-/** One request, from the queue to its last id. */
-interface Sequence {
-  readonly ids: readonly number[];
-  readonly client: string;
-  readonly sampling: CompleteSampling;
-  readonly choice: Choice;
-  readonly steering: Steering;
-  readonly constraint: Constraint | undefined;
-  /** Alternatives to report for each token. */
-  readonly logprobs: number | undefined;
-  readonly maxTokens: number;
-  readonly stopIds: ReadonlySet<number> | undefined;
-  readonly onPrefill: GenerateOptions['onPrefill'];
-  /** An embedding is wanted, not an answer. */
-  readonly pooled: boolean;
-  readonly startMs: number;
-  slot: Slot | undefined;
-  queuedMs: number;
-  /** Prompt ids that were in the cache, and those that are by now (or will be after what has been submitted). */
-  reused: number;
-  fed: number;
-  /** Tokens that have been made, those whose passes have been submitted, and those that the caller has taken. */
-  readonly made: GeneratedToken[];
-  submitted: number;
-  taken: number;
-  firstMs: number;
-  lastMs: number;
-  state: Float32Array | undefined;
-  ended: boolean;
-  error: unknown;
-  /** Tells the caller that something has changed. */
-  wake: () => void;
-}
 
 interface Output {
   readonly sequence: Sequence;
@@ -159,18 +113,6 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
   let nextTicket = 0;
   let columnMs = 0; // of a prompt's pass, by the last measurement
   let lastArrivalMs = 0;
-
-  const isReading = (sequence: Sequence) => sequence.fed < sequence.ids.length;
-  const isPaused = (sequence: Sequence) => sequence.made.length - sequence.taken >= MOST_UNREAD;
-  /** Whether the CPU must see each of its tokens before the next can be chosen. */
-  const isWatched = ({ choice, steering }: Sequence) => choice === 'list' || steering.changes === 'always';
-  /** Whether its next token can be fed: it is known, or will be on the GPU by the time. */
-  const isReady = (sequence: Sequence) =>
-    !isReading(sequence) &&
-    !sequence.pooled &&
-    sequence.submitted < sequence.maxTokens &&
-    !isPaused(sequence) &&
-    (!isWatched(sequence) || sequence.made.length === sequence.submitted);
 
   function end(sequence: Sequence, error?: unknown): void {
     if (sequence.ended) return;
@@ -344,50 +286,27 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
     const gathered = await runner.gathered(flight.ticket, dueMs);
     lastArrivalMs = performance.now();
     times.took(flight.kind, lastArrivalMs - startMs);
-    for (const [output, { sequence, position }] of flight.outputs.entries()) {
-      if (sequence.ended || !sequence.slot) continue;
-      await takeToken(sequence, gathered(sequence.slot.index, position), position, output);
+    for (const [i, output] of flight.outputs.entries()) {
+      const { ended, slot } = output.sequence;
+      if (!ended && slot) await deliver(output, gathered(slot.index, output.position), i);
     }
     flight.onDone?.(lastArrivalMs - startMs);
   }
 
-  /** One sequence's next token, from what a pass has left. */
-  async function takeToken(sequence: Sequence, outcome: Outcome, position: number, output: number): Promise<void> {
-    const { sampling, steering, logprobs } = sequence;
-    const { candidates, report } = outcome;
-    let id: number | undefined = outcome.id;
-    let chosen = report?.chosen;
-    if (sequence.choice === 'list') {
-      id = candidates && chooseFrom(candidates, config.vocab, sampling, position);
-      chosen = candidates?.logits[candidates.ids.indexOf(id ?? -1)];
-      if (id === undefined) {
-        // nothing else is on its way beside a watched sequence, so these are the pass's logits
-        const logits = await runner.logits(output);
-        id = sampleOnCpu(logits, sampling, position);
-        chosen = logits[id];
-      }
-    }
+  /** Hands a sequence its next token. Its own grammar may fail it; nobody else's business. */
+  async function deliver({ sequence, position }: Output, outcome: Outcome, output: number): Promise<void> {
+    // nothing else is on its way beside a watched sequence, so these are the pass's logits
+    const logits = () => runner.logits(output);
+    const { id, logprobs } = await readToken(sequence, outcome, position, { vocab: config.vocab, logits });
     if (sequence.ended) return;
-    const edits = steering.changes === 'never' ? undefined : steering.edits();
-    const found =
-      logprobs !== undefined && report && chosen !== undefined
-        ? logprobsOf(id, { ...report, chosen }, edits, logprobs)
-        : undefined;
-    if (isWatched(sequence)) steering.accept(id);
-    arrived(sequence, id, found);
-  }
-
-  function arrived(sequence: Sequence, id: number, logprobs: GeneratedToken['logprobs']): void {
-    const { made, maxTokens, stopIds, constraint, ids } = sequence;
-    sequence.lastMs = performance.now();
-    if (made.length === 0) sequence.firstMs = sequence.lastMs;
-    const count = made.length + 1;
-    const stopped = stopIds?.has(id) || constraint?.done;
-    const room = context - ids.length;
-    const finish = stopped ? 'stop' : count < maxTokens ? undefined : count < room ? 'length' : 'context';
-    made.push({ id, logprobs, finish });
+    try {
+      if (isWatched(sequence)) sequence.steering.accept(id);
+    } catch (error) {
+      return end(sequence, error);
+    }
+    addToken(sequence, id, logprobs);
     totals.tokens++;
-    if (finish) end(sequence);
+    if (sequence.made.at(-1)?.finish) end(sequence);
     else sequence.wake();
   }
 
@@ -438,33 +357,7 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
     if (queue.length >= mostQueued + slots.length - running.length)
       // those that get a free slot in a moment do not count
       throw new FirstlightError('queue-full', `${mostQueued} requests are waiting already: try again later`);
-    const sequence: Sequence = {
-      ids,
-      client: options.client ?? '',
-      sampling,
-      choice: chooseChoice(sampling),
-      steering,
-      constraint: options.constraint,
-      logprobs: options.logprobs,
-      maxTokens: Math.min(options.maxTokens ?? Number.POSITIVE_INFINITY, context - ids.length),
-      stopIds: options.stopIds,
-      onPrefill: options.onPrefill,
-      pooled: options.pooled,
-      startMs: performance.now(),
-      slot: undefined,
-      queuedMs: 0,
-      reused: 0,
-      fed: 0,
-      made: [],
-      submitted: 0,
-      taken: 0,
-      firstMs: 0,
-      lastMs: 0,
-      state: undefined,
-      ended: false,
-      error: undefined,
-      wake: () => {},
-    };
+    const sequence = createSequence(ids, { ...options, sampling, steering, room: context - ids.length });
     queue.push(sequence.client, sequence);
     pump();
     return sequence;
@@ -561,17 +454,5 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
       release ??= looping.then(runner.close);
       return release;
     },
-  };
-}
-
-function statsOf(sequence: Sequence): BatchStats {
-  const { ids, reused, queuedMs, startMs, firstMs, lastMs, made } = sequence;
-  return {
-    promptTokens: ids.length,
-    reusedTokens: reused,
-    queuedMs,
-    prefillMs: made.length > 0 ? firstMs - startMs - queuedMs : 0,
-    tokens: made.length,
-    decodeMs: lastMs - firstMs,
   };
 }

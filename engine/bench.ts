@@ -41,12 +41,12 @@ export interface BenchOptions {
 }
 
 /** GPUs clock up from idle: this much decoding goes before the first measurement. */
-const WARM_UP_MS = 1500;
+export const WARM_UP_MS = 1500;
 /** A profile is the median of so many. */
 const PROFILED_PASSES = 9;
 const SUBMITTED_PASSES = 100;
 /** A token of every vocabulary that is not special in any common one. */
-const FILLER = 100;
+export const FILLER = 100;
 
 /**
  * Runs the tests one after another in one session. Prefill is timed from the submission of the prompt to the arrival of the
@@ -77,15 +77,7 @@ export async function bench(
         tokensPerSecond.push(await runTest(session, test, options.signal));
         busy.push(performance.eventLoopUtilization(before).utilization);
       }
-      const mean = tokensPerSecond.reduce((sum, value) => sum + value, 0) / tokensPerSecond.length;
-      const squares = tokensPerSecond.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-      const result = {
-        ...test,
-        tokensPerSecond,
-        median: medianOf(tokensPerSecond),
-        deviation: tokensPerSecond.length > 1 ? Math.sqrt(squares / (tokensPerSecond.length - 1)) : 0,
-        loopBusy: medianOf(busy),
-      };
+      const result = { ...test, ...summarise(tokensPerSecond), loopBusy: medianOf(busy) };
       results.push(result);
       options.onResult?.(result);
     }
@@ -93,6 +85,19 @@ export async function bench(
     await session.close();
   }
   return results;
+}
+
+/** Median and deviation of repetitions. */
+export function summarise(
+  tokensPerSecond: readonly number[],
+): Pick<BenchResult, 'tokensPerSecond' | 'median' | 'deviation'> {
+  const mean = tokensPerSecond.reduce((sum, value) => sum + value, 0) / tokensPerSecond.length;
+  const squares = tokensPerSecond.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return {
+    tokensPerSecond,
+    median: medianOf(tokensPerSecond),
+    deviation: tokensPerSecond.length > 1 ? Math.sqrt(squares / (tokensPerSecond.length - 1)) : 0,
+  };
 }
 
 function medianOf(values: readonly number[]): number {

@@ -9,7 +9,7 @@ export { findModel, listModels, removeModel, type StoredModel, storeFolder } fro
 export { BUILTIN, openModel } from '../loaders/named.ts';
 export type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 export { type ErrorCode, FirstlightError } from '../quant/errors.ts';
-export { type Batch, type BatchOptions, type BatchTokenOptions, createBatch } from './batch.ts';
+export { type Batch, type BatchOptions, createBatch } from './batch.ts';
 export { type Chat, type ChatSettings, createChat } from './chat.ts';
 export { CHAT_FAMILIES, type ChatFamily } from './chat-families.ts';
 export { type ChatMessage, type ChatOptions, encodeChat, renderChat } from './chat-template.ts';
@@ -27,6 +27,7 @@ export { type LoadOptions, loadModel, type MemoryOptions, type Model } from './m
 export type { Penalties } from './penalties.ts';
 export { measurePerplexity, type Perplexity, type PerplexityOptions } from './perplexity.ts';
 export type { CompleteSampling, Sampling } from './sampler.ts';
+export type { BatchStats, BatchTokenOptions } from './sequence.ts';
 export {
   createSession,
   type GeneratedToken,

@@ -13,7 +13,7 @@ import { attentionSteps, capSpec, flashSteps, partsFor, usesFlash, WHOLE } from 
 import { blockInput, type Input, partBuffers, productSteps, storeSpec, wayOf } from './products.ts';
 import { CANDIDATES_BYTES } from './state.ts';
 import type { Grid, PlanOptions, Step } from './steps.ts';
-import { type AttentionParts, columnsFor, type Width, weightSpec } from './variants.ts';
+import { type AttentionParts, isWide, type Width, weightSpec } from './variants.ts';
 import { type Matrix, outputMatrix, paddedRows } from './weights.ts';
 
 /** How the next token is chosen on the GPU; `list` names the best for the CPU to choose from, `none` leaves the logits. */
@@ -69,12 +69,13 @@ export function planPrefill(
 }
 
 /**
- * The steps of one token for up to `columns` sequences, to their logits: each weight is read once for several of them. Every
- * column's arithmetic is that of a column alone, whatever stands beside it, so that a text does not depend on who else asks.
+ * The steps of one token for each of several sequences, to their logits: each weight is read once for several of them. With a
+ * width that is not wide every column's arithmetic is that of a column alone, whatever stands beside it, so that a text does not
+ * depend on who else asks.
  */
-export function planBatch(options: PlanOptions, columns: number): readonly Step[] {
-  const atOnce = columnsFor(options.traits, columns);
-  return [...planBody(options, atOnce, partsFor(options)), ...planOutput(options, atOnce)];
+export function planBatch(options: PlanOptions, width: Width): readonly Step[] {
+  const body = planBody(options, width, partsFor(options), true);
+  return [...body, ...planOutput(options, isWide(width) ? 4 : width)];
 }
 
 /** The steps of a pass over prompt tokens of which the mean state is wanted; leaves its sum in the slot's part of `pooled`. */
@@ -123,7 +124,8 @@ export function planShift({ config, kv, traits }: PlanOptions): readonly Step[] 
   });
 }
 
-function planBody(options: PlanOptions, width: Width, parts: AttentionParts): readonly Step[] {
+/** `apart`: the columns are of different sequences. */
+function planBody(options: PlanOptions, width: Width, parts: AttentionParts, apart = false): readonly Step[] {
   const { config, weights, kv } = options;
   const { headDim, heads, kvHeads, hidden, normEpsilon, norms, qkNorm } = config;
   const queryRows = heads * headDim;
@@ -239,7 +241,7 @@ function planBody(options: PlanOptions, width: Width, parts: AttentionParts): re
     const rope = layerRope(config, layer);
     const ropeSpec: Spec = rope ? { ROPE: 'pairs', ROPE_DIM: config.ropeDim } : { ROPE: 'none' };
     const target: Record<string, string> = { q: 'q', ...kvBuffers(at, config, kv), ...(rope && { rope }) };
-    const flash = usesFlash(options, width);
+    const flash = !apart && usesFlash(options, width);
     const attention = flash ? flashSteps(options, layer, width) : attentionSteps(options, layer, width, parts);
     const query: Spec = flash ? { QUERY: 'f16', SCALE: attentionScale(config) } : { QUERY: 'f32' };
     const { steps: before, rest } = normSteps(`${at}.qkv`, matrix(`${at}.qkv`), `${at}.attentionGain`);

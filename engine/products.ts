@@ -1,6 +1,6 @@
 /** The products of a pass: which kernel multiplies which matrix, and in which form a matrix wants its input. */
 import type { Traits } from '../devices/types.ts';
-import { BLOCK, blocksOf } from '../quant/layout.ts';
+import { BLOCK, blocksOf, isQuantised } from '../quant/layout.ts';
 import type { Spec } from '../shaders/specialise.ts';
 import type { PlanOptions, Step } from './steps.ts';
 import {
@@ -8,6 +8,7 @@ import {
   chooseArithmetic,
   chooseGemv,
   chooseSubgroup,
+  codesSpec,
   dotSpec,
   halvesSpec,
   hasMatrixUnits,
@@ -169,9 +170,9 @@ function cutOf(
     };
   }
   if (way === 'tiles') {
-    const { DOT: _, ACT: __, ...codes } = dotSpec('i8', format);
     const sizes = i8 ? I8_TILE : F32_TILE;
-    const files = i8 ? { TILES: 'i8', ...codes } : { TILES: 'f32', ...weightSpec(format) };
+    const files =
+      i8 && isQuantised(format) ? { TILES: 'i8', ...codesSpec(format) } : { TILES: 'f32', ...weightSpec(format) };
     return { kernel: 'gemm-tiles', spec: { ...files, TILE: tile, ROWS: rows, COLS: sizes.columns }, ...sizes };
   }
   const columns = Math.min(isWide(width) ? 1 : width, mostColumns(format));

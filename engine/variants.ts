@@ -1,7 +1,7 @@
 /** Which variant of a kernel suits a device and a shape, before anything has been measured. */
 import type { Traits } from '../devices/types.ts';
 import type { LlamaConfig } from '../loaders/types.ts';
-import { type Format, isQuantised, QUANTISED, roundUp, SCALES, type ScaleForm } from '../quant/layout.ts';
+import { type Format, isQuantised, QUANTISED, type QuantisedFormat, roundUp, SCALES } from '../quant/layout.ts';
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
 
 /**
@@ -50,33 +50,35 @@ export function chooseArithmetic(
   return wanted ?? (traits.packedDot ? 'i8' : 'f32');
 }
 
+/** The shader files that take a quantised format apart. */
+export function codesSpec(format: QuantisedFormat): Spec {
+  const { codes, scales } = QUANTISED[format];
+  const groups: Spec = scales.startsWith('zero-')
+    ? { SCALES: 'zero', GROUP_BLOCKS: SCALES[scales].blocks }
+    : { SCALES: scales };
+  return { CODES: codes, ...groups };
+}
+
 /** The shader files that multiply weights of a format with inputs in the form of an arithmetic. */
 export function dotSpec(arithmetic: Arithmetic, format: Format): Spec {
   if (!isQuantised(format)) return { DOT: `f32-${format}` };
-  const { codes, scales } = QUANTISED[format];
   // its nibbles become f16 without a conversion
   if (arithmetic === 'mix' && format === 'q4') return { DOT: 'mix-q4' };
-  return { DOT: arithmetic, CODES: codes, ...scaleSpec(scales), ...(arithmetic === 'i8' && { ACT: 'i8' }) };
+  return { DOT: arithmetic, ...codesSpec(format), ...(arithmetic === 'i8' && { ACT: 'i8' }) };
 }
 
 /** The shader files that answer single weights of a format. */
 export function weightSpec(format: Format): Spec {
   if (!isQuantised(format)) return { WEIGHT: format };
-  const { codes, scales } = QUANTISED[format];
-  return { WEIGHT: 'codes', CODES: codes, ...scaleSpec(scales) };
+  return { WEIGHT: 'codes', ...codesSpec(format) };
 }
 
 /** The shader files that make f16 of a format's weights for the matrix units; undefined for formats whose range f16 lacks. */
 export function halvesSpec(format: Format): Spec | undefined {
   if (format === 'f16') return { HALVES_OF: 'f16' };
   if (!isQuantised(format)) return undefined;
-  const { codes, scales } = QUANTISED[format];
-  const halved = SCALES[scales].offset === 'centre' ? 'centre' : 'minimum';
-  return { HALVES_OF: 'codes', CODES: codes, ...scaleSpec(scales), HALVED: halved };
-}
-
-function scaleSpec(form: ScaleForm): Spec {
-  return form.startsWith('zero-') ? { SCALES: 'zero', GROUP_BLOCKS: SCALES[form].blocks } : { SCALES: form };
+  const halved = SCALES[QUANTISED[format].scales].offset === 'centre' ? 'centre' : 'minimum';
+  return { HALVES_OF: 'codes', ...codesSpec(format), HALVED: halved };
 }
 
 /** The subgroup size that kernels are compiled for, or undefined when it cannot be known beforehand. */
@@ -103,26 +105,40 @@ export function shapeKey({ rows, blocks, tile, dot }: ProductShape): string {
   return `${dot} ${rows}x${blocks * 32} by ${tile}`;
 }
 
-/** The kernel for a product of `columns` columns at once: the measured cut, else one that suits devices of this kind. */
+/**
+ * The kernel for a product of `columns` columns at once: the measured cut, else one that suits devices of this kind. Whatever the
+ * number of columns, lanes and K are cut alike, so that each column's sums are those of a column alone, to the last bit.
+ */
 export function chooseGemv(traits: Traits, shape: ProductShape, columns: number, preferences: Preferences): Variant {
   const subgroup = chooseSubgroup(traits);
   const wanted = preferences.gemv ?? (traits.software ? 'rows' : 'lanes');
   if (wanted === 'rows' || !subgroup || subgroup.size < 4)
     return { kernel: 'gemv-rows', spec: { TILE: shape.tile, COLS: columns } };
-  const tuned = columns === 1 ? preferences.tuning?.[shapeKey(shape)] : undefined; // measured with one column
-  if (tuned && listCuts(traits, shape).some((cut) => sameCut(cut, tuned)))
-    return gemvLanes(traits, shape, columns, tuned);
-  return gemvLanes(traits, shape, columns, usualCut(traits, shape, columns));
+  const tuned = preferences.tuning?.[shapeKey(shape)]; // measured with one column
+  const isKnown = tuned && listCuts(traits, shape).some((cut) => sameCut(cut, tuned));
+  const cut = isKnown ? tuned : usualCut(traits, shape);
+  return gemvLanes(traits, shape, columns, columns === 1 ? cut : cutForSeveral(traits, shape, cut));
+}
+
+/**
+ * Several columns fill the registers: a subgroup has four rows then, a quad of scales, or as many as leave a workgroup so few threads
+ * that a compute unit holds more than one.
+ */
+function cutForSeveral({ limits }: Traits, { tile }: ProductShape, cut: GemvCut): GemvCut {
+  const mostThreads = Math.min(limits.maxWorkgroupThreads, 512);
+  let rowsEach = 4;
+  while ((tile / rowsEach) * cut.split * cut.subgroup > mostThreads && rowsEach < tile) rowsEach *= 2;
+  return { ...cut, rowsEach };
 }
 
 /** The cut that suits devices of this kind, as far as that is known without measuring. */
-export function usualCut(traits: Traits, shape: ProductShape, columns = 1): GemvCut {
+export function usualCut(traits: Traits, shape: ProductShape): GemvCut {
   const size = chooseSubgroup(traits)?.size ?? 32;
   // Wide subgroups have four rows (a quad of scales) or eight; those of 32 two, so that more of them ask for weights at once
-  // (measured on an H100). Several columns fill the registers: workgroups of which a compute unit holds more than one.
-  const mostThreads = Math.min(traits.limits.maxWorkgroupThreads, columns === 1 ? 1024 : 512);
+  // (measured on an H100).
+  const mostThreads = Math.min(traits.limits.maxWorkgroupThreads, 1024);
   const narrow = size === 32 && shape.tile === 32;
-  let rowsEach = columns > 1 ? 4 : size >= 64 ? 8 : narrow ? 2 : 4;
+  let rowsEach = size >= 64 ? 8 : narrow ? 2 : 4;
   while ((shape.tile / rowsEach) * size > mostThreads) rowsEach *= 2;
   const threads = (shape.tile / rowsEach) * size;
   // few output rows: each is split between subgroups, as long as a lane has about three blocks

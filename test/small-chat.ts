@@ -10,12 +10,13 @@ export const SMALL_TEMPLATE =
 
 export const SMALL_CHAT = { ...SMALL_LLAMA, vocab: 271, context: 512 };
 
-export function smallChatModel(): Uint8Array {
+/** @param template the model's, '' for none */
+export function smallChatModel(template: string = SMALL_TEMPLATE): Uint8Array {
   const metadata: GgufEntry[] = Array.from(byteLevelMetadata(), ([key, value]): GgufEntry => {
     if (value instanceof Int32Array) return [key, 'i32[]', value];
     if (Array.isArray(value)) return [key, 'string[]', value as readonly string[]];
     return typeof value === 'number' ? [key, 'u32', value] : [key, 'string', String(value)];
   });
-  metadata.push(['tokenizer.chat_template', 'string', SMALL_TEMPLATE]);
+  if (template !== '') metadata.push(['tokenizer.chat_template', 'string', template]);
   return ggufFile(SMALL_CHAT, randomWeights(SMALL_CHAT), 'F32', { metadata });
 }

@@ -1,7 +1,10 @@
 /** The conversation itself: asks, lets the model answer, shows what it says and how fast, until the user leaves. */
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { startPowerMeter } from '../../devices/power.ts';
 import { findGpu, readTopology } from '../../devices/topology.ts';
 import { type ChatSettings, createChat } from '../../engine/chat.ts';
+import type { ChatMessage } from '../../engine/chat-template.ts';
 import type { TextOptions, TextPart } from '../../engine/generate-text.ts';
 import type { Session } from '../../engine/session.ts';
 import { describeSpeeds } from '../../engine/speeds.ts';
@@ -12,10 +15,12 @@ import { formatTopology } from '../memory-lines.ts';
 import { describeAdapter } from '../model.ts';
 import { mebibytes, note, print, startProgress } from '../output.ts';
 import { columnsOf, hasColors } from '../screen.ts';
+import { historyPath } from './history.ts';
 import { createMarkdownWriter } from './markdown.ts';
 import type { Questions } from './questions.ts';
 import { type Next, optionsOf, runSlash, type Settings, type Talk } from './slash.ts';
 import { formatStatus, poolsOf } from './status.ts';
+import { saveTranscript } from './transcript.ts';
 
 export interface ReplOptions {
   /** What the user called the model. */
@@ -33,8 +38,16 @@ export interface ReplOptions {
 /** Errors after which a conversation can go on. */
 const HARMLESS: readonly string[] = ['bad-argument', 'bad-file', 'context-full', 'unsupported-model', 'bad-tokenizer'];
 
-/** Talks until the user leaves or wants another model. */
-export async function runRepl(session: Session, options: ReplOptions): Promise<Exclude<Next, 'go on'>> {
+/** How a conversation stands when it is left. */
+export interface Left {
+  readonly next: Exclude<Next, 'go on'>;
+  readonly messages: readonly ChatMessage[];
+  readonly settings: Settings;
+  readonly sampling: TextOptions;
+}
+
+/** Talks until the user leaves or wants another model. What ends it otherwise leaves the conversation in a file. */
+export async function runRepl(session: Session, options: ReplOptions): Promise<Left> {
   const { questions, quiet, signal } = options;
   const chat = await createChat(session, {
     ...options.chat,
@@ -70,26 +83,46 @@ export async function runRepl(session: Session, options: ReplOptions): Promise<E
     },
   };
 
+  const left = (next: Left['next']): Left => {
+    const { settings, options: sampling } = talk;
+    return { next, messages: chat.messages, settings, sampling };
+  };
+
   for (;;) {
     const line = await questions.ask(interrupted);
     interrupted = false;
-    if (line === undefined || signal.aborted) return 'exit';
+    if (line === undefined || signal.aborted) return left('exit');
     if (line.trim() === '') continue;
     try {
       if (line.startsWith('/') && !line.startsWith('//')) {
         const next = await runSlash(talk, line);
-        if (next !== 'go on') return next;
+        if (next !== 'go on') return left(next);
       } else {
         const message = line.startsWith('//') ? line.slice(1) : line;
         await show((given) => chat.stream(message, given));
       }
     } catch (error) {
-      if (signal.aborted) return 'exit';
+      if (signal.aborted) return left('exit');
       const harmless = error instanceof FirstlightError && HARMLESS.includes(error.code);
-      if (!harmless && !(error instanceof UsageError)) throw error;
+      if (!harmless && !(error instanceof UsageError)) {
+        await keep(options.model, chat.messages);
+        throw error;
+      }
       note((error as Error).message, 'red');
     }
   }
+}
+
+/** Writes a conversation where it can be gone on with after what is about to end it. */
+async function keep(model: string, messages: readonly ChatMessage[]): Promise<void> {
+  if (messages.length === 0) return;
+  const path = join(dirname(historyPath()), 'last-chat.json');
+  await mkdir(dirname(path), { recursive: true }).catch(() => undefined);
+  const kept = await saveTranscript(path, { model, messages }).then(
+    () => true,
+    () => false,
+  );
+  if (kept) note(`firstlight: the conversation is kept: go on with "firstlight chat ${model} --load ${path}"`);
 }
 
 /** Shows an answer as it comes; that it is interrupted is no error. */

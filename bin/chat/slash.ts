@@ -77,7 +77,7 @@ export const SLASHES: Readonly<Record<string, Slash>> = {
   },
   reload: {
     args: '[MODEL]',
-    about: 'loads the model anew, or another one',
+    about: 'goes on with the model loaded anew, or with another one',
     async run({ checkModel, model }, name) {
       await checkModel(name || model);
       return { reload: name || model };

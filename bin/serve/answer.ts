@@ -1,8 +1,9 @@
 /** From a prompt to an answer, whatever API asked for it: leases, a lost GPU on the way, text, reasoning, calls, counts. */
-import type { BatchStats, BatchTokenOptions } from '../../engine/batch.ts';
+
 import { generateText, type TextOptions, type TextPart } from '../../engine/generate-text.ts';
 import { createReplyReader, type ReplyOptions, type ReplyPart } from '../../engine/reply.ts';
 import { completeSampling } from '../../engine/sampler.ts';
+import type { BatchStats, BatchTokenOptions } from '../../engine/sequence.ts';
 import type { GeneratedToken } from '../../engine/session.ts';
 import { FirstlightError } from '../../quant/errors.ts';
 import type { Host, Lease } from './host.ts';

@@ -1,5 +1,5 @@
 /** Texts as vectors: the mean of a model's last states, of length 1. */
-import type { BatchTokenOptions } from '../../engine/batch.ts';
+import type { BatchTokenOptions } from '../../engine/sequence.ts';
 import { textPrompt } from './prompts.ts';
 import type { Service } from './service.ts';
 

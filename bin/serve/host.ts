@@ -2,7 +2,6 @@
  * The models that a server has: which are loaded, for whom, and for how long. One model after another takes the place of those
  * that nobody uses; a lost GPU is opened anew and its models are loaded again.
  */
-import { openDevice } from '../../devices/open.ts';
 import type { Device, DeviceOptions, Purpose } from '../../devices/types.ts';
 import { type Batch, createBatch } from '../../engine/batch.ts';
 import type { Estimate } from '../../engine/estimate.ts';
@@ -10,6 +9,7 @@ import { type LoadOptions, loadModel, type Model } from '../../engine/model.ts';
 import type { Tuning } from '../../engine/variants.ts';
 import type { Checkpoint } from '../../loaders/types.ts';
 import { FirstlightError } from '../../quant/errors.ts';
+import { createGpu } from './gpu.ts';
 
 /** A model by the name that clients use. */
 export interface KnownModel {
@@ -33,6 +33,8 @@ export interface HostOptions {
   readonly keepAliveMs: number;
   readonly device: DeviceOptions;
   readonly load: LoadOptions;
+  /** As in RunnerOptions. */
+  readonly fastBatch?: boolean | undefined;
   tuning(model: Model): Promise<Tuning>;
   /** One line for the log. */
   note(line: string): void;
@@ -117,30 +119,27 @@ interface Entry extends Loaded {
   seenMs: number;
 }
 
-/** After so many losses in a row, without a token between them, the GPU is left alone for a while. */
-const MOST_LOSSES = 2;
-const PAUSE_MS = 30_000;
 /** A token so old still shows that tokens can be made. */
 const FRESH_MS = 10_000;
 const PROBE_LIMIT_MS = 15_000;
 
 export function createHost(options: HostOptions): Host {
-  const open = options.openDevice ?? openDevice;
   const entries = new Map<string, Entry>();
-  let device: Promise<Device> | undefined;
-  let openedDevice: Device | undefined;
   let turn: Promise<unknown> = Promise.resolve(); // loads and unloads go one after another
   let waiting = 0;
   let loading: LoadProgress | undefined;
-  let losses = 0;
-  let lossesInARow = 0;
-  let lastLossMs = 0;
-  let lastReason = '';
   let wanted: string[] = []; // models to load again after a loss
   let draining: (() => void) | undefined;
   let closed = false;
   let allLeases = 0;
   let started = false;
+  let lastReason = '';
+  const gpu = createGpu({
+    device: options.device,
+    open: options.openDevice,
+    hasWorked: () => [...entries.values()].some(({ batch }) => batch.status.tokens > 0),
+    onLost,
+  });
 
   function inTurn<T>(work: () => Promise<T>): Promise<T> {
     waiting++;
@@ -161,47 +160,15 @@ export function createHost(options: HostOptions): Host {
     throw new FirstlightError('unknown-model', `there is no model ${JSON.stringify(name)}: ask for one of ${names}`);
   }
 
-  async function ownDevice(): Promise<Device> {
-    if (lossesInARow >= MOST_LOSSES && Date.now() - lastLossMs < PAUSE_MS) throw lostForNow();
-    device ??= open(options.device).then((opened) => {
-      openedDevice = opened;
-      void opened.lost.then((reason) => onLost(opened, reason));
-      return opened;
-    });
-    try {
-      return await device;
-    } catch (error) {
-      device = undefined;
-      throw error;
-    }
-  }
-
-  function lostForNow(): FirstlightError {
-    return new FirstlightError(
-      'device-lost',
-      `the GPU was lost ${lossesInARow} times in a row (${lastReason}): it is left alone for a while`,
-    );
-  }
-
   /** The GPU is gone, and with it all that was loaded; what was in use is loaded again. */
-  function onLost(lost: Device, reason: string): void {
-    if (lost !== openedDevice || closed) return;
-    losses++;
-    lossesInARow = madeTokens(lastLossMs) ? 1 : lossesInARow + 1;
-    lastLossMs = Date.now();
+  function onLost(reason: string, retryMs: number): void {
     lastReason = reason;
-    device = undefined;
-    openedDevice = undefined;
     wanted = [...entries.keys()];
     options.note(`the GPU was lost (${reason}): it is opened again and ${wanted.join(', ') || 'nothing'} loaded`);
     const error = new FirstlightError('device-lost', `the GPU was lost (${reason})`);
     for (const entry of [...entries.values()]) void forget(entry, error);
-    if (lossesInARow < MOST_LOSSES) void recover();
-    else setTimeout(() => void recover(), PAUSE_MS).unref();
-  }
-
-  function madeTokens(sinceMs: number): boolean {
-    return [...entries.values()].some((entry) => entry.batch.status.tokens > 0 && entry.loadedMs > sinceMs);
+    if (retryMs === 0) void recover();
+    else setTimeout(() => void recover(), retryMs).unref();
   }
 
   async function recover(): Promise<void> {
@@ -234,7 +201,7 @@ export function createHost(options: HostOptions): Host {
       // by its name in all messages: clients need not know where it is
       const checkpoint: Checkpoint = { ...(await known.open()), path: known.name };
       try {
-        const model = await loadModel(await ownDevice(), checkpoint, {
+        const model = await loadModel(await gpu.get(), checkpoint, {
           ...options.load,
           slots: options.parallel,
           onPlan: (plan) => {
@@ -248,6 +215,7 @@ export function createHost(options: HostOptions): Host {
           const batch = await createBatch(model, {
             slots: options.parallel,
             queue: options.queue,
+            fastBatch: options.fastBatch,
             tuning: await options.tuning(model),
           });
           const entry: Entry = {
@@ -364,8 +332,8 @@ export function createHost(options: HostOptions): Host {
 
   function status(): Health {
     if (draining) return { status: 'draining', reason: 'running answers are being finished' };
-    if (lossesInARow >= MOST_LOSSES && openedDevice === undefined)
-      return { status: 'failed', reason: lostForNow().message };
+    const { trouble } = gpu;
+    if (trouble) return { status: 'failed', reason: trouble.message };
     if (wanted.length > 0) return { status: 'recovering', reason: `the GPU was lost (${lastReason})` };
     if (loading && entries.size === 0) return { status: 'loading', reason: `${loading.name} is being loaded` };
     if (entries.size === 0 && !started) return { status: 'loading', reason: 'no model has been loaded yet' };
@@ -390,12 +358,12 @@ export function createHost(options: HostOptions): Host {
       return loading;
     },
     get deviceLosses() {
-      return losses;
+      return gpu.losses;
     },
     get device() {
-      return openedDevice;
+      return gpu.opened;
     },
-    memory: () => openedDevice?.memory() ?? {},
+    memory: () => gpu.opened?.memory() ?? {},
     async lease(name, signal) {
       if (draining || closed) throw new FirstlightError('device-lost', 'the server is about to end');
       const known = await find(name);
@@ -418,7 +386,7 @@ export function createHost(options: HostOptions): Host {
     },
     suspect(loaded, error) {
       if (!(error instanceof FirstlightError) || error.code !== 'device-timeout') return;
-      if (openedDevice === loaded.model.device) openedDevice.close(); // its loss is heard of like any other
+      gpu.giveUp(loaded.model.device);
     },
     get status() {
       return status();
@@ -450,7 +418,7 @@ export function createHost(options: HostOptions): Host {
     async close() {
       closed = true;
       for (const entry of [...entries.values()]) await forget(entry);
-      openedDevice?.close();
+      gpu.close();
     },
   };
 }

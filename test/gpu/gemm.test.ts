@@ -2,9 +2,9 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
-import { dotSpec, weightSpec } from '../../engine/variants.ts';
+import { codesSpec, weightSpec } from '../../engine/variants.ts';
 import { FILE_TYPES } from '../../quant/file-types.ts';
-import { blocksOf, type Format, roundUp } from '../../quant/layout.ts';
+import { blocksOf, type Format, isQuantised, roundUp } from '../../quant/layout.ts';
 import { readBlocks } from '../blocks.ts';
 import { deviceTests } from '../device.ts';
 import { createRandom, floats, relativeError, runKernel } from '../kernel.ts';
@@ -23,8 +23,8 @@ const TOLERANCE = 3e-6;
 const TILES = { i8: { rows: 128, columns: 48 }, f32: { rows: 64, columns: 64 } } as const;
 
 function tileSpec(device: Device, arithmetic: 'i8' | 'f32', format: Format) {
-  const { DOT: _, ...codes } = dotSpec('i8', format) as Record<string, string>;
-  const own = arithmetic === 'i8' ? { TILES: 'i8', ...codes } : { TILES: 'f32', ...weightSpec(format) };
+  const tiles = arithmetic === 'i8' && isQuantised(format);
+  const own = tiles ? { TILES: 'i8', ...codesSpec(format) } : { TILES: 'f32', ...weightSpec(format) };
   return { ...own, COLS: TILES[arithmetic].columns, OPAQUE: device.traits.software };
 }
 

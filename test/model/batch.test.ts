@@ -2,16 +2,11 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
-import {
-  type Batch,
-  type BatchOptions,
-  type BatchStats,
-  type BatchTokenOptions,
-  createBatch,
-} from '../../engine/batch.ts';
+import { type Batch, type BatchOptions, createBatch } from '../../engine/batch.ts';
 import type { TokenSource } from '../../engine/generate-text.ts';
 import { type LoadOptions, loadModel, type Model } from '../../engine/model.ts';
 import { createReference } from '../../engine/reference.ts';
+import type { BatchStats, BatchTokenOptions } from '../../engine/sequence.ts';
 import { createSession, type GeneratedToken, type GenerateOptions, type TokenOptions } from '../../engine/session.ts';
 import { openFolder } from '../../loaders/checkpoint.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
@@ -142,6 +137,66 @@ check('long answers beside short ones, where attention is split', async (device)
     });
   };
   await withModel(device, work, { config, context: 160, splits: 4 });
+});
+
+check(
+  'kernels of a GPU, int8: log probabilities are the same to the last bit, however many there are',
+  async (device) => {
+    // several columns at once, lanes of a subgroup along a row, attention in parts
+    const asGpu: Device = { ...device, traits: { ...device.traits, software: false } };
+    const config = {
+      ...SMALL_LLAMA,
+      hidden: 256,
+      feedForward: 512,
+      heads: 8,
+      kvHeads: 4,
+      headDim: 32,
+      ropeDim: 32,
+      context: 256,
+    };
+    const work = async (model: Model) => {
+      const requests = [70, 3, 130, 40, 9].map((length) => randomIds(length));
+      const tokens = async (source: TokenSource, ids: readonly number[]) => {
+        const got: GeneratedToken[] = [];
+        for await (const token of source.tokens(ids, { ...GREEDY, maxTokens: 8, logprobs: 5 })) got.push(token);
+        return got;
+      };
+      await withBatch(model, { slots: 5, chunk: 16 }, async (batch) => {
+        const wanted: GeneratedToken[][] = [];
+        for (const ids of requests) wanted.push(await tokens(batch, ids));
+        assert.equal(await Promise.all(requests.map((ids) => tokens(batch, ids))), wanted, 'five');
+        assert.equal(
+          await Promise.all(requests.slice(0, 2).map((ids) => tokens(batch, ids))),
+          wanted.slice(0, 2),
+          'two',
+        );
+        // prompts that are read in the same pieces
+        const session = await createSession(model, { chunk: 16 });
+        for (const [i, ids] of requests.entries()) {
+          session.rewind(0);
+          assert.equal(await tokens(session, ids), wanted[i], `${ids.length} ids in a session`);
+        }
+        await session.close();
+      });
+    };
+    // CPU drivers would compile these kernels for half a minute
+    const wanted = !device.traits.software || process.env.FIRSTLIGHT_TEST_LONG === '1';
+    if (device.traits.subgroups && wanted)
+      await withModel(asGpu, work, { config, context: 160, splits: 4, weights: 'q4' });
+  },
+);
+
+check('a dozen sequences by the kernels of prompts: the same greedy ids', async (device) => {
+  const requests = Array.from({ length: 14 }, (_, i): Request => {
+    return { ids: randomIds(1 + ((i * 5) % 12)), options: { ...GREEDY, maxTokens: 10 } };
+  });
+  const work = async (model: Model) => {
+    const wanted = await alone(model, requests);
+    await withBatch(model, { slots: 14, fastBatch: true }, async (batch) => {
+      assert.equal(await Promise.all(requests.map(({ ids, options }) => collect(batch, ids, options))), wanted);
+    });
+  };
+  await withModel(device, work, { many: 'tiles' });
 });
 
 check('a beginning that another slot holds, or is about to, is copied and not computed again', async (device) => {

@@ -2,10 +2,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { runGolden } from '../../engine/golden.ts';
 import { loadModel } from '../../engine/model.ts';
 import { createSession } from '../../engine/session.ts';
 import { builtinPath, openCheckpoint } from '../../loaders/checkpoint.ts';
 import { deviceTests } from '../device.ts';
+import { runCli } from '../run-cli.ts';
 
 const test = suite('built-in model');
 const check = await deviceTests(test);
@@ -29,6 +31,25 @@ check('exact arithmetic gives the greedy ids that PyTorch computed', async (devi
   await session.close();
   await model.close();
   await checkpoint.close();
+});
+
+check("the golden test finds nothing wrong with this device's usual kernels", async (device) => {
+  const before = device.memory();
+  const { checked, wrong } = await runGolden(device, 'usual');
+  assert.is(wrong, 0);
+  assert.ok(checked >= 15, `${checked} positions are clear`);
+  assert.equal(device.memory(), before);
+});
+
+test('the doctor says what is wrong, for people and for programs, by its exit code too', async () => {
+  const { code, stdout } = await runCli(['doctor', '--adapter', 'Voodoo 2', '--json']);
+  assert.is(code, 1);
+  const { ok, findings, adapter } = JSON.parse(stdout);
+  assert.equal([ok, adapter], [false, null]);
+  const found = findings.find(({ check }: { check: string }) => check === 'adapter');
+  assert.match(found.text, /no adapter "Voodoo 2"|no Vulkan device answers/);
+  const people = await runCli(['doctor', '--adapter', 'Voodoo 2']);
+  assert.match(people.stdout, /^error {4}adapter/m);
 });
 
 test.run();

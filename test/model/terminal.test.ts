@@ -82,6 +82,8 @@ if (hasTmux) {
       await terminal.waitFor(/unknown command \/wrong: \/help lists all\n>>>$/);
       say(terminal, '/reload');
       await terminal.waitFor(/weights [\s\S]*\n>>>$/);
+      say(terminal, '/context');
+      await terminal.waitFor(/0 of 512 tokens; 5 messages\n>>>$/);
       say(terminal, '/reload none.gguf');
       await terminal.waitFor(/does not exist[\s\S]*\n>>>$/);
       terminal.keys('Up');
@@ -162,6 +164,10 @@ check('from a pipe only answers go to stdout, one for each line', async () => {
   assert.not.match(quiet.stderr, /context \d+\/512|weights/);
   const none = await runCli(args, { stdin: '' });
   assert.equal([none.code, none.stdout], [0, '']);
+  const folder = await writeFolder('plain', new Map([['plain.gguf', smallChatModel('')]]));
+  const plain = await runCli(['chat', join(folder, 'plain.gguf'), ...ADAPTER], { stdin: 'hello\n' });
+  assert.is(plain.code, 1);
+  assert.match(plain.stderr, /plain\.gguf has no chat template, .*: choose one with --template/);
 });
 
 check('run takes its prompt from a file, a system message, and makes documents of a schema', async () => {

@@ -6,7 +6,7 @@ import type { KvFormat } from '../../engine/kv-cache.ts';
 import { type Choice, planBatch, planDecode, planPrefill } from '../../engine/plan.ts';
 import { sessionBuffers, weightBuffers } from '../../engine/plan-buffers.ts';
 import type { PlanOptions, Step } from '../../engine/steps.ts';
-import { type Arithmetic, chooseAttention, type Preferences } from '../../engine/variants.ts';
+import { type Arithmetic, chooseAttention, chooseGemv, type Preferences } from '../../engine/variants.ts';
 import { describeWeights, type WeightsOption } from '../../engine/weights.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
 import { roundUp } from '../../quant/layout.ts';
@@ -235,21 +235,36 @@ test('a plan can be printed', () => {
   assert.equal(JSON.parse(JSON.stringify(steps)), steps);
 });
 
-test('what was measured decides how products of one column are cut, and only those', () => {
+test('what was measured decides how products are cut, and columns beside each other change nothing along K', () => {
   const tuning = { 'i8-q4 128x64 by 32': { subgroup: 32, rowsEach: 8, split: 1 } };
-  const cut = (steps: readonly Step[]) => {
-    const { SG, THREADS, K_SPLIT } = steps.find(({ name }) => name === 'layers.0.qkv')!.spec;
+  const cut = (steps: readonly Step[], name = 'layers.0.qkv') => {
+    const { SG, THREADS, K_SPLIT } = steps.find((step) => step.name === name)!.spec;
     return { SG, THREADS, K_SPLIT };
   };
   const plain = planOf({});
   const tuned = planOf({ preferences: { tuning } });
   assert.equal(cut(planDecode(tuned, 'greedy')), { SG: 32, THREADS: 128, K_SPLIT: 1 });
   assert.equal(cut(planDecode(plain, 'greedy')), { SG: 64, THREADS: 256, K_SPLIT: 1 });
-  assert.equal(cut(planPrefill(tuned, 4, undefined)), cut(planPrefill(plain, 4, undefined)));
   const impossible = planOf({
     preferences: { tuning: { 'i8-q4 128x64 by 32': { subgroup: 128, rowsEach: 4, split: 1 } } },
   });
   assert.equal(cut(planDecode(impossible, 'greedy')), cut(planDecode(plain, 'greedy')), 'a cut of another device');
+
+  for (const [device, traits] of Object.entries(DEVICES)) {
+    for (const rows of [512, 4096, 12288]) {
+      for (const blocks of [16, 128, 344]) {
+        for (const tile of [32, 64] as const) {
+          const shape = { rows, blocks, tile, dot: 'i8-q4' };
+          const alongK = (columns: number) => {
+            const { kernel, spec } = chooseGemv(traits, shape, columns, {});
+            return [kernel, spec.SG, spec.K_SPLIT];
+          };
+          for (const columns of [2, 4])
+            assert.equal(alongK(columns), alongK(1), `${rows}x${32 * blocks} by ${tile} on ${device}`);
+        }
+      }
+    }
+  }
 });
 
 test.run();
