@@ -7,7 +7,7 @@ import { IDLE_STAGING_BYTES, uploadStagingBytes } from '../devices/allocation.ts
 import { createStaging, type Staging } from '../devices/staging.ts';
 import type { Device } from '../devices/types.ts';
 import type { Checkpoint } from '../loaders/types.ts';
-import { assert } from '../quant/errors.ts';
+import { assert, FirstlightError } from '../quant/errors.ts';
 import { decodeRows, type FileType, rowBytes } from '../quant/file-types.ts';
 import { blocksOf, isQuantised, QUANTISED, type QuantisedFormat, roundUp, rowWords, SCALES } from '../quant/layout.ts';
 import { halfSplitRow } from '../quant/row-order.ts';
@@ -108,8 +108,9 @@ export function createUploader(device: Device, checkpoint: Checkpoint, count: nu
           }),
         ),
       );
-      const rejected = results.find((result) => result.status === 'rejected');
-      if (rejected) throw rejected.reason;
+      const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+      // one wait hears why, others only that their buffers are gone
+      if (failures.length > 0) throw failures.find((error) => error instanceof FirstlightError) ?? failures[0];
     },
     async close() {
       for (const { raw, params } of raws.values()) {
