@@ -245,7 +245,10 @@ check('the machine: memory, speed', async () => {
   await page.locator('#open-machine').click();
   await page.locator('.memory .legend').waitFor();
   await page.locator('.plot').first().waitFor();
-  assert.match((await page.locator('.memory .shares').getAttribute('aria-label')) ?? '', /weights .* KV cache .* free/);
+  assert.match(
+    (await page.locator('.memory svg.shares').getAttribute('aria-label')) ?? '',
+    /weights .* KV cache .* free/,
+  );
   assert.equal(await faults(page), []);
   await shot('4-machine');
   await page.keyboard.press('Escape');

@@ -3,6 +3,8 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { openDevice } from '../../devices/open.ts';
+import { FirstlightError } from '../../quant/errors.ts';
 import { testDevice } from '../device.ts';
 import { createRandom } from '../kernel.ts';
 import { type Serving, type ServingOptions, startServing } from '../serving.ts';
@@ -21,6 +23,8 @@ function check(name: string, options: ServingOptions, work: (serving: Serving) =
     }
   });
 }
+
+const LOST_AFTER_MS = 300;
 
 const CHAT = { model: 'alpha', messages: [{ role: 'user', content: 'hello world' }], temperature: 0, max_tokens: 30 };
 
@@ -124,7 +128,51 @@ check('a GPU that cannot be had back is told, and not tried for ever', {}, async
   assert.is(devices.length, 2, 'it is left alone');
 });
 
-check('the end: running answers come to theirs, new ones are refused', {}, async ({ url, host }) => {
+check(
+  'a GPU that needs a while to come back',
+  {
+    recoverMs: 50,
+    openDevice: (() => {
+      let opened = 0;
+      return async (options) => {
+        if (opened++ === 1) throw new FirstlightError('no-adapter', 'the driver is being reset');
+        const device = await openDevice(options);
+        if (opened === 1) setTimeout(() => device.close(), LOST_AFTER_MS);
+        return device;
+      };
+    })(),
+  },
+  async ({ url, host }) => {
+    (await host.lease('alpha')).release();
+    const seen = new Set<string>();
+    for (let i = 0; !(seen.has('recovering') && host.status.status === 'ok'); i++) {
+      assert.ok(i < 1500, [...seen].join(', '));
+      seen.add(host.status.status);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    assert.is((await fetch(`${url}/health`)).status, 200);
+    assert.equal(
+      host.resident().map(({ name }) => name),
+      ['alpha'],
+    );
+    assert.is(host.deviceLosses, 1);
+  },
+);
+
+check('a loaded model answers while another one is being loaded', { maxLoaded: 2 }, async ({ url, host }) => {
+  (await host.lease('alpha')).release();
+  let loaded = false;
+  const other = host.lease('beta').then((lease) => {
+    loaded = true;
+    lease.release();
+  });
+  await contentOf(await post(url, { ...CHAT, max_tokens: 1 }));
+  assert.not(loaded, 'the answer came first');
+  await other;
+  assert.is(host.resident().length, 2);
+});
+
+check('the end: running answers come to theirs, new ones are refused', {}, async ({ url, host, devices }) => {
   const wanted = await contentOf(await post(url, CHAT));
   let drained: Promise<void> | undefined;
   const answer = streamedText(await post(url, { ...CHAT, stream: true }), () => {
@@ -133,6 +181,8 @@ check('the end: running answers come to theirs, new ones are refused', {}, async
   while (!drained) await new Promise((resolve) => setTimeout(resolve, 1));
   const refused = await post(url, CHAT);
   assert.equal([refused.status, refused.headers.get('retry-after')], [503, '5']);
+  assert.is(((await refused.json()) as { error: { code: string } }).error.code, 'shutting_down');
+  devices.at(-1)?.close(); // nor does a lost GPU end them
   const health = await fetch(`${url}/health`);
   assert.equal([health.status, ((await health.json()) as { status: string }).status], [503, 'draining']);
   assert.is(await answer, wanted);
@@ -160,6 +210,42 @@ check('names, pages and keys', { keys: ['secret'] }, async ({ url }) => {
     asked.on('error', reject).end();
   });
   assert.is(rebound, 403);
+});
+
+check('a page that may use it', { origins: ['https://chat.example'] }, async ({ url }) => {
+  const origin = 'https://chat.example';
+  const asked = 'authorization,content-type,x-stainless-lang';
+  const before = await fetch(`${url}/v1/chat/completions`, {
+    method: 'OPTIONS',
+    headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': asked },
+  });
+  const allowed = ['origin', 'methods', 'headers'].map((what) => before.headers.get(`access-control-allow-${what}`));
+  assert.equal([before.status, ...allowed], [204, origin, 'GET, POST', asked]);
+  const refused = await post(url, { ...CHAT, temperature: -1 }, { origin });
+  assert.equal(
+    [refused.status, refused.headers.get('access-control-allow-origin')],
+    [400, origin],
+    'errors can be read',
+  );
+});
+
+check('a client that goes away is no fault of the server', {}, async ({ url, log }) => {
+  const leave = new AbortController();
+  const sent = fetch(`${url}/v1/chat/completions`, {
+    method: 'POST',
+    body: JSON.stringify({ ...CHAT, max_tokens: 400 }),
+    signal: leave.signal,
+  }).catch(() => undefined);
+  setTimeout(() => leave.abort(), LOST_AFTER_MS);
+  await sent;
+  for (let i = 0; !log.some((line) => / 499 /.test(line)); i++) {
+    assert.ok(i < 500, log.join('\n'));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  assert.not(
+    log.some((line) => line.includes('\n')),
+    'no stack',
+  );
 });
 
 check('five hundred malformed requests: each is refused, and the server goes on', {}, async ({ url, host }) => {
