@@ -111,7 +111,8 @@ async function generate(session: Session, ids: readonly number[], maxTokens: num
   return session.stats;
 }
 
-async function warmUp(session: Session, signal: AbortSignal | undefined): Promise<void> {
+/** Decodes until the GPU has had time to clock up. */
+export async function warmUp(session: Session, signal: AbortSignal | undefined): Promise<void> {
   const start = performance.now();
   while (performance.now() - start < WARM_UP_MS)
     await generate(session, [FILLER], Math.min(16, session.context - 1), signal);
