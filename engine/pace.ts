@@ -47,10 +47,14 @@ export function createPace(): Pace {
       return Math.max(0, tokens * medianOf(gaps) - (nowMs - lastMs));
     },
     burst() {
-      if (gaps.length < KNOWN) return 1;
-      return Math.max(1, Math.min(MOST_AT_ONCE, Math.floor(BURST_MS / medianOf(gaps))));
+      return gaps.length < KNOWN ? 1 : burstOf(medianOf(gaps));
     },
   };
+}
+
+/** Tokens to make at a time where each takes so long. */
+export function burstOf(tokenMs: number): number {
+  return Math.max(1, Math.min(MOST_AT_ONCE, Math.floor(BURST_MS / tokenMs)));
 }
 
 export function createPassTimes(): PassTimes {

@@ -100,8 +100,8 @@ export interface Session extends AsyncDisposable {
    * as it is.
    */
   timedPass(timer: Timer, columns?: number): Promise<StepTime[]>;
-  /** Milliseconds of CPU time to record and submit a decode pass behind the history, of each of so many. */
-  timedSubmissions(passes: number): Promise<number[]>;
+  /** Milliseconds of CPU time to record and submit `passes` decode passes at once, of each of so many submits. */
+  timedSubmissions(submits: number, passes: number): Promise<number[]>;
   /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
   inspect(buffer: string): Promise<Float32Array>;
   /** Gives the memory back. A generation that is under way comes to its next id; asked for more, it throws `bad-argument`. */
@@ -367,9 +367,9 @@ export async function createSession(model: Model, options: SessionOptions = {}):
       checkIdle();
       return runner.timedPass(Math.min(history.length, context - columns), timer, columns);
     },
-    timedSubmissions(passes) {
+    timedSubmissions(submits, passes) {
       checkIdle();
-      return runner.timedSubmissions(Math.min(history.length, context - 1), passes);
+      return runner.timedSubmissions(Math.min(history.length, context - 1), submits, passes);
     },
     inspect: runner.inspect,
     close,
