@@ -5,6 +5,7 @@ import { chooseMethod, type Method } from './decoding.ts';
 import { kvRowsBytes } from './kv-cache.ts';
 import type { Logprobs } from './logprobs.ts';
 import type { Model } from './model.ts';
+import { createPace } from './pace.ts';
 import type { Penalties, TokenFacts } from './penalties.ts';
 import { passSizes } from './pieces.ts';
 import { ropeContext } from './rope.ts';
@@ -155,6 +156,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
 
   let history: number[] = [];
   let busy = false;
+  const pace = createPace();
   let stats: Stats = { promptTokens: 0, reusedTokens: 0, prefillMs: 0, tokens: 0, decodeMs: 0 };
 
   const checkOpen = () => {
@@ -214,7 +216,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     if (maxTokens <= 0) return;
     busy = true;
     try {
-      const method = chooseMethod({ runner, sampling, steering, logprobs });
+      const method = chooseMethod({ runner, sampling, steering, pace, logprobs });
       // the last id is always computed again: its logits are wanted
       let reused = 0;
       while (reused < ids.length - 1 && history[reused] === ids[reused]) reused++;
