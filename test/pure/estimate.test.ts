@@ -293,7 +293,7 @@ const REFUSALS: readonly (readonly [
     'Q4_0',
     { context: 2048 },
     [
-      'model needs 8646 MiB (weights 6984, KV cache 1600 for a context of 2048, activations 38, staging 4, rounding 20)',
+      'model needs 8647 MiB (weights 6984, KV cache 1600 for a context of 2048, activations 39, staging 4, rounding 20)',
       ' on AMD Custom GPU 0405 (RADV VANGOGH), but of 9152 MiB (VRAM + GTT) 8752 MiB are free, of which 512 MiB are left',
       `to other programs: ask for a context of at most 1472, keep the KV cache in q8, ${BIOS}`,
     ],
