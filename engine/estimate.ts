@@ -162,10 +162,14 @@ function fitStreamed(
     const layers = largestWhere(config.layers - STREAM_SETS, (count) => fit(count - 1).fits === true) - 1;
     leastBytes = fit(0).totalBytes;
     if (layers < 0) continue;
-    const { memory } = topology;
+    const streamed = fit(layers);
+    // what the CPU packs is kept in main memory, of which an APU's GPU takes its part as well
     const hostBytes = packedHostBytes(weights, layers);
-    if (memory && hostBytes > Math.max(0, memory.availableBytes - KEPT_AVAILABLE_BYTES)) return whole;
-    return fit(layers);
+    const { ownBytes = Number.POSITIVE_INFINITY } = budget;
+    const mainBytes = hostBytes + Math.max(0, streamed.totalBytes - ownBytes);
+    const { memory } = topology;
+    if (memory && hostBytes > 0 && mainBytes > memory.availableBytes - KEPT_AVAILABLE_BYTES) return whole;
+    return streamed;
   }
   return { ...whole, leastBytes };
 }
