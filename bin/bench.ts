@@ -150,7 +150,8 @@ export const bench = defineCommand({
           const rows = await profilePass(session, count);
           if (rows) profiles[count === 1 ? 'decode' : `prefill of ${count}`] = rows;
         }
-        submissionMs = await profileSubmission(session);
+        const decode = results.find(({ kind }) => kind === 'decode');
+        if (decode) submissionMs = await profileSubmission(session, decode.median);
         if (Object.keys(profiles).length === 0) note('this device has no timestamps: there is no profile');
         await session.close();
       }
