@@ -90,10 +90,12 @@ export function runsOfLayers(
 export function dispatchSteps(pass: GPUComputePassEncoder, steps: Program['steps'], size: PassSize): void {
   let current: GPUComputePipeline | undefined;
   for (const { pipeline, bindGroup, grid } of steps) {
+    const groups = groupsOf(grid, size);
+    if (groups === 0) continue; // over outputs, in a pass without any
     if (pipeline !== current) pass.setPipeline(pipeline);
     current = pipeline;
     pass.setBindGroup(0, bindGroup);
-    pass.dispatchWorkgroups(grid.x, groupsOf(grid, size), depthOf(grid, size));
+    pass.dispatchWorkgroups(grid.x, groups, depthOf(grid, size));
   }
 }
 
