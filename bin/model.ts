@@ -10,7 +10,7 @@ import { randomCheckpoint, SHAPE_NAMES } from '../engine/shapes.ts';
 import { streamedBytes } from '../engine/streaming.ts';
 import { createTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
 import { isStored, storeFolder } from '../loaders/hub/store.ts';
-import { BUILTIN, openModel } from '../loaders/named.ts';
+import { BUILTIN, openModel, openModelVocab } from '../loaders/named.ts';
 import type { Checkpoint } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { type Flags, UsageError, type Values } from './arguments.ts';
@@ -256,13 +256,8 @@ export function requireTokenizer(tokenizer: Tokenizer | undefined, path: string)
 
 /** A tokenizer without the model's weights. */
 export async function openTokenizer(model: string): Promise<Tokenizer> {
-  const checkpoint = await openModel(model);
-  try {
-    const vocab = await checkpoint.vocab();
-    return requireTokenizer(vocab && createTokenizer(vocab), checkpoint.path);
-  } finally {
-    await checkpoint.close();
-  }
+  const vocab = await openModelVocab(model);
+  return requireTokenizer(vocab && createTokenizer(vocab), model);
 }
 
 /** A token's text, or its bytes as `<0xE2><0x96>` where they are no whole characters. */

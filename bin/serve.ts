@@ -11,6 +11,7 @@ import { createMeter } from './serve/metrics.ts';
 import { modelsOf, pulledModels } from './serve/models.ts';
 import { keepAliveMs } from './serve/requests.ts';
 import { ownVersion } from './serve/version.ts';
+import { readTemplate, TEMPLATE_FLAG } from './template.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
 
 const DEFAULT_PORT = 11435;
@@ -85,11 +86,16 @@ export const serve = defineCommand({
       most: 86_400,
       about: `how long running answers may take once it is told to end (default ${DEFAULT_DRAIN_SECONDS})`,
     },
+    template: {
+      ...TEMPLATE_FLAG.template,
+      about: `${TEMPLATE_FLAG.template.about}; holds for the models named here, not for those that were pulled`,
+    },
     ...MODEL_FLAGS,
     quiet: { kind: 'switch', short: 'q', about: 'no line for each request' },
   },
   async run(values, operands, signal) {
-    const models = await modelsOf(operands.length > 0 ? operands : [BUILTIN]);
+    const template = await readTemplate(values.template);
+    const models = await modelsOf(operands.length > 0 ? operands : [BUILTIN], template);
     const address = values.host ?? '127.0.0.1';
     const keys = list(values['api-key'] ?? process.env.FIRSTLIGHT_API_KEY);
     if (!isLoopback(address) && keys.length === 0)

@@ -7,7 +7,7 @@ export const tokenize = defineCommand({
   operands: ['[MODEL]', 'TEXT'],
   about: [
     'Prints the id and the text of each token, with the begin token if the model wants one.',
-    ABOUT_MODEL,
+    `${ABOUT_MODEL} Its weights need not be there; a tokenizer.json or tokenizer.model will do.`,
     ABOUT_TEXT,
   ],
   flags: {

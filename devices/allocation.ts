@@ -6,6 +6,8 @@ const MIB = 2 ** 20;
 const SHARED_BELOW_BYTES = 4 * MIB;
 const BLOCK_BYTES = 8 * MIB;
 const PAGE_BYTES = 4096;
+/** The buffer that a readback goes through, kept from the first one on; only long reads need a second. */
+export const READ_SLICE_BYTES = MIB;
 /** Drivers align buffers at least so. */
 const SMALLEST_PIECE_BYTES = 16;
 

@@ -1,13 +1,14 @@
 /** Buffers on the device: made, counted, filled and read back. */
 import { assert, FirstlightError } from '../quant/errors.ts';
 import { roundUp } from '../quant/layout.ts';
+import { READ_SLICE_BYTES } from './allocation.ts';
 import { GPUBufferUsage, GPUMapMode } from './dawn.ts';
 import type { Device, Limits, Purpose } from './types.ts';
 import { describeError, type Watch } from './wait.ts';
 
 const MIB = 1024 * 1024;
-/** One writeBuffer, one readback. Dawn's upload staging grows in rings of 4 MiB, which slices of this size fill well. */
-const SLICE_BYTES = MIB;
+/** One writeBuffer. Dawn's upload staging grows in rings of 4 MiB, which slices of this size fill well. */
+const WRITE_SLICE_BYTES = MIB;
 /** Written between submits: Dawn holds the staging memory of a write until the next submit is done. */
 const SUBMIT_BYTES = 4 * MIB;
 /** Staging buffers for reading back: two in flight hide the copy of one behind the transfer of the other. */
@@ -120,8 +121,8 @@ export function createBuffers(gpu: GPUDevice, limits: Limits, watch: Watch): Buf
   };
 
   const writeSlices = async (buffer: GPUBuffer, offsetBytes: number, bytes: Uint8Array) => {
-    for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
-      let slice = bytes.subarray(at, at + SLICE_BYTES);
+    for (let at = 0; at < bytes.length; at += WRITE_SLICE_BYTES) {
+      let slice = bytes.subarray(at, at + WRITE_SLICE_BYTES);
       if (slice.length % 4 !== 0) {
         const padded = new Uint8Array(roundUp(slice.length, 4));
         padded.set(slice);
@@ -148,7 +149,7 @@ export function createBuffers(gpu: GPUDevice, limits: Limits, watch: Watch): Buf
   const readSlice = async (source: GPUBuffer, offset: number, target: Uint8Array) => {
     const slot = await borrow();
     try {
-      slot.staging ??= buffer('readback', SLICE_BYTES, 'readback');
+      slot.staging ??= buffer('readback', READ_SLICE_BYTES, 'readback');
       const encoder = gpu.createCommandEncoder();
       encoder.copyBufferToBuffer(source, offset, slot.staging, 0, target.length);
       gpu.queue.submit([encoder.finish()]);
@@ -173,8 +174,8 @@ export function createBuffers(gpu: GPUDevice, limits: Limits, watch: Watch): Buf
     const start = offsetBytes - (offsetBytes % 4);
     const whole = new Uint8Array(roundUp(offsetBytes + bytes, 4) - start);
     const slices: Promise<void>[] = [];
-    for (let at = 0; at < whole.length; at += SLICE_BYTES) {
-      const target = whole.subarray(at, at + SLICE_BYTES);
+    for (let at = 0; at < whole.length; at += READ_SLICE_BYTES) {
+      const target = whole.subarray(at, at + READ_SLICE_BYTES);
       slices.push(readSlice(buffer, start + at, target));
     }
     await Promise.all(slices);

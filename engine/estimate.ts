@@ -2,7 +2,7 @@
  * The plan before the load: what a model will take on the device, whether that is there, and with which context. Counts the
  * same lists of buffers that loadModel and createSession allocate.
  */
-import { allocatedBytes, allocatedMappableBytes, IDLE_STAGING_BYTES } from '../devices/allocation.ts';
+import { allocatedBytes, allocatedMappableBytes, IDLE_STAGING_BYTES, READ_SLICE_BYTES } from '../devices/allocation.ts';
 import { type Budget, budgetBytes, KEPT_AVAILABLE_BYTES, spendableBytes } from '../devices/budget.ts';
 import { findGpu, type Topology } from '../devices/topology.ts';
 import type { AdapterInfo, Purpose } from '../devices/types.ts';
@@ -93,7 +93,7 @@ export interface Speed {
 }
 
 /** Prompt tokens per pass: what fills a GPU. CPU drivers win nothing by many, and an abort is heard between passes. */
-const CHUNKS = { card: 512, integrated: 256, software: 32 };
+export const CHUNKS = { card: 512, integrated: 256, software: 32 };
 const DEFAULT_CONTEXT = 4096;
 /** What `auto` and `largest` ask for at least: with less memory than for this a load is refused. */
 const SMALLEST_CONTEXT = 256;
@@ -162,10 +162,14 @@ function fitStreamed(
     const layers = largestWhere(config.layers - STREAM_SETS, (count) => fit(count - 1).fits === true) - 1;
     leastBytes = fit(0).totalBytes;
     if (layers < 0) continue;
-    const { memory } = topology;
+    const streamed = fit(layers);
+    // what the CPU packs is kept in main memory, of which an APU's GPU takes its part as well
     const hostBytes = packedHostBytes(weights, layers);
-    if (memory && hostBytes > Math.max(0, memory.availableBytes - KEPT_AVAILABLE_BYTES)) return whole;
-    return fit(layers);
+    const { ownBytes = Number.POSITIVE_INFINITY } = budget;
+    const mainBytes = hostBytes + Math.max(0, streamed.totalBytes - ownBytes);
+    const { memory } = topology;
+    if (memory && hostBytes > 0 && mainBytes > memory.availableBytes - KEPT_AVAILABLE_BYTES) return whole;
+    return streamed;
   }
   return { ...whole, leastBytes };
 }
@@ -283,13 +287,18 @@ function needOf(
   streamBytes: number,
 ): Pick<Fit, 'bytes' | 'totalBytes'> {
   const all = [...weights, ...session];
-  const bytes = { weights: 0, kv: 0, activations: 0, state: 0, staging: 0, readback: IN_FLIGHT * READBACK_BYTES };
+  const readbacks = [...Array<number>(IN_FLIGHT).fill(READBACK_BYTES), READ_SLICE_BYTES];
+  const bytes = { weights: 0, kv: 0, activations: 0, state: 0, staging: 0, readback: sumOf(readbacks) };
   for (const buffer of all) bytes[buffer.purpose] += sizeOf(buffer);
-  const sum = Object.values(bytes).reduce((total, one) => total + one, 0);
-  const kept = allocatedBytes(all.map(sizeOf)) + IN_FLIGHT * allocatedMappableBytes(READBACK_BYTES);
+  const sum = sumOf(Object.values(bytes));
+  const kept = allocatedBytes(all.map(sizeOf)) + sumOf(readbacks.map(allocatedMappableBytes));
   const working = kept + IDLE_STAGING_BYTES + streamBytes;
   const totalBytes = Math.max(allocatedBytes(weights.map(sizeOf)) + loadBytes, working);
   return { bytes: { ...bytes, rounding: kept - sum, staging: totalBytes - kept }, totalBytes };
+}
+
+function sumOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, one) => sum + one, 0);
 }
 
 /** As Device.buffer rounds it. */

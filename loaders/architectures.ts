@@ -211,17 +211,14 @@ export const ARCHITECTURES: readonly Architecture[] = [
   },
 ];
 
-/** The refusal of everything that is not in the table, mixtures of experts among it. */
 export function isArchitecture(name: unknown): name is ArchitectureName {
   return ARCHITECTURES.some((row) => row.name === name);
 }
 
+/** The refusal of everything that is not in the table, mixtures of experts among it. */
 export function unknownArchitecture(name: unknown, known: Iterable<string>, file: string): FirstlightError {
-  const text = `architecture ${JSON.stringify(name) ?? 'missing'}`;
-  return new FirstlightError(
-    'unsupported-model',
-    `${file}: ${text} is not run; firstlight runs ${[...known].join(', ')}`,
-  );
+  const what = name === undefined ? ' names no architecture' : `: architecture ${JSON.stringify(name)} is not run`;
+  return new FirstlightError('unsupported-model', `${file}${what}; firstlight runs ${[...known].join(', ')}`);
 }
 
 /** More than any model has: lists of layers stay short whatever a file claims. */

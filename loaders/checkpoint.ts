@@ -83,6 +83,9 @@ export async function openGgufSource(source: Source, open = fileSource): Promise
     const { metadata } = header;
     const { norms } = ggufArchitecture(metadata, source.name).design;
     const stored = new Map(parts.flatMap((part) => [...openGguf(part.source, part.header, norms)]));
+    if (stored.size === 0) {
+      throw new FirstlightError('bad-file', `${source.name} has no tensors, only metadata: get the model's own file`);
+    }
     const plain = configFromGguf(metadata, stored, source.name);
     const config = { ...plain, ropeScaling: await readRopeTensors(metadata, stored, plain, source.name) };
     return makeCheckpoint({
@@ -268,20 +271,30 @@ const WEIGHTS_OF = {
   },
 };
 
-function noConfig({ path, names }: Folder): FirstlightError {
-  const gguf = [...names].find((name) => name.endsWith('.gguf'));
-  let advice = "a model in Hugging Face's layout has config.json beside its weights";
-  if (gguf !== undefined) advice = `to open a GGUF file give its own path, for instance ${join(path, gguf)}`;
+function noConfig(folder: Folder): FirstlightError {
+  const { path, names } = folder;
+  let advice = adviseGguf(folder) ?? "a model in Hugging Face's layout has config.json beside its weights";
+  if (names.has('snapshots')) advice = `of Hugging Face's cache give a folder in ${join(path, 'snapshots')}`;
   return new FirstlightError('bad-file', `${path} has no config.json: ${advice}`);
 }
 
-function noWeights({ path, names }: Folder): FirstlightError {
-  const pytorch = [...names].find((name) => /\.(bin|pth|pt)$/.test(name));
-  const advice = pytorch === undefined ? 'get the weights too' : `give the path of ${join(path, pytorch)}`;
+function noWeights(folder: Folder): FirstlightError {
+  const { path, names } = folder;
+  const named = (pattern: RegExp) => [...names].find((name) => pattern.test(name));
+  const pytorch = named(/\.(bin|pth|pt)$/);
+  let advice = adviseGguf(folder) ?? 'get the weights too';
+  if (named(/-\d+-of-\d+\.safetensors$/)) advice = 'get the index too, which says what is in which shard';
+  else if (pytorch !== undefined) advice = `give the path of ${join(path, pytorch)}`;
   return new FirstlightError('bad-file', `${path} has neither ${WEIGHTS} nor ${INDEX}: ${advice}`);
 }
 
-async function isFolder(path: string): Promise<boolean> {
+function adviseGguf({ path, names }: Folder): string | undefined {
+  const gguf = [...names].find((name) => name.endsWith('.gguf'));
+  return gguf && `to open a GGUF file give its own path, for instance ${join(path, gguf)}`;
+}
+
+/** @throws `bad-argument` for a path that leads to nothing readable */
+export async function isFolder(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
   } catch (error) {

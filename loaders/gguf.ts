@@ -161,26 +161,32 @@ function alignmentOf(metadata: ReadonlyMap<string, GgufValue>, file: string): nu
   throw damaged(file, 'has a general.alignment that is no power of two');
 }
 
-/** The list of tensors, whose data must follow each other, each aligned, as GGML writes and demands it. */
+/** The list of tensors, which may be in another order than their data. */
 function readTensors(cursor: Cursor, count: number, alignment: number): GgufTensor[] {
   const names = new Set<string>();
   const tensors: GgufTensor[] = []; // offsets from the start of the data
-  let end = 0;
   for (let i = 0; i < count; i++) {
     const name = readString(cursor, MAX_NAME_BYTES);
     if (names.has(name)) throw damaged(cursor.file, `has the tensor ${quote(name)} twice`);
     names.add(name);
     const shape = readShape(cursor, name);
     const { type, bytes } = readType(cursor, name, shape);
-    const offset = readU64(cursor);
-    const start = Math.ceil(end / alignment) * alignment;
-    if (offset !== start)
-      throw damaged(cursor.file, `has tensor ${quote(name)} at ${offset} where ${start} is its place`);
-    end = start + bytes;
-    tensors.push({ name, type, shape, offset: start, bytes });
+    tensors.push({ name, type, shape, offset: readU64(cursor), bytes });
   }
+  tensors.sort((a, b) => a.offset - b.offset || a.bytes - b.bytes);
+  checkPlaces(cursor.file, tensors, alignment);
   const dataStart = Math.ceil(cursor.at / alignment) * alignment;
   return tensors.map((tensor) => ({ ...tensor, offset: dataStart + tensor.offset }));
+}
+
+/** The data must follow each other, each aligned, as GGML writes them. */
+function checkPlaces(file: string, tensors: readonly GgufTensor[], alignment: number): void {
+  let end = 0;
+  for (const { name, offset, bytes } of tensors) {
+    const start = Math.ceil(end / alignment) * alignment;
+    if (offset !== start) throw damaged(file, `has tensor ${quote(name)} at ${offset} where ${start} is its place`);
+    end = start + bytes;
+  }
 }
 
 function readShape(cursor: Cursor, name: string): number[] {

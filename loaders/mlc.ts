@@ -113,7 +113,8 @@ async function readIndex(folder: Folder): Promise<ReadonlyMap<string, Entry>> {
     // some copies name shards as URLs with a query
     const shard = typeof dataPath === 'string' ? dataPath.replace(/\?.*$/s, '') : '';
     if (!folder.names.has(shard)) {
-      throw damaged(file, `names ${JSON.stringify(dataPath)?.slice(0, 100)}, which is not beside it`);
+      const name = JSON.stringify(dataPath)?.slice(0, 100);
+      throw new FirstlightError('bad-file', `${file} names ${name}, which is not beside it: get all shards`);
     }
     for (const tensor of listOf(record, 'records', file)) {
       const { name: tensorName, shape, dtype, byteOffset, nbytes } = tensor;

@@ -105,7 +105,7 @@ function sameShape(shape: Shape, expected: Shape): boolean {
 }
 
 function mismatch(file: string, what: string): FirstlightError {
-  return new FirstlightError('bad-file', `${file}: ${what}: weights and configuration do not belong together`);
+  return new FirstlightError('bad-file', `${file}: ${what}: get weights and configuration of one model, whole`);
 }
 
 function unknownTypes(file: string, refused: readonly string[]): FirstlightError {

@@ -1,5 +1,6 @@
 /** Where bytes come from. */
-import { type FileHandle, open } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { FirstlightError } from '../quant/errors.ts';
 import type { Source } from './types.ts';
 
@@ -64,8 +65,21 @@ async function openFile(path: string): Promise<FileHandle> {
   try {
     return await open(path, 'r');
   } catch (error) {
+    // what copying a folder of Hugging Face's cache leaves
+    if (await isBrokenLink(path)) {
+      throw new FirstlightError(
+        'bad-argument',
+        `${path} is a link to a file that is not there: copy the model as files (cp -rL), or get it again`,
+        { cause: error },
+      );
+    }
     throw pathError(error, path);
   }
+}
+
+async function isBrokenLink(path: string): Promise<boolean> {
+  const stats = await lstat(path).catch(() => undefined);
+  return stats?.isSymbolicLink() === true && !existsSync(path);
 }
 
 async function readFully(file: FileHandle, path: string, offset: number, bytes: Uint8Array): Promise<Uint8Array> {

@@ -132,7 +132,7 @@ function readAdded(list: unknown, file: string): AddedToken[] {
   });
 }
 
-/** Texts by id. Added tokens may lie beyond the model's own and leave ids between; the model's own must be without holes. */
+/** Texts by id. Vocabularies that were cut down leave ids out, and added tokens may lie beyond the model's own. */
 function readTokens(vocab: unknown, added: readonly AddedToken[], file: string): string[] {
   if (!isJsonObject(vocab)) fail(file, 'no vocabulary in its model');
   const own = Object.entries(vocab);
@@ -146,10 +146,7 @@ function readTokens(vocab: unknown, added: readonly AddedToken[], file: string):
     tokens[id] = text;
   };
   for (const [text, id] of own) put(id, text);
-  const ownEnd = tokens.length;
   for (const { id, text } of added) put(id, text);
   if (own.length === 0) fail(file, 'its vocabulary is empty');
-  const hole = tokens.findIndex((text, id) => text === '' && id < ownEnd && vocab[''] !== id);
-  if (hole >= 0) fail(file, `the id ${hole} has no token`);
   return tokens;
 }

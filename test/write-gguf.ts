@@ -28,13 +28,15 @@ export interface GgufOptions {
   readonly version?: 2 | 3;
   /** Default 32; another one is written to the metadata too. */
   readonly alignment?: number;
+  /** The last tensor's data come first. */
+  readonly reversed?: boolean;
 }
 
 /** The file's bytes. */
 export function writeGguf(
   metadata: readonly GgufEntry[],
   tensors: readonly TensorBytes[],
-  { version = 3, alignment = 32 }: GgufOptions = {},
+  { version = 3, alignment = 32, reversed = false }: GgufOptions = {},
 ): Uint8Array {
   const entries: GgufEntry[] = [...metadata];
   if (alignment !== 32) entries.push(['general.alignment', 'u32', alignment]);
@@ -43,13 +45,19 @@ export function writeGguf(
   for (const entry of entries) header.push(scalar('string', entry[0]), valueBytes(entry));
 
   const data: Uint8Array[] = [];
+  const offsets = new Map<TensorBytes, number>();
   let end = 0;
-  for (const { name, type, shape, bytes } of tensors) {
+  for (const tensor of reversed ? tensors.toReversed() : tensors) {
+    offsets.set(tensor, end);
+    const behind = padding(tensor.bytes.length, alignment);
+    data.push(tensor.bytes, behind);
+    end += tensor.bytes.length + behind.length;
+  }
+  for (const tensor of tensors) {
+    const { name, type, shape } = tensor;
     header.push(scalar('string', name), scalar('u32', shape.length));
     for (const length of shape.toReversed()) header.push(scalar('u64', length));
-    header.push(scalar('u32', typeNumber(type)), scalar('u64', end));
-    data.push(bytes, padding(bytes.length, alignment));
-    end += bytes.length + padding(bytes.length, alignment).length;
+    header.push(scalar('u32', typeNumber(type)), scalar('u64', offsets.get(tensor)!));
   }
   const start = Buffer.concat(header);
   return new Uint8Array(Buffer.concat([start, padding(start.length, alignment), ...data]));

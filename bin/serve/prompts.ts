@@ -44,7 +44,11 @@ export async function chatPrompt(
   const given = tools ?? [];
   const template = (given.length > 0 ? model.toolTemplate : undefined) ?? model.chatTemplate;
   if (template === undefined)
-    throw new RequestError(400, 'unsupported_model', `${name} has no chat template: use /v1/completions`);
+    throw new RequestError(
+      400,
+      'unsupported_model',
+      `${name} has no chat template: use /v1/completions, or start the server with --template`,
+    );
   const ids = await encodeChat(tokenizer, template, messages, {
     ...(given.length > 0 && { tools: given }),
     variables: { ...variables, ...(thinking === undefined ? {} : { enable_thinking: thinking }) },

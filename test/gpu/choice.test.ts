@@ -95,10 +95,13 @@ for (const [vocab, counts] of [
       [Math.ceil(width / 32 / THREADS), 2],
     );
     for (const [output, one] of logits.entries()) {
+      const before = one.slice();
       applyEdits(one, edits[output]!);
+      // a quotient is off by 2.5 units in its last place where WGSL allows it; a bias may cancel most of it
+      const near = (id: number) => Math.max(Math.abs(one[id]!), 2 * Math.abs(before[id]!)) * 4e-7;
       const got = floats(result.logits!).subarray(output * width, output * width + vocab);
       for (const [id, value] of one.entries())
-        assert.ok(Math.abs(got[id]! - value) <= 2e-6 * Math.abs(value), `output ${output}, id ${id}`);
+        assert.ok(Math.abs(got[id]! - value) <= near(id), `output ${output}, id ${id}: ${got[id]} for ${value}`);
       if (vocab % 32 > 0) assert.is(floats(result.logits!)[output * width + vocab], 77, 'padding');
       for (let block = 0; block < width / 32; block++) {
         const best = argmax(got.subarray(block * 32, block * 32 + 32));

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { rm, symlink } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { zipSync } from 'fflate';
 import { suite } from 'uvu';
@@ -18,6 +19,7 @@ import {
   SMALL_LLAMA,
   safetensorsFolder,
 } from '../random-model.ts';
+import type { GgufEntry } from '../write-gguf.ts';
 import { type TensorBytes, writeSafetensors } from '../write-safetensors.ts';
 import { expectError } from './expect-error.ts';
 import { hasSharedData, reportSkipped, sharedPath } from './shared-data.ts';
@@ -128,6 +130,49 @@ function sharded(): Map<string, Uint8Array | string> {
     [names[1]!, writeSafetensors(tensors.filter((_, i) => i % 2 === 1))],
   ]);
 }
+
+test('a GGUF file of a legal but unusual layout', async () => {
+  const metadata: GgufEntry[] = [
+    ['maker.empty', 'string[]', []],
+    ['maker.numbers', 'i16[]', [-1, 7]],
+    ['maker.flags', 'bool[]', [true]],
+    ['maker.large', 'u64', 2n ** 63n],
+  ];
+  const file = ggufFile(SMALL_LLAMA, WEIGHTS, 'Q8_0', { metadata, alignment: 64, reversed: true });
+  const checkpoint = await openGgufSource(memorySource('m.gguf', file));
+  await checkWeights(checkpoint, WEIGHTS, 'Q8_0', ({ values, shape }, name) =>
+    /\.[qk]_proj/.test(name) ? interleaveRows(values, SMALL_LLAMA.headDim, shape) : values,
+  );
+  await checkpoint.close();
+});
+
+test('what is missing beside a model is said', async () => {
+  const cases: [readonly string[], RegExp][] = [
+    [['config.json', 'm.gguf'], /neither.*nor.*give its own path, for instance memory\/m\.gguf/],
+    [['config.json', ...[1, 2].map((i) => `model-0000${i}-of-00002.safetensors`)], /get the index too/],
+    [['blobs', 'snapshots'], /give a folder in memory\/snapshots/],
+    [['m.gguf'], /no config\.json: to open a GGUF file/],
+  ];
+  for (const [names, message] of cases) {
+    const files = new Map(names.map((name) => [name, FILES.get(name) ?? new Uint8Array()]));
+    await expectError(() => openFolder(memoryFolder(files)), 'bad-file', message);
+  }
+  const metadata = ggufFile(SMALL_LLAMA, new Map());
+  await expectError(() => openGgufSource(memorySource('m.gguf', metadata)), 'bad-file', /has no tensors/);
+});
+
+test("Hugging Face's cache: links to blobs, and what a copy of links alone leaves", async () => {
+  const blobs = await writeFolder('cache/blobs', FILES);
+  const snapshot = await writeFolder('cache/snapshots/1', new Map());
+  for (const name of FILES.keys()) await symlink(join('..', '..', 'blobs', name), join(snapshot, name));
+  for (const path of [snapshot, join(snapshot, 'model.safetensors')]) await (await openCheckpoint(path)).close();
+  await rm(join(blobs, 'model.safetensors'));
+  await expectError(
+    () => openCheckpoint(snapshot),
+    'bad-argument',
+    /model\.safetensors is a link to a file that is not/,
+  );
+});
 
 test('shards are one model, whichever of its files is given', async () => {
   const path = await writeFolder('sharded', sharded());

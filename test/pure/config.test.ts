@@ -243,7 +243,11 @@ test('the older name of the RoPE kind', () => {
 
 const REFUSED: readonly (readonly [title: string, changes: Record<string, unknown>, message: RegExp])[] = [
   ['another architecture', { architectures: ['MixtralForCausalLM'] }, /"Mixtral.*LlamaForCausalLM, Mistral.*SmolLM3/],
-  ['no architecture', { architectures: undefined, model_type: undefined }, /architecture missing/],
+  [
+    'no architecture',
+    { architectures: undefined, model_type: undefined },
+    /names no architecture; firstlight runs LlamaForCausalLM/,
+  ],
   ['bitsandbytes', { quantization_config: { quant_method: 'bitsandbytes' } }, /"bitsandbytes"/],
   ['gptq in 8 bits', { quantization_config: { quant_method: 'gptq', bits: 8 } }, /by gptq in 8 bits/],
   ['another activation', { hidden_act: 'gelu' }, /hidden_act "gelu" is not run, only silu/],

@@ -101,15 +101,9 @@ shared('GPT-2, GGUF, against llama.cpp', () => checkLlamaCpp('gpt-2', 2));
 shared('Phi-3, GGUF, against llama.cpp', () => checkLlamaCpp('phi-3', 0));
 
 shared('a cutting of Llama 3, tokenizer.json', () => {
-  const json = readSharedJson('tokenizers/mini_llama_byte_level/tokenizer.json') as {
-    model: { vocab: Record<string, number> };
-    added_tokens: { content: string }[];
-  };
-  const read = () => vocabFromTokenizerJson(json, { bos_token: '<|begin_of_text|>' }, undefined, 'mini');
-  assert.throws(read, /the id \d+ has no token/, 'the ids of the whole vocabulary, most of it gone');
-  const tokens = Object.entries(json.model.vocab).sort(([, a], [, b]) => a - b);
-  json.model.vocab = Object.fromEntries(tokens.map(([token], id) => [token, id]));
-  const tokenizer = createTokenizer(read());
+  const json = readSharedJson('tokenizers/mini_llama_byte_level/tokenizer.json');
+  const vocab = vocabFromTokenizerJson(json, { bos_token: '<|begin_of_text|>' }, undefined, 'mini');
+  const tokenizer = createTokenizer(vocab);
   assert.equal(tokenizer.encode('<|begin_of_text|>', { bos: false }), [128000]);
   assert.is(tokenizer.vocabSize, 128002);
   assert.is(tokenizer.decode([400, 5]), '&', 'an id between the two parts of the vocabulary is no text');

@@ -102,7 +102,7 @@ test('tokenizer.json: vocabularies that do not fit', async () => {
   const { vocab, merges } = (byteLevelJson() as { model: { vocab: Record<string, number>; merges: string[] } }).model;
   await refusesJson(model({ vocab: {} }), /empty/);
   await refusesJson(model({ vocab: [] }), /no vocabulary/);
-  await refusesJson(model({ vocab: { ...vocab, more: 300 } }), /the id 271 has no token/);
+  assert.is(vocabFromTokenizerJson(model({ vocab: { ...vocab, more: 300 } }), {}, {}, 'cut').tokens[271], '');
   await refusesJson(model({ vocab: { ...vocab, twin: 5 } }), /same id 5/);
   for (const id of [-1, 1.5, '7', null, 1e12])
     await refusesJson(model({ vocab: { ...vocab, odd: id } }), /"odd" has the id/);
