@@ -32,6 +32,16 @@ export function benchTest(kind: BenchTest['kind'], tokens: number, depth = 0): B
   return { name, kind, tokens, depth };
 }
 
+/** The usual tests, as far as a context has room for them: short and long prompts, a text, and a prompt far into a text. */
+export function usualTests(context: number): readonly BenchTest[] {
+  const room = context - ROOM;
+  return [
+    ...[128, 512, 2048].map((count) => benchTest('prefill', count)),
+    benchTest('decode', 128),
+    benchTest('prefill', 512, Math.min(4096, room - 512)),
+  ].filter(({ tokens, depth }) => depth >= 0 && depth + tokens <= room);
+}
+
 export interface BenchOptions {
   /** Default 5. */
   readonly repetitions?: number | undefined;
@@ -43,6 +53,8 @@ export interface BenchOptions {
 
 /** GPUs clock up from idle: this much decoding goes before the first measurement. */
 export const WARM_UP_MS = 1500;
+/** Positions that a test needs beyond its own: for the tokens that are chosen. */
+const ROOM = 2;
 /** A profile is the median of so many. */
 const PROFILED_PASSES = 9;
 const SUBMITS = 40;
@@ -59,7 +71,7 @@ export async function bench(
   tests: readonly BenchTest[],
   options: BenchOptions = {},
 ): Promise<readonly BenchResult[]> {
-  const longest = Math.max(...tests.map((test) => test.depth + test.tokens + 2));
+  const longest = Math.max(...tests.map((test) => test.depth + test.tokens + ROOM));
   if (longest > model.config.context)
     throw new FirstlightError(
       'bad-argument',
