@@ -2,7 +2,7 @@
 import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CONVERTED_FORMAT, configToJson, type Layout, type StoredPart, type StoredRows } from '../loaders/converted.ts';
-import { diskError } from '../loaders/hub/download.ts';
+import { diskError, freeBytes, syncFolder } from '../loaders/disk.ts';
 import type { Checkpoint, TensorInfo } from '../loaders/types.ts';
 import { encodeBf16 } from '../quant/bf16.ts';
 import { assert, FirstlightError } from '../quant/errors.ts';
@@ -63,7 +63,7 @@ export async function convertCheckpoint(
     config: configToJson(checkpoint.config),
     layout: JSON.stringify(layoutOf(described)),
   };
-  await writeSafetensors(path, entries, metadata, options, async (write) => {
+  const fill = async (write: Write) => {
     for (const [name, bytes] of files) await write(`files/${name}`, 0, bytes);
     for (const { name, order } of orders) if (order) await write(`${name}.order`, 0, order);
     for (const vector of vectors) await write(vector.name, 0, await readFloats(checkpoint, vector, 0, 1));
@@ -74,6 +74,9 @@ export async function convertCheckpoint(
           await write(`${slice.part.name}.${plane}`, offset, data);
       }
     }
+  };
+  await writeSafetensors(path, entries, metadata, options, fill).catch((error: unknown) => {
+    throw writeError(error, path);
   });
 }
 
@@ -272,9 +275,10 @@ async function writeSafetensors(
       for (let written = 0; written < bytes.length; )
         written += (await file.write(bytes, written, bytes.length - written, at + written)).bytesWritten;
     };
+    const free = await freeBytes(dirname(path));
+    if (free < header.length + end) throw tooLarge(path, header.length + end, free);
     await put(0, header);
-    // the whole length at once: rows that only pad stay zero, and a disk that is too small says so early where it can
-    await file.truncate(header.length + end);
+    await file.truncate(header.length + end); // rows that only pad stay zero
     await fill(async (name, offset, data) => {
       const place = places.get(name);
       assert(place && offset + data.byteLength <= place.bytes, `${name} has room for what is written to it`);
@@ -286,11 +290,20 @@ async function writeSafetensors(
     await file.close();
     handle = undefined;
     await rename(part, path);
+    await syncFolder(dirname(path));
   } catch (error) {
     await handle?.close().catch(() => undefined);
     await rm(part, { force: true }).catch(() => undefined);
-    throw writeError(error, path);
+    throw error;
   }
+}
+
+function tooLarge(path: string, bytes: number, free: number): FirstlightError {
+  const [wanted, there] = [bytes, free].map((one) => `${Math.ceil(one / 2 ** 20)} MiB`);
+  return new FirstlightError(
+    'disk-full',
+    `${path} takes ${wanted} where the disk has ${there} left: free some space, or write it to another disk`,
+  );
 }
 
 function writeError(error: unknown, path: string): unknown {

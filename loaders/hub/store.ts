@@ -8,8 +8,8 @@ import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { FirstlightError } from '../../quant/errors.ts';
+import { diskError, isCode } from '../disk.ts';
 import { isJsonObject } from '../json.ts';
-import { diskError, isCode } from './download.ts';
 import { isSafeFile } from './names.ts';
 
 const MANIFEST = '.firstlight.json';
