@@ -75,9 +75,12 @@ export async function convertCheckpoint(
       }
     }
   };
-  await writeSafetensors(path, entries, metadata, options, fill).catch((error: unknown) => {
+  try {
+    await prepareDisk(path, entries);
+    await writeSafetensors(path, entries, metadata, options, fill);
+  } catch (error) {
     throw writeError(error, path);
-  });
+  }
 }
 
 function layoutOf({ matrices }: Weights): Layout {
@@ -133,13 +136,14 @@ export async function writeHuggingFace(
   }
   const part = `${folder}.part`;
   try {
-    await rm(part, { recursive: true, force: true });
-    await mkdir(part, { recursive: true });
+    await prepareDisk(folder, entries);
+    await mkdir(part);
     const files = (await checkpoint.files?.()) ?? new Map<string, Uint8Array>();
     const own = files.get('config.json');
-    const { quantization_config: _, ...json } = own
-      ? JSON.parse(Buffer.from(own).toString())
-      : huggingFaceConfig(config, type);
+    const given = own && JSON.parse(Buffer.from(own).toString());
+    // of a model that sees pictures only the text part is there
+    const isWhole = given !== undefined && given.text_config === undefined;
+    const { quantization_config: _, ...json } = isWhole ? given : huggingFaceConfig(config, type);
     const torch_dtype = { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }[type];
     for (const [name, bytes] of files)
       if (/^(tokenizer|special_tokens|added_tokens|vocab|merges|chat_template|generation)/.test(name))
@@ -242,7 +246,7 @@ async function readFloats(checkpoint: Checkpoint, { name, type, cols, order }: T
 
 type Write = (name: string, offset: number, data: ArrayBufferView) => Promise<void>;
 
-/** Writes beside the place and moves there at the end. A crash leaves PATH.part, which the next attempt replaces. */
+/** Writes beside the place and moves there at the end. A crash leaves PATH.part, which the next attempt takes away. */
 async function writeSafetensors(
   path: string,
   entries: readonly Entry[],
@@ -266,7 +270,6 @@ async function writeSafetensors(
   const part = `${path}.part`;
   let handle: FileHandle | undefined;
   try {
-    await mkdir(dirname(path), { recursive: true });
     handle = await open(part, 'w');
     const file = handle;
     let done = 0;
@@ -275,8 +278,6 @@ async function writeSafetensors(
       for (let written = 0; written < bytes.length; )
         written += (await file.write(bytes, written, bytes.length - written, at + written)).bytesWritten;
     };
-    const free = await freeBytes(dirname(path));
-    if (free < header.length + end) throw tooLarge(path, header.length + end, free);
     await put(0, header);
     await file.truncate(header.length + end); // rows that only pad stay zero
     await fill(async (name, offset, data) => {
@@ -298,9 +299,16 @@ async function writeSafetensors(
   }
 }
 
-function tooLarge(path: string, bytes: number, free: number): FirstlightError {
+/** Makes the folder that `path` goes to, takes away what an attempt left that was cut off, and looks whether there is room. */
+async function prepareDisk(path: string, entries: readonly Entry[]): Promise<void> {
+  const bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0);
+  const folder = dirname(path);
+  await mkdir(folder, { recursive: true });
+  await rm(`${path}.part`, { recursive: true, force: true });
+  const free = await freeBytes(folder);
+  if (free >= bytes) return;
   const [wanted, there] = [bytes, free].map((one) => `${Math.ceil(one / 2 ** 20)} MiB`);
-  return new FirstlightError(
+  throw new FirstlightError(
     'disk-full',
     `${path} takes ${wanted} where the disk has ${there} left: free some space, or write it to another disk`,
   );

@@ -75,7 +75,9 @@ export async function pull(text: string, options: PullOptions = {}): Promise<Pul
     const missing = plan.files.filter((file) => !here.has(file.path));
     const totalBytes = sumBytes(plan.files);
     const keptBytes = [...here.values()].reduce((sum, file) => sum + file.bytes, 0);
-    await checkSpace(folder, sumBytes(missing), before?.unfinishedBytes ?? 0);
+    const parts = new Set(missing.map((file) => `${file.path}.part`));
+    const begun = (before?.unfinished ?? []).flatMap((one) => one.files).filter(({ path }) => parts.has(path));
+    await checkSpace(folder, sumBytes(missing), sumBytes(begun) ?? 0);
     let doneBytes = keptBytes;
     for (const [index, file] of missing.entries()) {
       options.onFile?.(file.path, index, missing.length);
@@ -169,7 +171,7 @@ async function isWhole(file: RemoteFile, path: string) {
 }
 
 /** Undefined when the size of one is unknown. */
-function sumBytes(files: readonly RemoteFile[]): number | undefined {
+function sumBytes(files: readonly Pick<RemoteFile, 'bytes'>[]): number | undefined {
   return files.some((file) => file.bytes === undefined)
     ? undefined
     : files.reduce((sum, file) => sum + (file.bytes ?? 0), 0);
