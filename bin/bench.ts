@@ -8,11 +8,23 @@ import {
   profilePass,
   profileSubmission,
 } from '../engine/bench.ts';
+import { benchGrammar, type GrammarResult, type MaskTimes } from '../engine/bench-grammar.ts';
 import { benchStreams } from '../engine/bench-streams.ts';
+import type { Grammar } from '../engine/grammar.ts';
+import { parseGbnf } from '../engine/grammar-gbnf.ts';
+import { JSON_GRAMMAR } from '../engine/grammar-json.ts';
 import { loadModel } from '../engine/model.ts';
 import { createSession } from '../engine/session.ts';
 import { defineCommand, UsageError } from './arguments.ts';
-import { ADAPTER_FLAG, describeStreaming, MODEL_FLAGS, openAdapter, openMeasured, SHAPE_FLAG } from './model.ts';
+import {
+  ADAPTER_FLAG,
+  describeStreaming,
+  MODEL_FLAGS,
+  openAdapter,
+  openMeasured,
+  readTextFile,
+  SHAPE_FLAG,
+} from './model.ts';
 import { mebibytes, note, print, printJson, table } from './output.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
 
@@ -37,6 +49,12 @@ export const bench = defineCommand({
       placeholder: 'N,...',
       about: 'text generation by so many sequences at once, in tokens per second of all together, such as 1,4,16,32',
     },
+    grammar: {
+      kind: 'text',
+      placeholder: 'json|FILE',
+      about:
+        'what it costs that texts must be JSON, or follow a GBNF grammar: speed without and with, CPU time a token',
+    },
     'fast-batch': { kind: 'switch', about: 'with --streams: as in "firstlight serve"' },
     full: { kind: 'switch', about: 'pp128, pp512, pp2048, pp512 at a depth of 4096 or what the context allows, tg128' },
     blog: { kind: 'switch', about: 'the protocol of MLC: one prompt token, 512 generated' },
@@ -55,6 +73,7 @@ export const bench = defineCommand({
   },
   async run(values, [path], signal) {
     const streams = values.streams === undefined ? undefined : streamsOf(values.streams);
+    const grammar = values.grammar === undefined ? undefined : await readGrammar(values.grammar);
     const device = await openAdapter(values);
     const checkpoint = await openMeasured(values, path);
     try {
@@ -104,6 +123,16 @@ export const bench = defineCommand({
         await model.close();
         return;
       }
+      if (grammar) {
+        const { repetitions } = values;
+        const found = await benchGrammar(model, grammar, { repetitions, tokens, tuning, signal });
+        for (const result of found.results) onResult(result);
+        if (values.json)
+          printJson({ model: model.path, device: name, driver, software, weightBytes, loadMs, ...found });
+        else print(grammarLines(found));
+        await model.close();
+        return;
+      }
       const results = await measure(model, tests, {
         repetitions: values.repetitions,
         signal,
@@ -121,7 +150,8 @@ export const bench = defineCommand({
           const rows = await profilePass(session, count);
           if (rows) profiles[count === 1 ? 'decode' : `prefill of ${count}`] = rows;
         }
-        submissionMs = await profileSubmission(session);
+        const decode = results.find(({ kind }) => kind === 'decode');
+        if (decode) submissionMs = await profileSubmission(session, decode.median);
         if (Object.keys(profiles).length === 0) note('this device has no timestamps: there is no profile');
         await session.close();
       }
@@ -147,6 +177,18 @@ function streamsOf(text: string): number[] {
   if (counts.every((count) => Number.isInteger(count) && count >= 1 && count <= 64)) return counts;
   throw new UsageError(
     `--streams is ${JSON.stringify(text)}: it must be whole numbers from 1 to 64, separated by commas`,
+  );
+}
+
+async function readGrammar(wanted: string): Promise<Grammar> {
+  return wanted === 'json' ? JSON_GRAMMAR : parseGbnf(await readTextFile(wanted, '--grammar'));
+}
+
+function grammarLines({ overhead, first, later }: GrammarResult): string {
+  const times = ({ median, p99 }: MaskTimes) => `${median.toFixed(3)} ms, 99 % within ${p99.toFixed(2)} ms`;
+  return (
+    `a token takes ${(100 * overhead).toFixed(1)} % longer with the grammar; its mask takes the CPU ${times(later)} ` +
+    `(in the first text ${times(first)})\n`
   );
 }
 

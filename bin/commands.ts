@@ -113,6 +113,7 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     examples: [
       ['model.gguf -p 512 -n 128', 'prompt and text speed'],
       ['--shape llama2-7b', 'without a file'],
+      ['--shape llama3.1-8b --grammar json', 'what it costs that the text must be JSON'],
     ],
     load: async () => (await import('./bench.ts')).bench,
   },

@@ -7,6 +7,8 @@ export interface Budget {
   readonly totalBytes: number | undefined;
   /** What of it can be taken now; undefined when the system does not tell. */
   readonly freeBytes: number | undefined;
+  /** Part of `freeBytes` that is no main memory: VRAM or a carve-out; undefined when the system does not tell. */
+  readonly ownBytes: number | undefined;
   /** Part of `freeBytes` that is left to the desktop and other programs. */
   readonly marginBytes: number;
   /** Most that the caller wants to be taken. */
@@ -41,14 +43,17 @@ export function budgetBytes(
   const limit = limitBytes === undefined ? {} : { limitBytes };
   if (adapter.software) {
     const rule = memory ? 'main memory' : 'unknown: this system has no /proc/meminfo';
-    return { totalBytes: memory?.totalBytes, freeBytes: memory?.availableBytes, marginBytes, ...limit, rule };
+    const ownBytes = memory && 0;
+    return { totalBytes: memory?.totalBytes, freeBytes: memory?.availableBytes, ownBytes, marginBytes, ...limit, rule };
   }
   const gpu = findGpu(topology, adapter);
   return { ...hardwareBudget(topology, gpu, adapter.name), marginBytes, ...limit };
 }
 
 function hardwareBudget(topology: Topology, gpu: Gpu | undefined, name: string): Omit<Budget, 'marginBytes'> {
-  const unknown = (why: string) => ({ totalBytes: undefined, freeBytes: undefined, rule: `unknown: ${why}` });
+  const unknown = (why: string) => {
+    return { totalBytes: undefined, freeBytes: undefined, ownBytes: undefined, rule: `unknown: ${why}` };
+  };
   if (!gpu) return unknown(`/sys shows no GPU that is surely ${name}`);
   const { vram, gtt } = gpu;
   if (gpu.integrated && !vram) {
@@ -56,17 +61,19 @@ function hardwareBudget(topology: Topology, gpu: Gpu | undefined, name: string):
     if (!topology.memory) return unknown(`${gpu.driver} does not tell its memory`);
     const { totalBytes, availableBytes } = topology.memory;
     const freeBytes = Math.max(0, availableBytes - KEPT_AVAILABLE_BYTES);
-    return { totalBytes, freeBytes, rule: 'main memory, of which 2 GiB stay available' };
+    return { totalBytes, freeBytes, ownBytes: 0, rule: 'main memory, of which 2 GiB stay available' };
   }
   if (!vram || gpu.integrated === undefined) return unknown(`${gpu.driver} does not tell its memory`);
   const freeVram = Math.max(0, vram.totalBytes - vram.usedBytes);
-  if (!gpu.integrated || !gtt) return { totalBytes: vram.totalBytes, freeBytes: freeVram, rule: 'VRAM' };
+  if (!gpu.integrated || !gtt)
+    return { totalBytes: vram.totalBytes, freeBytes: freeVram, ownBytes: freeVram, rule: 'VRAM' };
   const freeGtt = Math.max(0, gtt.totalBytes - gtt.usedBytes);
   const spareBytes = topology.memory && Math.max(0, topology.memory.availableBytes - KEPT_AVAILABLE_BYTES);
   const bound = spareBytes !== undefined && spareBytes < freeGtt;
   return {
     totalBytes: vram.totalBytes + gtt.totalBytes,
     freeBytes: freeVram + (bound ? spareBytes : freeGtt),
+    ownBytes: freeVram,
     rule: bound ? 'VRAM + GTT, of which 2 GiB of main memory stay available' : 'VRAM + GTT',
   };
 }

@@ -3,6 +3,7 @@ import { createTimer } from '../devices/timing.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { packedBytes } from '../quant/layout.ts';
 import type { Model } from './model.ts';
+import { burstOf } from './pace.ts';
 import { createSession, type Session } from './session.ts';
 import type { Tuning } from './variants.ts';
 
@@ -44,7 +45,7 @@ export interface BenchOptions {
 export const WARM_UP_MS = 1500;
 /** A profile is the median of so many. */
 const PROFILED_PASSES = 9;
-const SUBMITTED_PASSES = 100;
+const SUBMITS = 40;
 /** A token of every vocabulary that is not special in any common one. */
 export const FILLER = 100;
 
@@ -111,7 +112,8 @@ async function generate(session: Session, ids: readonly number[], maxTokens: num
   return session.stats;
 }
 
-async function warmUp(session: Session, signal: AbortSignal | undefined): Promise<void> {
+/** Decodes until the GPU has had time to clock up. */
+export async function warmUp(session: Session, signal: AbortSignal | undefined): Promise<void> {
   const start = performance.now();
   while (performance.now() - start < WARM_UP_MS)
     await generate(session, [FILLER], Math.min(16, session.context - 1), signal);
@@ -181,9 +183,13 @@ export async function profilePass(session: Session, columns = 1): Promise<readon
   }
 }
 
-/** Milliseconds that recording and submitting one token's pass takes the CPU, the median of many. */
-export async function profileSubmission(session: Session): Promise<number> {
-  return medianOf(await session.timedSubmissions(SUBMITTED_PASSES));
+/**
+ * Milliseconds that recording and submitting takes the CPU for each token, in submits of as many tokens as decoding at that
+ * speed makes at once; the median of many.
+ */
+export async function profileSubmission(session: Session, tokensPerSecond: number): Promise<number> {
+  const passes = burstOf(1000 / tokensPerSecond);
+  return medianOf(await session.timedSubmissions(SUBMITS, passes)) / passes;
 }
 
 /** The matrix part that a step reads. */

@@ -4,7 +4,7 @@
  */
 import { chooseFrom, sampleOnCpu } from './candidates.ts';
 import { type Logprobs, logprobsOf } from './logprobs.ts';
-import { createPace } from './pace.ts';
+import type { Pace } from './pace.ts';
 import { type Choice, type ChoiceExtras, IN_FLIGHT } from './plan.ts';
 import type { Pass, Runner } from './runner.ts';
 import { type CompleteSampling, chooseChoice } from './sampler.ts';
@@ -19,6 +19,8 @@ export interface Decoding {
   readonly runner: Runner;
   readonly sampling: CompleteSampling;
   readonly steering: Steering;
+  /** Of the session: a text begins at the pace of the one before it. */
+  readonly pace: Pace;
   /** Alternatives to report for each token; undefined: no log probabilities at all. */
   readonly logprobs: number | undefined;
 }
@@ -63,14 +65,14 @@ export function chooseMethod(decoding: Decoding): Method {
  * prompt's last pass has made the first token, for ticket 0.
  */
 async function* decodeAhead(
-  { runner, steering, logprobs }: Decoding,
+  { runner, steering, pace, logprobs }: Decoding,
   choice: Choice,
   extras: ChoiceExtras,
   first: number,
   maxTokens: number,
 ): AsyncGenerator<Made, void, void> {
   const edits = steering.changes === 'once' ? steering.edits() : undefined;
-  const pace = createPace();
+  pace.restart();
   // streamed layers keep the GPU waiting for the CPU, and passes ahead would only make tokens late
   const { stream } = runner.model;
   const inFlight = () => (stream ? 1 : pace.burst() > 1 ? BURSTS_IN_FLIGHT : IN_FLIGHT);
@@ -108,13 +110,13 @@ async function* decodeAhead(
  * that token is read: the CPU works out the edits while the GPU is busy with it, and the choice follows.
  */
 async function* decodeLate(
-  { runner, steering, logprobs }: Decoding,
+  { runner, steering, pace, logprobs }: Decoding,
   choice: Choice,
   extras: ChoiceExtras,
   first: number,
   maxTokens: number,
 ): AsyncGenerator<Made, void, void> {
-  const pace = createPace();
+  pace.restart();
   for (let position = first; ; position++) {
     const edits = steering.edits();
     runner.setEdits(0, edits);
@@ -131,13 +133,13 @@ async function* decodeLate(
 
 /** The CPU chooses, from the best candidates if they tell enough, else from all logits. */
 async function* decodeOnCpu(
-  { runner, sampling, steering, logprobs }: Decoding,
+  { runner, sampling, steering, pace, logprobs }: Decoding,
   choice: Choice,
   extras: ChoiceExtras,
   first: number,
 ): AsyncGenerator<Made, void, void> {
   const { vocab } = runner.model.config;
-  const pace = createPace();
+  pace.restart();
   for (let position = first; ; position++) {
     const edits = extras.edited ? steering.edits() : undefined;
     if (edits) runner.setEdits(0, edits);

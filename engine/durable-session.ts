@@ -152,7 +152,7 @@ export async function createDurableSession(options: DurableOptions): Promise<Ses
       }
     },
     timedPass: (timer, columns) => current().timedPass(timer, columns),
-    timedSubmissions: (passes) => current().timedSubmissions(passes),
+    timedSubmissions: (submits, passes) => current().timedSubmissions(submits, passes),
     inspect: (buffer) => current().inspect(buffer),
     close,
     [Symbol.asyncDispose]: close,

@@ -93,7 +93,7 @@ export interface Speed {
 }
 
 /** Prompt tokens per pass: what fills a GPU. CPU drivers win nothing by many, and an abort is heard between passes. */
-const CHUNKS = { card: 512, integrated: 256, software: 32 };
+export const CHUNKS = { card: 512, integrated: 256, software: 32 };
 const DEFAULT_CONTEXT = 4096;
 /** What `auto` and `largest` ask for at least: with less memory than for this a load is refused. */
 const SMALLEST_CONTEXT = 256;
@@ -162,10 +162,14 @@ function fitStreamed(
     const layers = largestWhere(config.layers - STREAM_SETS, (count) => fit(count - 1).fits === true) - 1;
     leastBytes = fit(0).totalBytes;
     if (layers < 0) continue;
-    const { memory } = topology;
+    const streamed = fit(layers);
+    // what the CPU packs is kept in main memory, of which an APU's GPU takes its part as well
     const hostBytes = packedHostBytes(weights, layers);
-    if (memory && hostBytes > Math.max(0, memory.availableBytes - KEPT_AVAILABLE_BYTES)) return whole;
-    return fit(layers);
+    const { ownBytes = Number.POSITIVE_INFINITY } = budget;
+    const mainBytes = hostBytes + Math.max(0, streamed.totalBytes - ownBytes);
+    const { memory } = topology;
+    if (memory && hostBytes > 0 && mainBytes > memory.availableBytes - KEPT_AVAILABLE_BYTES) return whole;
+    return streamed;
   }
   return { ...whole, leastBytes };
 }

@@ -40,10 +40,15 @@ export function prepareGrammar(grammar: Grammar, tokenizer: Tokenizer, vocab: nu
 function createTokenGrammar(grammar: Grammar, tokenizer: Tokenizer, vocab: number): TokenGrammar {
   checkGrammar(grammar);
   const automaton = compileAutomaton(grammar);
-  const trie = trieOf(tokenizer);
   const create = () => {
     const states = createStates(automaton);
-    return { states, maskOf: createMasks(states, trie, tokenizer.eos, vocab) };
+    let masks: ReturnType<typeof createMasks> | undefined;
+    const maskOf = (state: number): Uint32Array => {
+      // the vocabulary's trie takes a moment, so it is not made before the GPU is busy with the prompt
+      masks ??= createMasks(states, trieOf(tokenizer), tokenizer.eos, vocab);
+      return masks(state);
+    };
+    return { states, maskOf };
   };
   let shared = create();
   return {

@@ -8,11 +8,15 @@
  * the loop is remembered.
  */
 import { FirstlightError } from '../quant/errors.ts';
+import { classesKept } from './grammar-classes.ts';
 import { type Counted, DEAD, type Stage, type States } from './grammar-states.ts';
 import type { TokenTrie } from './grammar-trie.ts';
 
 /** Masks that are kept; of 128 k tokens each has 16 KiB. */
 const MOST_MASKS = 1024;
+
+/** Nodes below one from which on it is asked whether all of them do. */
+const WORTH_A_LOOK = 64;
 
 /** What a part of a grammar does by itself. */
 interface Inside {
@@ -47,22 +51,33 @@ export function createMasks(
   const stateAt = new Int32Array(trie.longest + 1);
   const timesAt = new Uint16Array(trie.longest + 1);
 
+  const kept: (number | undefined)[] = []; // by state
+  const keptAt = (state: number): number => {
+    kept[state] ??= classesKept(states, state);
+    return kept[state];
+  };
+
   /** Tries the tokens below a node from a state on; tells of nodes at which the part ends while tokens go on. */
   const walk = (from: number, state: number, mask: Uint32Array, onExit?: (node: number) => void): void => {
-    const { bytes, depths, ends, firsts, ids } = trie;
-    const end = ends[from] as number;
+    const { bytes, depths, ends, firsts, ids, below } = trie;
+    const last = ends[from] as number;
     stateAt[depths[from] as number] = state;
-    for (let node = from + 1; node < end; ) {
+    for (let node = from + 1; node < last; ) {
       const depth = depths[node] as number;
       const next = states.next(stateAt[depth - 1] as number, bytes[node] as number);
       if (next === DEAD) {
         node = ends[node] as number;
         continue;
       }
+      const end = ends[node] as number;
+      const exits = onExit !== undefined && node + 1 < end && states.ends(next);
+      // all tokens below at once, where none of their bytes leads away
+      const isPlain = end - node > WORTH_A_LOOK && !exits && ((below[node] as number) & ~keptAt(next)) === 0;
+      const beyond = isPlain ? end : node + 1;
+      for (let i = firsts[node] as number; i < (firsts[beyond] as number); i++) allow(mask, ids[i] as number);
+      if (exits) onExit(node);
       stateAt[depth] = next;
-      for (let i = firsts[node] as number; i < (firsts[node + 1] as number); i++) allow(mask, ids[i] as number);
-      if (onExit && node + 1 < (ends[node] as number) && states.ends(next)) onExit(node);
-      node++;
+      node = beyond;
     }
   };
 

@@ -133,16 +133,26 @@ export function createStates({ nodes, start }: Automaton): States {
     return intern(found.flat(), ends);
   };
 
-  const follow = (state: number, byte: number): number => {
+  /** Follows a byte, and all those around it that no range tells apart from it. */
+  const follow = (state: number, byte: number): void => {
     const targets: [number, number, number][] = [];
+    let [low, high] = [0, 255];
     const from = places[state] as Places;
     for (let i = 0; i < from.length; i += 2) {
       const { bytes } = nodes[from[i] as number]!;
-      for (let b = 0; b < bytes.length; b += 3)
-        if (byte >= (bytes[b] as number) && byte <= (bytes[b + 1] as number))
+      for (let b = 0; b < bytes.length; b += 3) {
+        const [first, last] = [bytes[b] as number, bytes[b + 1] as number];
+        if (byte < first) high = Math.min(high, first - 1);
+        else if (byte > last) low = Math.max(low, last + 1);
+        else {
           targets.push([bytes[b + 2] as number, from[i + 1] as number, 0]);
+          low = Math.max(low, first);
+          high = Math.min(high, last);
+        }
+      }
     }
-    return targets.length === 0 ? DEAD : close(targets);
+    const next = targets.length === 0 ? DEAD : close(targets);
+    table.fill(next, state * 256 + low, state * 256 + high + 1); // the table may be another one by now
   };
 
   /** The deepest stack that all of these rest on. */
@@ -232,11 +242,8 @@ export function createStates({ nodes, start }: Automaton): States {
   return {
     start: close([[start, BOTTOM, 0]]),
     next(state, byte) {
-      const known = table[state * 256 + byte] as number;
-      if (known !== UNKNOWN) return known;
-      const next = follow(state, byte);
-      table[state * 256 + byte] = next; // the table may be another one by now
-      return next;
+      if (table[state * 256 + byte] === UNKNOWN) follow(state, byte);
+      return table[state * 256 + byte] as number;
     },
     ends: (state) => ending[state] as boolean,
     isOver: (state) => (places[state] as Places).length === 0,

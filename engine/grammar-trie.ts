@@ -1,4 +1,5 @@
 /** A vocabulary's tokens by their bytes, so that a grammar can try all of them together. */
+import { classesBelow } from './grammar-classes.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /** The nodes in depth-first order; node 0 is the root. */
@@ -12,6 +13,8 @@ export interface TokenTrie {
   readonly ends: Uint32Array;
   /** [node] where its tokens begin in `ids`; they end where those of the next node begin. */
   readonly firsts: Uint32Array;
+  /** [node] classes of the bytes below it. */
+  readonly below: Int32Array;
   /** Token ids by node: several tokens may have the same bytes. */
   readonly ids: Uint32Array;
   readonly longest: number;
@@ -37,13 +40,12 @@ export function trieOf(tokenizer: Tokenizer): TokenTrie {
 
 export function buildTrie(tokens: readonly (readonly [bytes: Uint8Array, id: number])[]): TokenTrie {
   // strings of one character a byte sort in the bytes' order, and quickly
-  const keyed = tokens.map(([bytes, id]) => ({
-    key: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1'),
-    bytes,
-    id,
-  }));
-  const sorted = keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.id - b.id));
-  const most = 1 + sorted.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  const keys = tokens.map(([bytes]) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1'));
+  const sorted = Uint32Array.from(keys.keys()).sort((a, b) => {
+    const [x, y] = [keys[a] as string, keys[b] as string];
+    return x < y ? -1 : x > y ? 1 : a - b;
+  });
+  const most = 1 + tokens.reduce((sum, [bytes]) => sum + bytes.length, 0);
   const bytes = new Uint8Array(most);
   const depths = new Uint16Array(most);
   const ends = new Uint32Array(most);
@@ -52,7 +54,8 @@ export function buildTrie(tokens: readonly (readonly [bytes: Uint8Array, id: num
   const path = [0]; // nodes from the root to the last one
   let longest = 0;
   let before: Uint8Array = new Uint8Array(0);
-  for (const [i, { bytes: token }] of sorted.entries()) {
+  for (const [i, number] of sorted.entries()) {
+    const [token] = tokens[number]!;
     let common = 0;
     while (common < before.length && token[common] === before[common]) common++;
     while (path.length > common + 1) ends[path.pop() as number] = nodes;
@@ -74,7 +77,8 @@ export function buildTrie(tokens: readonly (readonly [bytes: Uint8Array, id: num
     depths: depths.slice(0, nodes),
     ends: ends.slice(0, nodes),
     firsts: firsts.slice(0, nodes + 1),
-    ids: Uint32Array.from(sorted, ({ id }) => id),
+    below: classesBelow(bytes.subarray(0, nodes), depths, longest),
+    ids: sorted.map((number) => tokens[number]![1]),
     longest,
   };
 }

@@ -1,6 +1,8 @@
 /** When the next tokens are due, so that the CPU can sleep until then, and how many to make at a time. */
 
 export interface Pace {
+  /** A new text begins: what passed since the last token is no gap, and the pace of that one holds until a new one is known. */
+  restart(): void;
   /** So many tokens have arrived, 1 unless told. */
   arrived(nowMs: number, tokens?: number): void;
   /** Milliseconds until the next tokens are due; 0 while too little is known. */
@@ -37,6 +39,9 @@ export function createPace(): Pace {
   const gaps: number[] = [];
   let lastMs: number | undefined;
   return {
+    restart() {
+      lastMs = undefined;
+    },
     arrived(nowMs, tokens = 1) {
       if (lastMs !== undefined) gaps.push((nowMs - lastMs) / tokens);
       if (gaps.length > REMEMBERED) gaps.shift();
@@ -47,10 +52,14 @@ export function createPace(): Pace {
       return Math.max(0, tokens * medianOf(gaps) - (nowMs - lastMs));
     },
     burst() {
-      if (gaps.length < KNOWN) return 1;
-      return Math.max(1, Math.min(MOST_AT_ONCE, Math.floor(BURST_MS / medianOf(gaps))));
+      return gaps.length < KNOWN ? 1 : burstOf(medianOf(gaps));
     },
   };
+}
+
+/** Tokens to make at a time where each takes so long. */
+export function burstOf(tokenMs: number): number {
+  return Math.max(1, Math.min(MOST_AT_ONCE, Math.floor(BURST_MS / tokenMs)));
 }
 
 export function createPassTimes(): PassTimes {

@@ -1,4 +1,5 @@
 /** What is said when a model or a session does not fit. */
+import { spendableBytes } from '../devices/budget.ts';
 import { findGpu, type Topology } from '../devices/topology.ts';
 import type { AdapterInfo } from '../devices/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
@@ -28,8 +29,8 @@ export function notEnoughMemory(
   const margin = budget.marginBytes > 0 ? `, of which ${mib(budget.marginBytes)} MiB are left to other programs` : '';
   const free = budget.freeBytes === undefined ? undefined : `${mib(budget.freeBytes)} MiB are free${margin}`;
   const limit = budget.limitBytes === undefined ? undefined : `at most ${mib(budget.limitBytes)} MiB may be taken`;
-  const least =
-    fit.leastBytes === undefined ? '' : `, or ${mib(fit.leastBytes)} MiB with all layers brought for each token`;
+  const { leastBytes = fit.totalBytes } = fit;
+  const least = leastBytes < fit.totalBytes ? `, or ${mib(leastBytes)} MiB with all layers brought for each token` : '';
   const there = [free, limit].filter((part) => part !== undefined).join(', and ');
   return new FirstlightError(
     'not-enough-memory',
@@ -63,6 +64,9 @@ export function advise(fit: Fit, adapter: AdapterInfo, topology: Topology, weigh
   if (kv === 'f16') advice.push('keep the KV cache in q8');
   if (wide) advice.push('load the weights as q4');
   else if (largestContext === 0) advice.push('use a smaller model');
+  const { limitBytes } = fit.budget;
+  if (limitBytes !== undefined && spendableBytes(fit.budget) === limitBytes)
+    return [...advice, `allow more than ${mib(limitBytes)} MiB`].join(', ');
   advice.push('close other programs');
   if (isDeck && gpu?.vram && gpu.vram.totalBytes < 4096 * MIB)
     advice.push('set "UMA Frame Buffer Size" to 4G in the BIOS');

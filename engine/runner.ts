@@ -154,8 +154,8 @@ export interface Runner {
   residual(column: number): Promise<Float32Array>;
   /** Runs a decode pass, or one over several columns of a prompt, with every step timed. */
   timedPass(position: number, timer: Timer, columns?: number): Promise<StepTime[]>;
-  /** Milliseconds that the CPU takes to record and submit a decode pass, of each of so many. */
-  timedSubmissions(position: number, passes: number): Promise<number[]>;
+  /** Milliseconds that the CPU takes to record and submit `passes` decode passes at once, of each of so many submits. */
+  timedSubmissions(position: number, submits: number, passes: number): Promise<number[]>;
   /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
   inspect(buffer: string): Promise<Float32Array>;
   /** Gives the memory back. */
@@ -494,15 +494,16 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       queue.submit([encoder.finish()]);
       return timer.read();
     },
-    async timedSubmissions(position, passes) {
+    async timedSubmissions(position, submits, passes) {
       await grow(position + 1);
       const compiled = await programFor({ kind: 'decode', choice: 'greedy', position }, 1);
       place([{ token: 0, position, slot: 0 }], [0], false);
       const times: number[] = [];
-      for (let i = 0; i < passes; i++) {
+      for (let i = 0; i < submits; i++) {
         const startMs = performance.now();
         const encoder = device.gpu.createCommandEncoder();
-        recordPass(encoder, compiled, { columns: 1, outputs: 1, keys: position + 1 });
+        for (let pass = 0; pass < passes; pass++)
+          recordPass(encoder, compiled, { columns: 1, outputs: 1, keys: position + 1 });
         queue.submit([encoder.finish()]);
         times.push(performance.now() - startMs);
         if (i % IN_FLIGHT === IN_FLIGHT - 1) await device.settle(); // as far ahead of the GPU as in use

@@ -5,6 +5,7 @@ import { chooseMethod, type Method } from './decoding.ts';
 import { kvRowsBytes } from './kv-cache.ts';
 import type { Logprobs } from './logprobs.ts';
 import type { Model } from './model.ts';
+import { createPace } from './pace.ts';
 import type { Penalties, TokenFacts } from './penalties.ts';
 import { passSizes } from './pieces.ts';
 import { ropeContext } from './rope.ts';
@@ -100,8 +101,8 @@ export interface Session extends AsyncDisposable {
    * as it is.
    */
   timedPass(timer: Timer, columns?: number): Promise<StepTime[]>;
-  /** Milliseconds of CPU time to record and submit a decode pass behind the history, of each of so many. */
-  timedSubmissions(passes: number): Promise<number[]>;
+  /** Milliseconds of CPU time to record and submit `passes` decode passes at once, of each of so many submits. */
+  timedSubmissions(submits: number, passes: number): Promise<number[]>;
   /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
   inspect(buffer: string): Promise<Float32Array>;
   /** Gives the memory back. A generation that is under way comes to its next id; asked for more, it throws `bad-argument`. */
@@ -155,6 +156,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
 
   let history: number[] = [];
   let busy = false;
+  const pace = createPace();
   let stats: Stats = { promptTokens: 0, reusedTokens: 0, prefillMs: 0, tokens: 0, decodeMs: 0 };
 
   const checkOpen = () => {
@@ -214,7 +216,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
     if (maxTokens <= 0) return;
     busy = true;
     try {
-      const method = chooseMethod({ runner, sampling, steering, logprobs });
+      const method = chooseMethod({ runner, sampling, steering, pace, logprobs });
       // the last id is always computed again: its logits are wanted
       let reused = 0;
       while (reused < ids.length - 1 && history[reused] === ids[reused]) reused++;
@@ -367,9 +369,9 @@ export async function createSession(model: Model, options: SessionOptions = {}):
       checkIdle();
       return runner.timedPass(Math.min(history.length, context - columns), timer, columns);
     },
-    timedSubmissions(passes) {
+    timedSubmissions(submits, passes) {
       checkIdle();
-      return runner.timedSubmissions(Math.min(history.length, context - 1), passes);
+      return runner.timedSubmissions(Math.min(history.length, context - 1), submits, passes);
     },
     inspect: runner.inspect,
     close,

@@ -1,7 +1,7 @@
 /** The shapes of well-known models, filled with random weights: what speed is measured on when there is no file. */
 import { slidingLayers } from '../loaders/architectures.ts';
 import { expectedTensors } from '../loaders/model-tensors.ts';
-import type { Checkpoint, LlamaConfig, TensorInfo } from '../loaders/types.ts';
+import type { Checkpoint, LlamaConfig, TensorInfo, Vocab } from '../loaders/types.ts';
 import { encodeBf16 } from '../quant/bf16.ts';
 import { assert, FirstlightError } from '../quant/errors.ts';
 import { encodeF16 } from '../quant/f16.ts';
@@ -163,6 +163,83 @@ export function randomCheckpointOf(config: LlamaConfig, name: string, type = 'Q4
   };
 }
 
+/** Syllables of random words. */
+const SYLLABLES = [
+  'ka',
+  'to',
+  'mi',
+  're',
+  'su',
+  'no',
+  'el',
+  'an',
+  'pra',
+  'st',
+  'ui',
+  'ge',
+  '\u00e9',
+  '\u0434\u0430',
+  '\u4e2d',
+];
+/** Signs that vocabularies have together with their neighbours. */
+const SIGNS = [
+  '"',
+  '": "',
+  '","',
+  '{"',
+  '"}',
+  '[',
+  ']',
+  '},{',
+  ': ',
+  ', ',
+  '\n',
+  '\n  ',
+  '0',
+  '12',
+  '2024',
+  '()',
+  ' = ',
+  ';\n',
+];
+
+/**
+ * A vocabulary of so many tokens for a model of random weights: all bytes, signs, and random words of a letter to a dozen, with
+ * a space before two of three. Its first two tokens begin and end a text.
+ */
+export function randomVocab(size: number): Vocab {
+  const random = createRandom();
+  const tokens = new Set(['<s>', '</s>']);
+  for (let byte = 0; byte < 256; byte++) tokens.add(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
+  for (const sign of SIGNS) tokens.add(sign.replaceAll(' ', '\u2581'));
+  const pick = () => SYLLABLES[Math.floor(random() * SYLLABLES.length)] as string;
+  while (tokens.size < size) {
+    const word = Array.from({ length: 1 + Math.floor(random() * 5) }, pick).join('');
+    tokens.add(`${random() < 2 / 3 ? '\u2581' : ''}${word}`);
+  }
+  const list = [...tokens].slice(0, size);
+  const sides = { lstrip: false, rstrip: false, singleWord: false, normalized: false };
+  const added = list.slice(0, 2).map((text, id) => ({ text, id, special: true, ...sides }));
+  return {
+    kind: 'spm',
+    tokens: list,
+    segmentation: { kind: 'scores', scores: new Float32Array(list.length), whole: new Set(), unused: new Set() },
+    added,
+    byteFallback: true,
+    unknown: undefined,
+    fuseUnknown: false,
+    normalizers: [],
+    preTokenizers: [],
+    stripSpacePrefix: 'none',
+    bos: 0,
+    eos: [1],
+    addBos: true,
+    chatTemplate: undefined,
+    toolTemplate: undefined,
+    modelName: undefined,
+  };
+}
+
 /** Where llama.cpp's Q4_K_M has Q6_K: the output, and v and down of the first, the last and every third layer. */
 function mixedType(tensor: string, { layers }: LlamaConfig): FileType {
   if (tensor.startsWith('lm_head')) return 'Q6_K';
@@ -176,14 +253,7 @@ function mixedType(tensor: string, { layers }: LlamaConfig): FileType {
 
 /** Weights whose products with a unit input have about unit variance. */
 function randomRows(type: FileType, rows: number, cols: number): Uint8Array {
-  let state = 1;
-  const random = () => {
-    // xorshift32 (Marsaglia 2003)
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
-  };
+  const random = createRandom();
   const size = cols ** -0.5;
   if (FILE_TYPES[type].take) return randomBlocks(type, rows, cols, size, random);
   const values = Float32Array.from({ length: rows * cols }, () => (random() - 0.5) * Math.sqrt(12) * size);
@@ -192,4 +262,15 @@ function randomRows(type: FileType, rows: number, cols: number): Uint8Array {
   if (type === 'F16') encodeF16(values, halves);
   else encodeBf16(values, halves);
   return new Uint8Array(halves.buffer);
+}
+
+/** Numbers from 0 to 1, always the same: xorshift32 (Marsaglia 2003). */
+function createRandom(): () => number {
+  let state = 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
 }

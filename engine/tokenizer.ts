@@ -101,10 +101,13 @@ export function createTokenizer(vocab: Vocab): Tokenizer {
   const addedIds = new Set(vocab.added.map((token) => token.id));
   function bytesOfToken(token: string, id: number): Uint8Array {
     if (alphabet !== undefined) {
-      const codes = addedIds.has(id) ? [] : Array.from(token, (character) => alphabet.byteOf.get(character));
-      return codes.length > 0 && codes.every((code) => code !== undefined)
-        ? Uint8Array.from(codes)
-        : Buffer.from(token);
+      const codes = new Uint8Array(token.length);
+      for (let i = 0; i < token.length; i++) {
+        const code = addedIds.has(id) ? undefined : alphabet.byteOf.get(token[i] as string);
+        if (code === undefined) return Buffer.from(token);
+        codes[i] = code;
+      }
+      return codes;
     }
     if (vocab.byteFallback && isByteToken(token)) return Uint8Array.of(Number.parseInt(token.slice(3, 5), 16));
     return Buffer.from(token.replaceAll('\u2581', ' '));

@@ -15,7 +15,7 @@ fn move_unit(from_place: u32, to_place: u32, unit: u32) {
   for (var i = 0u; i < UNIT_WORDS; i++) {
     kv[to_block * UNIT_WORDS + i] = kv[from_block * UNIT_WORDS + i];
   }
-  store_scale(to_block, load_scale_bits(from_block));
+  store_scale_bits(to_block, load_scale_bits(from_block));
 }
 
 fn load_unit(place: u32, unit: u32) -> array<f32, UNIT> {
@@ -39,10 +39,10 @@ fn store_unit(place: u32, unit: u32, values: array<f32, UNIT>) {
   for (var i = 0u; i < UNIT; i++) {
     largest = max(largest, abs(own[i]));
   }
-  let bits = scale_bits(largest);
+  let scale = scale_for(largest);
   for (var i = 0u; i < UNIT_WORDS; i++) {
     let four = vec4<f32>(own[4u * i], own[4u * i + 1u], own[4u * i + 2u], own[4u * i + 3u]);
-    kv[block * UNIT_WORDS + i] = four_codes_of(four, bits);
+    kv[block * UNIT_WORDS + i] = four_codes_of(four, scale);
   }
-  store_scale(block, bits);
+  store_scale(block, scale);
 }

@@ -18,10 +18,10 @@ fn keep_kv(place: u32, dim: u32, thread: u32, value: f32, neighbour: f32, live: 
   for (var i = 0u; i < opaque_count(KV_BLOCK); i++) {
     largest = max(largest, abs(kv_values[first + i]));
   }
-  let bits = scale_bits(largest);
+  let scale = scale_for(largest);
   let four = vec4<f32>(kv_values[thread], kv_values[thread + 1u], kv_values[thread + 2u], kv_values[thread + 3u]);
-  kv[(place + dim) / 4u] = four_codes_of(four, bits);
+  kv[(place + dim) / 4u] = four_codes_of(four, scale);
   if (thread == first) {
-    store_scale((place + dim) / KV_BLOCK, bits);
+    store_scale((place + dim) / KV_BLOCK, scale);
   }
 }

@@ -2,8 +2,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
+import { benchGrammar } from '../../engine/bench-grammar.ts';
 import { generateText, type TextOptions, type TextPart } from '../../engine/generate-text.ts';
 import { parseGbnf } from '../../engine/grammar-gbnf.ts';
+import { JSON_GRAMMAR } from '../../engine/grammar-json.ts';
 import { grammarOfSchema } from '../../engine/grammar-schema.ts';
 import { loadModel, type Model } from '../../engine/model.ts';
 import { createSession, type Session } from '../../engine/session.ts';
@@ -93,13 +95,15 @@ check('a schema makes a document of what would be babble, by all ways of choosin
   });
 });
 
-check('four sessions of one model at the same time make what each makes alone', async (device) => {
+check('six sessions of one model at the same time make what each makes alone, drawn or greedy', async (device) => {
   await withModel(device, async (model) => {
     const jobs: { ids: number[]; options: TextOptions }[] = [
       { ids: [1, 2, 3], options: { temperature: 0 } },
       { ids: [9], options: { temperature: 0, frequencyPenalty: 0.8 } },
       { ids: [40, 41, 42, 43, 44], options: { temperature: 0, logprobs: 2 } },
       { ids: [7, 7], options: { temperature: 0, grammar: parseGbnf('root ::= [a-z ]+') } },
+      { ids: [3], options: FREE },
+      { ids: [3, 5], options: { temperature: 1, topK: 30, seed: 8, presencePenalty: 0.5 } },
     ];
     const alone: string[] = [];
     for (const { ids, options } of jobs) {
@@ -116,6 +120,23 @@ check('four sessions of one model at the same time make what each makes alone', 
       alone,
     );
     for (const session of sessions) await session.close();
+  });
+});
+
+check('what a grammar costs is measured text beside text', async (device) => {
+  await withModel(device, async (model) => {
+    const { results, overhead, first, later } = await benchGrammar(model, JSON_GRAMMAR, { tokens: 12, repetitions: 1 });
+    assert.equal(
+      results.map(({ name, tokens, tokensPerSecond }) => [name, tokens, tokensPerSecond.length]),
+      [
+        ['tg12 drawn', 12, 1],
+        ['tg12 grammar', 12, 1],
+      ],
+    );
+    const [free, masked] = results.map(({ median }) => median) as [number, number];
+    assert.ok(free > 0 && masked > 0);
+    assert.ok(Math.abs((1 + overhead) * masked - free) < 1e-6 * free);
+    for (const { median, p99 } of [first, later]) assert.ok(median > 0 && p99 >= median);
   });
 });
 

@@ -266,6 +266,14 @@ test('only layers that the CPU does not pack need no main memory of their own', 
     estimate(blankCheckpoint(LLAMA_2_7B, type), DECK, topology, { weights: 'q4', memoryBytes: 1024 * MIB }).fits;
   assert.is(plan('Q4_0'), true);
   assert.is(plan('F16'), false);
+  // beside 2 GiB in the carve-out 2 GiB of packed layers find room in main memory, beside 2 GiB in GTT they do not
+  for (const [machine, fits] of [
+    [{ ...MACHINES.deckLcd4, memory: [11_700, 5_000] }, true],
+    [{ ...MACHINES.deckLcd, memory: [14_800, 5_000] }, false],
+  ] as const) {
+    const options = { weights: 'q4', memoryBytes: 2048 * MIB } as const;
+    assert.is(estimate(blankCheckpoint(LLAMA_2_7B, 'F16'), DECK, await topologyOf(machine), options).fits, fits);
+  }
 });
 
 const ANYWAY = 'close other programs, or set overcommit to load it all the same';
@@ -308,6 +316,14 @@ const REFUSALS: readonly (readonly [
     'F16',
     { weights: 'q8', kv: 'f32', context: 4096 },
     ['ask for a context of at most ', 'keep the KV cache in f16, load the weights as q4, close'],
+  ],
+  [
+    "a limit of the caller's own, below which streaming takes even more",
+    MACHINES.deckLcd,
+    SMALL_LLAMA,
+    'Q4_0',
+    { memoryBytes: 5 * MIB, stream: true },
+    [' on AMD Custom GPU 0405 (RADV VANGOGH), but of 9152', 'model, allow more than 5 MiB, or set overcommit'],
   ],
   [
     'nothing but a smaller model',

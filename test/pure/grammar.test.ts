@@ -16,10 +16,11 @@ import {
   sequence,
   text,
 } from '../../engine/grammar.ts';
-import { utf8Ranges } from '../../engine/grammar-automaton.ts';
+import { compileAutomaton, utf8Ranges } from '../../engine/grammar-automaton.ts';
 import { prepareGrammar } from '../../engine/grammar-constraint.ts';
 import { parseGbnf } from '../../engine/grammar-gbnf.ts';
 import { JSON_GRAMMAR } from '../../engine/grammar-json.ts';
+import { createStates, DEAD } from '../../engine/grammar-states.ts';
 import { buildTrie } from '../../engine/grammar-trie.ts';
 import { createRandom, type Random } from '../kernel.ts';
 import { jsonVocabulary, tokenizerOf } from '../words.ts';
@@ -219,6 +220,54 @@ test('masks allow exactly what the grammar can read, in random grammars', () => 
     }
   }
   assert.ok(states > 500, `${states} states compared`);
+});
+
+test('tokens of plain text that are allowed all at once are those that the grammar reads byte by byte', () => {
+  const random = createRandom(12);
+  const pieces = Array.from({ length: 800 }, () => {
+    const text = Buffer.from(
+      Array.from(
+        { length: 1 + random.below(4) },
+        () => ['a', '\u00e9', '\u4e2d', '\u{1f600}', '"', 'x'][random.below(6)]!,
+      ).join(''),
+    );
+    const from = random.below(3);
+    return text.subarray(from, Math.max(from + 1, text.length - random.below(3))); // characters cut at both ends
+  });
+  const broken = Array.from({ length: 300 }, () =>
+    Uint8Array.from(
+      { length: 1 + random.below(5) },
+      () => [0x61, 0xc3, 0xa9, 0xe4, 0xb8, 0xed, 0xa0, 0xf4, 0x90, 0xff][random.below(10)]!,
+    ),
+  );
+  const tokens = [...jsonVocabulary(4000, random), ...pieces.filter(({ length }) => length > 0), ...broken];
+  const tokenizer = tokenizerOf(tokens);
+  let allowed = 0;
+  for (const grammar of [
+    JSON_GRAMMAR,
+    parseGbnf('root ::= "<" [^"<]* ">" root?'),
+    parseGbnf(String.raw`root ::= [a-z \u00e9-\u00ff]* "."`),
+    parseGbnf(String.raw`root ::= [\u0080-\U0010FFFF]+ "a"`),
+    parseGbnf(String.raw`root ::= ([a-zA-Z0-9 ] | [\u0080-\uFFFF])* "."`),
+  ]) {
+    const constraint = prepareGrammar(grammar, tokenizer, tokenizer.vocabSize).start();
+    const states = createStates(compileAutomaton(grammar));
+    let state = states.start;
+    for (let step = 0; step < 40 && !constraint.done; step++) {
+      const mask = constraint.mask();
+      const after = tokens.map((bytes) =>
+        bytes.reduce((at, byte) => (at === DEAD ? at : states.next(at, byte)), state),
+      );
+      const wrong = after.findIndex((next, id) => isAllowed(mask, id) !== (next !== DEAD));
+      assert.is(wrong, -1, `${[...(tokens[wrong] ?? [])]} in state ${state}`);
+      allowed += after.filter((next) => next !== DEAD).length;
+      const wanted = [...after.keys()].filter((id) => after[id] !== DEAD);
+      const id = wanted[random.below(wanted.length)]!;
+      constraint.accept(id);
+      state = after[id]!;
+    }
+  }
+  assert.ok(allowed > 50_000, `${allowed} tokens`);
 });
 
 test('UTF-8 of ranges is what encoding each character gives', () => {

@@ -110,7 +110,13 @@ const PLAN: Estimate = {
   residentLayers: 32,
   streamedBytes: 0,
   wholeContext: 4096,
-  budget: { totalBytes: 9152 * MIB, freeBytes: 8752 * MIB, marginBytes: 512 * MIB, rule: 'VRAM + GTT' },
+  budget: {
+    totalBytes: 9152 * MIB,
+    freeBytes: 8752 * MIB,
+    ownBytes: 724 * MIB,
+    marginBytes: 512 * MIB,
+    rule: 'VRAM + GTT',
+  },
   fits: true,
   largestContext: 4096,
   bindableContext: 4096,
@@ -145,7 +151,13 @@ test('an estimate that does not fit, and one of which nothing is known', () => {
   const refused = formatEstimate({ ...PLAN, fits: false, speed: undefined }, 'close other programs');
   assert.match(refused, /^fits {9}no: close other programs$/m);
   assert.not.match(refused, 'speed');
-  const budget = { totalBytes: undefined, freeBytes: undefined, marginBytes: 0, rule: 'unknown: no files' };
+  const budget = {
+    totalBytes: undefined,
+    freeBytes: undefined,
+    ownBytes: undefined,
+    marginBytes: 0,
+    rule: 'unknown: no files',
+  };
   const unknown = formatEstimate({ ...PLAN, fits: undefined, budget }, 'close other programs');
   assert.match(unknown, /^free +\? +unknown: no files$/m);
   assert.match(unknown, /^fits {9}unknown$/m);

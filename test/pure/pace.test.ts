@@ -50,4 +50,13 @@ test('a burst counts as its tokens', () => {
   assert.is(pace.dueMs(81, 4), 7);
 });
 
+test('the next text begins at the pace of the last, and the pause between them is no gap', () => {
+  const { pace, now } = paceOf(steady);
+  pace.restart();
+  assert.is(pace.dueMs(now + 9000), 0);
+  assert.is(pace.burst(), 6);
+  pace.arrived(now + 9000);
+  assert.is(pace.dueMs(now + 9000), 2);
+});
+
 test.run();

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { randomVocab } from '../../engine/shapes.ts';
 import { createTokenizer, type Tokenizer } from '../../engine/tokenizer.ts';
 import { vocabFromGguf } from '../../loaders/vocab-gguf.ts';
 import { vocabFromTokenizerJson } from '../../loaders/vocab-json.ts';
@@ -356,5 +357,15 @@ function createRandom(seed: number): (limit: number) => number {
   const random = seededRandom(seed);
   return (limit) => Math.floor(random() * limit);
 }
+
+test('a vocabulary of random words has as many tokens as are asked for, no two alike, and encodes every text', () => {
+  const vocab = randomVocab(5000);
+  assert.is(vocab.tokens.length, 5000);
+  assert.is(new Set(vocab.tokens).size, 5000);
+  assert.equal(randomVocab(5000).tokens, vocab.tokens);
+  const tokenizer = createTokenizer(vocab);
+  const text = 'ka {"to": 12}\n\u00e9\u4e2d\u{1f600}\u0000';
+  assert.is(tokenizer.decode(tokenizer.encode(text)), text);
+});
 
 test.run();

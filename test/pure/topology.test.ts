@@ -35,6 +35,7 @@ async function budgetOf(machine: FakeMachine, who: ReturnType<typeof adapter>): 
     ...budget,
     totalBytes: mib(budget.totalBytes),
     freeBytes: mib(budget.freeBytes),
+    ownBytes: mib(budget.ownBytes),
     marginBytes: budget.marginBytes / MIB,
   };
 }
@@ -173,7 +174,7 @@ const BUDGETS: readonly (readonly [string, FakeMachine, ReturnType<typeof adapte
     'a Deck counts both pools',
     MACHINES.deckLcd,
     DECK,
-    { totalBytes: 9152, freeBytes: 724 + 8028, marginBytes: 512, rule: 'VRAM + GTT' },
+    { totalBytes: 9152, freeBytes: 724 + 8028, ownBytes: 724, marginBytes: 512, rule: 'VRAM + GTT' },
   ],
   [
     'a large carve-out leaves less main memory, of which 2 GiB stay',
@@ -182,6 +183,7 @@ const BUDGETS: readonly (readonly [string, FakeMachine, ReturnType<typeof adapte
     {
       totalBytes: 12_224,
       freeBytes: 3696 + 8600 - 2048,
+      ownBytes: 3696,
       marginBytes: 512,
       rule: 'VRAM + GTT, of which 2 GiB of main memory stay available',
     },
@@ -193,6 +195,7 @@ const BUDGETS: readonly (readonly [string, FakeMachine, ReturnType<typeof adapte
     {
       totalBytes: 9152,
       freeBytes: 424 + 952,
+      ownBytes: 424,
       marginBytes: 512,
       rule: 'VRAM + GTT, of which 2 GiB of main memory stay available',
     },
@@ -204,6 +207,7 @@ const BUDGETS: readonly (readonly [string, FakeMachine, ReturnType<typeof adapte
     {
       totalBytes: 9152,
       freeBytes: 724,
+      ownBytes: 724,
       marginBytes: 512,
       rule: 'VRAM + GTT, of which 2 GiB of main memory stay available',
     },
@@ -212,25 +216,25 @@ const BUDGETS: readonly (readonly [string, FakeMachine, ReturnType<typeof adapte
     'a 780M',
     MACHINES.phoenix,
     adapter('AMD Radeon 780M (RADV PHOENIX)'),
-    { totalBytes: 16_262, freeBytes: 312 + 15_450, marginBytes: 512, rule: 'VRAM + GTT' },
+    { totalBytes: 16_262, freeBytes: 312 + 15_450, ownBytes: 312, marginBytes: 512, rule: 'VRAM + GTT' },
   ],
   [
     'a Strix Halo with a small carve-out',
     MACHINES.strixHalo,
     adapter('Radeon 8060S Graphics (RADV GFX1151)'),
-    { totalBytes: 110_512, freeBytes: 392 + 109_920, marginBytes: 512, rule: 'VRAM + GTT' },
+    { totalBytes: 110_512, freeBytes: 392 + 109_920, ownBytes: 392, marginBytes: 512, rule: 'VRAM + GTT' },
   ],
   [
     'a card counts its VRAM alone',
     MACHINES.radeonCard,
     adapter('AMD Radeon RX 7900 XTX (RADV NAVI31)'),
-    { totalBytes: 24_560, freeBytes: 23_560, marginBytes: 512, rule: 'VRAM' },
+    { totalBytes: 24_560, freeBytes: 23_560, ownBytes: 23_560, marginBytes: 512, rule: 'VRAM' },
   ],
   [
     'the APU beside a card',
     MACHINES.radeonCard,
     adapter('AMD Radeon Graphics (RADV RAPHAEL_MENDOCINO)'),
-    { totalBytes: 32_512, freeBytes: 492 + 31_990, marginBytes: 512, rule: 'VRAM + GTT' },
+    { totalBytes: 32_512, freeBytes: 492 + 31_990, ownBytes: 492, marginBytes: 512, rule: 'VRAM + GTT' },
   ],
   [
     'NVIDIA without files in /sys',
@@ -239,6 +243,7 @@ const BUDGETS: readonly (readonly [string, FakeMachine, ReturnType<typeof adapte
     {
       totalBytes: undefined,
       freeBytes: undefined,
+      ownBytes: undefined,
       marginBytes: 512,
       rule: 'unknown: /sys shows no GPU that is surely NVIDIA GeForce RTX 4090',
     },
@@ -250,6 +255,7 @@ const BUDGETS: readonly (readonly [string, FakeMachine, ReturnType<typeof adapte
     {
       totalBytes: undefined,
       freeBytes: undefined,
+      ownBytes: undefined,
       marginBytes: 512,
       rule: 'unknown: nvidia does not tell its memory',
     },
@@ -261,6 +267,7 @@ const BUDGETS: readonly (readonly [string, FakeMachine, ReturnType<typeof adapte
     {
       totalBytes: 64_000,
       freeBytes: 50_000 - 2048,
+      ownBytes: 0,
       marginBytes: 512,
       rule: 'main memory, of which 2 GiB stay available',
     },
@@ -269,7 +276,7 @@ const BUDGETS: readonly (readonly [string, FakeMachine, ReturnType<typeof adapte
     'a software driver in a container',
     MACHINES.container,
     adapter('SwiftShader Device (Subzero)', 'google', true),
-    { totalBytes: 8_000, freeBytes: 6_000, marginBytes: 0, rule: 'main memory' },
+    { totalBytes: 8_000, freeBytes: 6_000, ownBytes: 0, marginBytes: 0, rule: 'main memory' },
   ],
 ];
 for (const [title, machine, who, expected] of BUDGETS) {
