@@ -120,6 +120,7 @@ export function productSteps(
       shape,
       grid: {
         x: Math.ceil(part.rows / cut.rows),
+        columnsFirst: cut.spec.COLUMNS_FIRST === true,
         over: outputs ? 'outputs' : 'columns',
         each: cut.columns,
         z: 1,

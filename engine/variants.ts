@@ -193,6 +193,7 @@ function gemvLanes(traits: Traits, { tile }: ProductShape, columns: number, cut:
       THREADS: (tile / cut.rowsEach) * cut.split * cut.subgroup,
       K_SPLIT: cut.split,
       SIZE: traits.subgroups?.min === traits.subgroups?.max ? 'given' : 'fixed',
+      ...(columns > 1 && { COLUMNS_FIRST: true }),
     },
   };
 }

@@ -2,6 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Traits } from '../../devices/types.ts';
+import { workgroupsOf } from '../../engine/encode.ts';
 import type { KvFormat } from '../../engine/kv-cache.ts';
 import { type Choice, planBatch, planDecode, planPrefill } from '../../engine/plan.ts';
 import { sessionBuffers, weightBuffers } from '../../engine/plan-buffers.ts';
@@ -99,6 +100,21 @@ test('Llama: five dispatches a layer, and three', () => {
     steps.slice(-2).map(({ name }) => name),
     ['logits', 'choose.greedy'],
   );
+});
+
+test('a token of several sequences: six dispatches a layer, and whoever needs the same weights comes at the same time', () => {
+  const plan = planOf({ config: LLAMA_2_7B, traits: DEVICES.nvidia! });
+  const steps = planBatch(plan, 4);
+  assert.equal(shortNames(steps, 31), ['qkv', 'attention', 'combine', 'o', 'gateUp', 'down']);
+  const size = { columns: 32, outputs: 32, keys: 100 };
+  const groups = new Map(steps.map(({ name, grid }) => [name, workgroupsOf(grid, size)]));
+  assert.equal(groups.get('layers.0.gateUp'), [8, 22016 / 64, 1], 'four columns each, those of the same rows together');
+  assert.equal(groups.get('logits'), [8, 32000 / 32, 1]);
+  assert.equal(groups.get('layers.0.attention')?.slice(0, 2), [32, 32], 'heads by sequences');
+  for (const { name, kernel, spec, grid } of steps)
+    assert.is(spec.COLUMNS_FIRST ?? false, grid.columnsFirst ?? false, `${name} (${kernel}) finds its columns`);
+  for (const { name, grid } of planDecode(plan, 'greedy'))
+    assert.is(workgroupsOf(grid, { ...size, columns: 1, outputs: 1 })[1], 1, `${name}: a column alone`);
 });
 
 test('norms of q and k are a sixth step; so is joining a split attention where the product behind it cannot', () => {
