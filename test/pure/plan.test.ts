@@ -169,7 +169,8 @@ test('a prompt of many tokens has kernels of its own, and attention for all colu
   };
   assert.equal(kernels('deck', 11), ['gemv-lanes', 'attention']);
   assert.equal(kernels('deck', 12), ['gemm-tiles', 'flash-tiles']);
-  assert.equal(kernels('deck', 512, { kv: 'q8' }), ['gemm-tiles', 'attention']);
+  assert.equal(kernels('deck', 512, { kv: 'q8' }), ['gemm-tiles', 'flash-tiles']);
+  assert.equal(kernels('matrix', 512, { kv: 'q8' }), ['gemm-matrix', 'attention']);
   assert.equal(kernels('deck', 512, { preferences: { arithmetic: 'f32' } }), ['gemm-tiles', 'attention']);
   assert.equal(kernels('deck', 512, { config: SMALL_LLAMA }), ['gemm-tiles', 'attention'], 'heads of 16');
   assert.equal(kernels('matrix', 512), ['gemm-matrix', 'flash-matrix']);
