@@ -102,7 +102,7 @@ function allKernels(): { label: string; code: string }[] {
       });
   const q8 = { ...HEADS, KV: 'q8', KV_BLOCK: 32 };
   for (const HEAD_DIM of [64, 96, 128])
-    for (const cache of [{ KV: 'f16' }, { KV: 'q8', KV_BLOCK: 32 }])
+    for (const cache of [{ KV: 'f16' }, { KV: 'q8', KV_BLOCK: 32 }] as Spec[])
       add('flash-tiles', `heads of ${HEAD_DIM}, ${cache.KV}`, {
         ...{ HEAD_DIM, GROUP: 4, Q_ROWS: 32 * HEAD_DIM, WINDOW: 4096, ...CAPPED },
         ...{ ...cache, KV_HEADS: 8, HEAD_STRIDE: HEAD_DIM, STORE: 'i8-lanes', Y_BLOCKS: HEAD_DIM },
