@@ -18,6 +18,7 @@ const KEEP_ALIVE = '10m';
 /** A browser that tells nothing has closed the page when none is open for so long. */
 const NO_PAGE_MS = 30_000;
 const POLL_MS = 500;
+const SHOWN = 'firstlight: the app is running already: its window is shown';
 
 export const desktop = defineCommand({
   operands: ['[MODEL...]'],
@@ -44,7 +45,7 @@ export const desktop = defineCommand({
     if (values.install) return print(`${(await install()).join('\n')}\n`);
     if (values.uninstall) return print(`${(await uninstall()).join('\n')}\n`);
     const kind = values.window ?? 'auto';
-    if (await raiseRunning()) return note('firstlight: the app is running already: its window is shown');
+    if (await raiseRunning()) return note(SHOWN);
 
     const models = await modelsOf([...operands, BUILTIN]);
     const adapter = wantedAdapter(values);
@@ -65,7 +66,11 @@ export const desktop = defineCommand({
         openWindow(address, kind).catch((error: Error) => note(`firstlight: ${error.message}`));
       },
     });
-    const withdraw = announce({ url: app.url, key: app.key });
+    const withdraw = await announce({ url: app.url, key: app.key });
+    if (!withdraw) {
+      await app.stop();
+      return note(SHOWN);
+    }
     const told = untilToldToEnd(signal);
     try {
       if (kind === 'none') print(`${app.newAddress()}\n`);

@@ -5,7 +5,7 @@ import { defineCommand, UsageError } from './arguments.ts';
 import { ABOUT_MODEL, loadOptions, MODEL_FLAGS, wantedAdapter } from './model.ts';
 import { note } from './output.ts';
 import { createApp } from './serve/app.ts';
-import { createHost } from './serve/host.ts';
+import { aboutToEnd, createHost } from './serve/host.ts';
 import { listen } from './serve/listen.ts';
 import { createMeter } from './serve/metrics.ts';
 import { modelsOf, pulledModels } from './serve/models.ts';
@@ -135,7 +135,7 @@ export const serve = defineCommand({
       const seconds = values['drain-seconds'] ?? DEFAULT_DRAIN_SECONDS;
       note('firstlight: finishing running answers');
       await Promise.race([host.drain(), pause(seconds * 1000)]);
-      for (const abort of running) abort.abort(new Error('the server ends'));
+      for (const abort of running) abort.abort(aboutToEnd());
     } finally {
       await listening.close(FLUSH_MS);
       await host.close();

@@ -45,8 +45,11 @@ export async function compileSteps(
   };
 }
 
-function groupsOf({ over, each }: Grid, size: PassSize): number {
-  return Math.ceil(size[over] / each);
+/** What a pass dispatches for a step. */
+export function workgroupsOf(grid: Grid, size: PassSize): [x: number, y: number, z: number] {
+  const { x, over, each, columnsFirst } = grid;
+  const columns = Math.ceil(size[over] / each);
+  return columnsFirst ? [columns, x, depthOf(grid, size)] : [x, columns, depthOf(grid, size)];
 }
 
 function depthOf({ z }: Grid, { keys }: PassSize): number {
@@ -90,12 +93,11 @@ export function runsOfLayers(
 export function dispatchSteps(pass: GPUComputePassEncoder, steps: Program['steps'], size: PassSize): void {
   let current: GPUComputePipeline | undefined;
   for (const { pipeline, bindGroup, grid } of steps) {
-    const groups = groupsOf(grid, size);
-    if (groups === 0) continue; // over outputs, in a pass without any
+    if (size[grid.over] === 0) continue; // over outputs, in a pass without any
     if (pipeline !== current) pass.setPipeline(pipeline);
     current = pipeline;
     pass.setBindGroup(0, bindGroup);
-    pass.dispatchWorkgroups(grid.x, groups, depthOf(grid, size));
+    pass.dispatchWorkgroups(...workgroupsOf(grid, size));
   }
 }
 
@@ -105,7 +107,7 @@ export function recordTimedPass(encoder: GPUCommandEncoder, program: Program, si
     const pass = timer.pass(encoder, name);
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, bindGroup);
-    pass.dispatchWorkgroups(grid.x, groupsOf(grid, size), depthOf(grid, size));
+    pass.dispatchWorkgroups(...workgroupsOf(grid, size));
     pass.end();
   }
   timer.resolve(encoder);

@@ -93,7 +93,7 @@ export interface Speed {
 }
 
 /** Prompt tokens per pass: what fills a GPU. CPU drivers win nothing by many, and an abort is heard between passes. */
-const CHUNKS = { card: 512, integrated: 256, software: 32 };
+export const CHUNKS = { card: 512, integrated: 256, software: 32 };
 const DEFAULT_CONTEXT = 4096;
 /** What `auto` and `largest` ask for at least: with less memory than for this a load is refused. */
 const SMALLEST_CONTEXT = 256;

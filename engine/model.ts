@@ -171,7 +171,12 @@ async function loadCheckpoint(device: Device, checkpoint: Checkpoint, options: L
     name: vocab?.modelName,
     chatTemplate: vocab?.chatTemplate ?? (family && CHAT_FAMILIES[family]),
     toolTemplate: vocab?.toolTemplate,
-    preferences: { arithmetic: options.arithmetic, gemv: options.gemv, splits: options.splits },
+    preferences: {
+      arithmetic: options.arithmetic,
+      gemv: options.gemv,
+      many: options.many,
+      splits: options.splits,
+    },
     kv: plan.kv,
     plan,
     memoryOptions: {

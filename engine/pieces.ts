@@ -10,10 +10,13 @@ import type { PassSize } from './steps.ts';
 
 /** Of a submit. */
 const BUDGET_MS = 200;
+/** Of one on a CPU driver, which nothing watches: somebody waits to hear of progress, or wants to stop. */
+const SOFTWARE_BUDGET_MS = 500;
 /** Part of the time after which the kernel takes a submit for hung. */
 const LOCKUP_SHARE = 0.1;
-/** Multiply-adds of the first piece: some 200 ms of a small integrated GPU. From there on pieces double at most. */
+/** Multiply-adds of the first piece: some 200 ms of a small integrated GPU, or of a CPU. From there on pieces double at most. */
 const FIRST_WORK = 60e9;
+const SOFTWARE_FIRST_WORK = 0.1e9;
 /** What a dispatch costs besides its multiply-adds, in multiply-adds: a microsecond or so of a large GPU. */
 const DISPATCH_WORK = 2e6;
 /** Pieces that take longer are slept through: waiting keeps a CPU core busy, whose watts are the GPU's on an APU. */
@@ -33,15 +36,14 @@ export interface Cutting {
   took(work: number, ms: number): void;
 }
 
-/** Starts small and goes by `budgetMs`; undefined: pieces of any length. */
-export function createCutting(budgetMs: number | undefined): Cutting {
-  let most = FIRST_WORK;
+/** Starts with `firstWork` and goes by `budgetMs`. */
+export function createCutting(budgetMs: number, firstWork: number): Cutting {
+  let most = firstWork;
   let msPerWork = 0;
   return {
-    limit: () => (budgetMs === undefined ? Number.POSITIVE_INFINITY : most),
+    limit: () => most,
     expectedMs: (work) => work * msPerWork,
     took(work, ms) {
-      if (budgetMs === undefined) return;
       // a short piece says little: launches are most of it. A slow one always counts
       if (work < most / 4 && ms < budgetMs) return;
       msPerWork = ms / work;
@@ -50,9 +52,9 @@ export function createCutting(budgetMs: number | undefined): Cutting {
   };
 }
 
-/** Longest submit on a GPU, in milliseconds; undefined where nothing watches: CPU drivers. */
-export function pieceBudgetMs(traits: Traits, topology: Topology): number | undefined {
-  if (traits.software) return undefined;
+/** Longest submit, in milliseconds: a part of what the kernel allows, where it says so. */
+export function pieceBudgetMs(traits: Traits, topology: Topology): number {
+  if (traits.software) return SOFTWARE_BUDGET_MS;
   const timeouts = findGpu(topology, traits)?.lockupTimeoutMs;
   const limits = [timeouts?.gfx, timeouts?.compute].map((ms) =>
     typeof ms === 'number' ? ms * LOCKUP_SHARE : Number.POSITIVE_INFINITY,
@@ -76,8 +78,9 @@ export interface Pieces {
   run(program: Program, pass: PassWork, finish?: (encoder: GPUCommandEncoder) => void): Promise<void>;
 }
 
-function workOf({ macs, macsPerKey }: EncodedStep, { size, keys }: PassWork): number {
-  return DISPATCH_WORK + size.columns * (macs + macsPerKey * keys);
+/** Multiply-adds of a step, of all columns or outputs of a pass. */
+export function macsOf({ macs, macsPerKey, grid }: EncodedStep, { size, keys }: PassWork): number {
+  return size[grid.over] * (macs + macsPerKey * keys);
 }
 
 /** Steps in runs of at most `limit()` work, asked anew for each run. */
@@ -95,10 +98,10 @@ export function* cutSteps(
   }
 }
 
-/** Submits for a device. */
-export function createPieces(device: Device, budgetMs: number | undefined): Pieces {
+/** Submits for a device, none longer than `budgetMs` as far as the ones before tell. */
+export function createPieces(device: Device, budgetMs: number): Pieces {
   const { queue } = device.gpu;
-  const cutting = createCutting(budgetMs);
+  const cutting = createCutting(budgetMs, device.traits.software ? SOFTWARE_FIRST_WORK : FIRST_WORK);
   const flight: Promise<void>[] = [];
   let doneMs = 0;
 
@@ -121,7 +124,7 @@ export function createPieces(device: Device, budgetMs: number | undefined): Piec
 
   return {
     async run({ steps }, pass, finish) {
-      const works = steps.map((step) => workOf(step, pass));
+      const works = steps.map((step) => DISPATCH_WORK + macsOf(step, pass));
       const whole = works.reduce((sum, work) => sum + work, 0);
       let before = 0;
       for (const { first, end, work } of cutSteps(works, cutting.limit)) {

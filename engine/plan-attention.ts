@@ -69,34 +69,49 @@ function attentionMacs({ heads, headDim }: LlamaConfig): number {
   return 2 * heads * headDim;
 }
 
-/** Whether attention of many columns runs on the matrix units: they multiply f16 as it lies in the cache. */
-export function usesFlash({ traits, preferences, config, kv }: PlanOptions, width: Width): boolean {
+/** Columns of a workgroup of both kernels for many of them. */
+const FLASH_COLUMNS = 64;
+
+/**
+ * The kernel for attention of many columns at once; undefined: each by itself. Both multiply in f16, on matrix units straight from
+ * the cache.
+ */
+export function flashKernel(
+  { traits, preferences, config, kv }: PlanOptions,
+  width: Width,
+): 'flash-matrix' | 'flash-tiles' | undefined {
   const { many, arithmetic } = preferences;
-  if (!isWide(width) || many === 'tiles' || arithmetic === 'f32' || kv !== 'f16') return false;
-  return hasMatrixUnits(traits) && [32, 64, 96, 128].includes(config.headDim);
+  const { headDim } = config;
+  if (!isWide(width) || arithmetic === 'f32' || !traits.f16) return undefined;
+  if (hasMatrixUnits(traits) && many !== 'tiles')
+    return kv === 'f16' && [32, 64, 96, 128].includes(headDim) ? 'flash-matrix' : undefined;
+  return kv !== 'f32' && [64, 96, 128].includes(headDim) ? 'flash-tiles' : undefined;
 }
 
-/** Attention of many columns on the matrix units. */
-export function flashSteps(options: PlanOptions, layer: number, width: Width): Attention {
+/** Attention of many columns at once. */
+export function flashSteps(
+  options: PlanOptions,
+  layer: number,
+  width: Width,
+  kernel: 'flash-matrix' | 'flash-tiles',
+): Attention {
   const { config, weights, traits, kv } = options;
   const at = `layers.${layer}`;
   const follower = weights.matrices.get(`${at}.o`);
   assert(follower, `no matrix ${at}.o`);
-  const THREADS = 128;
-  const { KV: _, ...rows } = kvSpec(config, kv);
+  const cache = kvSpec(config, kv);
+  const { KV: _, ...rows } = cache; // matrix units know f16 only
   const step: Step = {
     name: `${at}.attention`,
-    kernel: 'flash-matrix',
+    kernel,
     spec: {
-      ...rows,
+      ...(kernel === 'flash-matrix' ? rows : cache),
       HEAD_DIM: config.headDim,
       GROUP: config.heads / config.kvHeads,
       Q_ROWS: config.heads * config.headDim,
       WINDOW: layerWindow(config, layer) ?? 0,
       ...capSpec(config.attentionCap),
-      SG: 32,
-      THREADS,
-      SIZE: sizeFile(traits),
+      ...(kernel === 'flash-matrix' && { SG: 32, THREADS: 2 * FLASH_COLUMNS, SIZE: sizeFile(traits) }),
       ...storeSpec(options, follower, width),
     },
     buffers: {
@@ -106,7 +121,7 @@ export function flashSteps(options: PlanOptions, layer: number, width: Width): A
       y_codes: 'attention.codes',
       y_meta: 'attention.meta',
     },
-    grid: { x: config.heads, over: 'columns', each: THREADS / 2, z: 1 },
+    grid: { x: config.heads, over: 'columns', each: FLASH_COLUMNS, z: 1 },
     macsPerKey: attentionMacs(config),
   };
   return { steps: [step], output: blockInput('attention') };

@@ -16,6 +16,7 @@ import {
   matrixCut,
   mostColumns,
   type ProductShape,
+  tilesCut,
   type Width,
   weightSpec,
 } from './variants.ts';
@@ -23,10 +24,6 @@ import type { Matrix } from './weights.ts';
 
 /** Which kernels: those of single columns, tiles in workgroup memory, or matrix units. */
 export type Way = 'gemv' | 'tiles' | 'matrix';
-
-/** Columns of a tile in `gemm-tiles`, and its rows: what leaves the Deck's registers room for three subgroups. */
-const I8_TILE = { columns: 48, rows: 128 };
-const F32_TILE = { columns: 64, rows: 64 };
 
 /** The arithmetic of a matrix in passes of single columns, and in tiles. */
 export function matrixArithmetic({ traits, preferences, config }: PlanOptions, matrix: Matrix): Arithmetic {
@@ -123,6 +120,7 @@ export function productSteps(
       shape,
       grid: {
         x: Math.ceil(part.rows / cut.rows),
+        columnsFirst: cut.spec.COLUMNS_FIRST === true,
         over: outputs ? 'outputs' : 'columns',
         each: cut.columns,
         z: 1,
@@ -170,9 +168,11 @@ function cutOf(
     };
   }
   if (way === 'tiles') {
-    const sizes = i8 ? I8_TILE : F32_TILE;
+    const sizes = tilesCut(traits, i8 ? 'i8' : 'f32', width);
     const files =
-      i8 && isQuantised(format) ? { TILES: 'i8', ...codesSpec(format) } : { TILES: 'f32', ...weightSpec(format) };
+      i8 && isQuantised(format)
+        ? { TILES: 'i8', ...codesSpec(format), FUSED: traits.vendor === 'amd' }
+        : { TILES: 'f32', ...weightSpec(format) };
     return { kernel: 'gemm-tiles', spec: { ...files, TILE: tile, ROWS: rows, COLS: sizes.columns }, ...sizes };
   }
   const columns = Math.min(isWide(width) ? 1 : width, mostColumns(format));

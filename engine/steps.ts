@@ -25,6 +25,8 @@ export interface Step {
 /** Workgroups: x by z, for every group of `each` columns (tokens) of a pass, or of its outputs. */
 export interface Grid {
   readonly x: number;
+  /** Those of different columns are neighbours, not those of one: the GPU gets them as (columns, x, z). Default false. */
+  readonly columnsFirst?: boolean | undefined;
   readonly over: 'columns' | 'outputs';
   readonly each: number;
   readonly z: number | Parts;

@@ -193,6 +193,7 @@ function gemvLanes(traits: Traits, { tile }: ProductShape, columns: number, cut:
       THREADS: (tile / cut.rowsEach) * cut.split * cut.subgroup,
       K_SPLIT: cut.split,
       SIZE: traits.subgroups?.min === traits.subgroups?.max ? 'given' : 'fixed',
+      ...(columns > 1 && { COLUMNS_FIRST: true }),
     },
   };
 }
@@ -271,14 +272,17 @@ export function partsOf(keys: number, { SPLITS, PART_KEYS }: AttentionParts): nu
 
 /**
  * How many columns a pass has: so many to a workgroup of the decode kernels, or enough for kernels of their own, `some` for
- * one row of their workgroups.
+ * one row of their smaller workgroups.
  */
 export type Width = 1 | 2 | 4 | 'some' | 'many';
 
 /** Columns from which on kernels for many of them are faster. */
 const SOME_COLUMNS = 12;
-/** Columns from which on the largest tiles are. */
-const MANY_COLUMNS = 129;
+/** Columns from which on the largest tiles are: of the matrix units, and those in workgroup memory. */
+const MANY_COLUMNS = { matrix: 129, tiles: 33 };
+
+/** Workgroup memory of the kernels for many columns: twice what WebGPU promises, and what all desktop GPUs have. */
+const WIDE_BYTES = 32768;
 
 /** Whether a pass has kernels of its own. */
 export function isWide(width: Width): width is 'some' | 'many' {
@@ -288,9 +292,10 @@ export function isWide(width: Width): width is 'some' | 'many' {
 /** The width of a pass over a prompt. */
 export function widthOf(traits: Traits, columns: number, preferences: Preferences): Width {
   // CPU drivers win nothing by other kernels than those of decode, and would have to compile them
-  if (columns < SOME_COLUMNS || preferences.many === 'gemv' || (traits.software && preferences.many === undefined))
+  const unwanted = preferences.many === 'gemv' || (traits.software && preferences.many === undefined);
+  if (columns < SOME_COLUMNS || unwanted || traits.limits.maxWorkgroupBytes < WIDE_BYTES)
     return columnsFor(traits, columns);
-  return columns < MANY_COLUMNS || !hasMatrixUnits(traits) ? 'some' : 'many';
+  return columns < MANY_COLUMNS[hasMatrixUnits(traits) ? 'matrix' : 'tiles'] ? 'some' : 'many';
 }
 
 /** Columns that one workgroup handles in a pass of so many sequences, as far as that pays. */
@@ -306,6 +311,16 @@ export function hasMatrixUnits({ subgroupMatrix, subgroups, subgroupSizeControl,
   return subgroupMatrix.some(
     ({ m, n, k, component, result }) => m === 16 && n === 16 && k === 16 && component === 'f16' && result === 'f32',
   );
+}
+
+/** Columns and rows of a workgroup of `gemm-tiles`: RDNA 2's registers hold three subgroups of the larger tile, four of the smaller. */
+export function tilesCut(
+  traits: Traits,
+  arithmetic: Arithmetic,
+  width: Width,
+): { readonly columns: 32 | 64; readonly rows: number } {
+  if (arithmetic !== 'i8') return { columns: 64, rows: 64 };
+  return { columns: width === 'some' && !hasMatrixUnits(traits) ? 32 : 64, rows: 128 };
 }
 
 /**

@@ -9,6 +9,8 @@
 //! param SG u32 4 8 16 32 64
 //! param THREADS u32
 //! param K_SPLIT u32 1 2 4 8
+// Workgroups of the same rows are neighbours, so that the weights that one has brought are in the cache for the others.
+//! param COLUMNS_FIRST bool =false
 
 const ROWS = TILE * K_SPLIT * SG / THREADS; // whole quads of scales, or half of one
 const QUADS = (ROWS + 3u) / 4u;
@@ -21,11 +23,12 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
   let subgroup = thread / SG;
   let part = subgroup % K_SPLIT;
   let first_row = subgroup / K_SPLIT * ROWS; // within the tile
-  let first = group.y * COLS;
-  let base = group.x * TILE + first_row;
+  let tile = select(group.x, group.y, COLUMNS_FIRST);
+  let first = select(group.y, group.x, COLUMNS_FIRST) * COLS;
+  let base = tile * TILE + first_row;
   prepare_codes(thread);
   prepare_inputs(input_of(first), thread);
-  let loaded = begin(group.x, first, thread);
+  let loaded = begin(tile, first, thread);
   var sums = array<vec4<f32>, QUADS * COLS>(); // [quad][column]
   var squares = array<f32, COLS>();
   for (var block = part * SG + lane; block < BLOCKS; block += SG * K_SPLIT) {
@@ -89,5 +92,5 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
     y_squares[thread] = sum;
   }
   workgroupBarrier();
-  finish(group.x, first, thread, loaded);
+  finish(tile, first, thread, loaded);
 }

@@ -23,6 +23,7 @@ export type ShaderName =
   | 'gemm-matrix'
   | 'norm'
   | 'flash-matrix'
+  | 'flash-tiles'
   | 'attention'
   | 'combine'
   | 'head-norm'

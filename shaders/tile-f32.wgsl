@@ -2,6 +2,7 @@
 // rows and four values of four columns.
 //! include results weight-$WEIGHT
 const EACH_ROWS = 4u;
+const EACH_COLUMNS = COLS / 8u;
 const X_EACH = COLS / 32u; // vec4s of a thread's columns
 var<workgroup> w_values: array<array<array<f32, 4>, 16>, 32>;         // [weight 0..31][row % 16][row / 16]: a thread multiplies four rows
 var<workgroup> tile_values: array<array<vec4<f32>, 8>, 32u * X_EACH>; // [value 0..31][X_EACH][column % 8]
@@ -45,10 +46,7 @@ fn add_tile(r: u32, c: u32, sums: ptr<function, Sums>) {
     for (var h = 0u; h < X_EACH; h++) {
       let x = tile_values[k * X_EACH + h][c];
       for (var i = 0u; i < 4u; i++) {
-        for (var j = 0u; j < 4u; j++) {
-          let at = i * EACH_COLUMNS + 4u * h + j;
-          (*sums)[at] = fma(w[i], x[j], (*sums)[at]);
-        }
+        (*sums)[i * X_EACH + h] = fma(vec4<f32>(w[i]), x, (*sums)[i * X_EACH + h]);
       }
     }
   }

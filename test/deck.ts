@@ -61,8 +61,22 @@ export interface Compiled {
   readonly vgprs: number;
   readonly waves: number;
   readonly spills: number;
-  readonly loop: { readonly valu: number } | null;
-  readonly loops: readonly { readonly valu: number; readonly dot4: number }[];
+  /** Subgroup size. */
+  readonly wave: number;
+  /** Threads, in three dimensions. */
+  readonly workgroup: readonly number[];
+  readonly all: Counts;
+  /** The hottest of the loops. */
+  readonly loop: Counts | null;
+  /** In the order of their ends, so that a loop's inner loops come before it; they are in its counts. */
+  readonly loops: readonly (Counts & { readonly depth: number })[];
+}
+
+/** Machine instructions of a piece of code, each once. */
+export interface Counts {
+  readonly valu: number;
+  readonly dot4: number;
+  readonly barrier: number;
 }
 
 export function hasDeckCompiler(): boolean {
@@ -104,6 +118,14 @@ function planOf(type: FileType): PlanOptions {
   };
 }
 
+/** The loop of a tiled product that multiplies. */
+export function hottestTile(loops: Compiled['loops']): Compiled['loops'][number] | undefined {
+  return loops.reduce<Compiled['loops'][number] | undefined>(
+    (best, other) => (other.dot4 > (best?.dot4 ?? 0) ? other : best),
+    undefined,
+  );
+}
+
 /** Compiles the distinct kernels of decode, short context and split, and of prefill; of other types than Q4_0 one product. */
 export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
   const plan = planOf('Q4_0');
@@ -112,6 +134,7 @@ export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
     ['', planDecode(plan, 'greedy')],
     [' (split)', planDecode({ ...plan, preferences: { splits: 4 } }, 'top')],
     [' (few)', planPrefill(plan, 4, undefined)],
+    [' (some)', planPrefill(plan, 'some', undefined)],
     [' (prefill)', planPrefill(plan, 'many', undefined)],
   ] as const) {
     for (const { name, kernel, spec, shape } of steps) {
@@ -123,7 +146,7 @@ export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
         label: taken ? label + suffix : label,
         code: specialise(kernel, spec).code,
         ...(shape && kernel !== 'gemm-tiles' ? { weightsPerTurn: rowsOfSubgroup(spec) * BLOCK } : {}),
-        // a thread of tile-i8.wgsl has 8 rows and an eighth of the columns
+        // a thread of tile-i8.wgsl has four columns and as many rows as a fourth of the tile's columns
         ...(spec.TILES === 'i8' ? { macsPerTurn: Number(spec.COLS) * BLOCK } : {}),
       });
     }
@@ -142,7 +165,7 @@ export async function compileDeck(family = 'VANGOGH'): Promise<Figures> {
   return Object.fromEntries(
     rows.map(({ label, vgprs, waves, spills, loop, loops }, i) => {
       const { weightsPerTurn, macsPerTurn } = list[i] ?? {};
-      const tile = loops?.reduce((best, other) => (other.dot4 > best.dot4 ? other : best), { valu: 0, dot4: 0 });
+      const tile = loops && hottestTile(loops);
       return [
         label,
         {

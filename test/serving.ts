@@ -2,8 +2,9 @@
 import type { Hono } from 'hono';
 import { createApp } from '../bin/serve/app.ts';
 import type { GuardOptions } from '../bin/serve/guard.ts';
-import { createHost, type Host, type HostOptions, type KnownModel } from '../bin/serve/host.ts';
+import { createHost, type Host, type HostOptions } from '../bin/serve/host.ts';
 import { type Listening, listen } from '../bin/serve/listen.ts';
+import type { KnownModel } from '../bin/serve/load.ts';
 import { createMeter } from '../bin/serve/metrics.ts';
 import { openDevice } from '../devices/open.ts';
 import type { Device } from '../devices/types.ts';

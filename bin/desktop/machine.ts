@@ -5,7 +5,7 @@ import { findGpu, readTopology, type Topology } from '../../devices/topology.ts'
 import type { AdapterInfo } from '../../devices/types.ts';
 import { estimate } from '../../engine/estimate.ts';
 import type { LoadOptions } from '../../engine/model.ts';
-import type { KnownModel } from '../serve/host.ts';
+import type { KnownModel } from '../serve/load.ts';
 
 /** A part of memory that the GPU can use. */
 export interface MemoryPool {
@@ -38,6 +38,8 @@ export interface ModelFit {
   /** Form of the weights on the GPU. */
   readonly weights: string;
   readonly tokensPerSecond: number | null;
+  /** Layers that do not stay on the GPU but are brought there for every token. */
+  readonly streamedLayers: number;
   /** A file that cannot be read, or a model that does not run: why. */
   readonly problem: string | null;
 }
@@ -73,7 +75,15 @@ export async function modelFit(
   options: LoadOptions,
   { ownBytes, root }: { readonly ownBytes: number; readonly root?: string | undefined },
 ): Promise<ModelFit> {
-  const none = { weightBytes: 0, kvBytes: 0, otherBytes: 0, context: 0, weights: '', tokensPerSecond: null };
+  const none = {
+    weightBytes: 0,
+    kvBytes: 0,
+    otherBytes: 0,
+    context: 0,
+    weights: '',
+    tokensPerSecond: null,
+    streamedLayers: 0,
+  };
   try {
     const checkpoint = await model.open();
     try {
@@ -87,6 +97,7 @@ export async function modelFit(
         context: plan.context,
         weights: plan.weightsOption,
         tokensPerSecond: plan.speed?.tokensPerSecond ?? null,
+        streamedLayers: plan.streamedBytes > 0 ? checkpoint.config.layers - plan.residentLayers : 0,
         problem: null,
       };
     } finally {

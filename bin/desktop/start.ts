@@ -1,7 +1,7 @@
 /** The app's server: models, page and all. */
 import type { AdapterInfo } from '../../devices/types.ts';
 import { createApp } from '../serve/app.ts';
-import { createHost, type HostOptions } from '../serve/host.ts';
+import { aboutToEnd, createHost, type HostOptions } from '../serve/host.ts';
 import { listen } from '../serve/listen.ts';
 import { createMeter } from '../serve/metrics.ts';
 import { ownVersion } from '../serve/version.ts';
@@ -85,7 +85,7 @@ export async function startDesktop(options: DesktopOptions): Promise<Desktop> {
     },
     async stop() {
       pulls.close();
-      for (const abort of running) abort.abort(new Error('the app ends'));
+      for (const abort of running) abort.abort(aboutToEnd());
       await listening.close();
       await host.close();
     },

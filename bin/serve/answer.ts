@@ -77,8 +77,7 @@ export function answer(
       } catch (error) {
         host.suspect(current, error);
         if (!isGpuFailure(error) || resumes === MOST_RESUMES) throw error;
-        current.release();
-        current = await host.lease(lease.name, options.signal);
+        current = await current.renew(options.signal);
       }
     }
   }

@@ -10,6 +10,8 @@ import { MOST_BODY_BYTES, type Service } from './service.ts';
 
 const HEALTH_STATUS = { ok: 200, loading: 503, recovering: 503, failed: 503, draining: 503 } as const;
 const RETRY_SECONDS = 5;
+/** Browsers need not ask again for so long. */
+const PREFLIGHT_SECONDS = 600;
 
 export interface AppOptions extends GuardOptions {
   /** Adds the routes of a program that has more of its own. */
@@ -35,8 +37,10 @@ export function createApp(service: Service, options: AppOptions): Hono {
       c.header('access-control-allow-origin', origin);
       c.header('vary', 'origin');
       if (c.req.method === 'OPTIONS') {
-        c.header('access-control-allow-headers', 'authorization, content-type');
+        // whatever its client sends: openai's own adds half a dozen headers
+        c.header('access-control-allow-headers', c.req.header('access-control-request-headers') ?? '*');
         c.header('access-control-allow-methods', 'GET, POST');
+        c.header('access-control-max-age', String(PREFLIGHT_SECONDS));
         return c.body(null, 204);
       }
     }
@@ -68,14 +72,18 @@ export function createApp(service: Service, options: AppOptions): Hono {
 
   app.notFound((c) => {
     const error = new RequestError(404, 'not_found', `there is nothing at ${c.req.method} ${c.req.path.slice(0, 100)}`);
-    return c.json(openaiError(error), 404);
+    return c.json(shapeFor(c.req.path)(error), 404);
   });
   app.onError((error, c) => {
     const failure = describeFailure(error);
     if (failure.status === 500) service.note(`${c.req.method} ${c.req.path}: ${error.stack ?? error.message}`);
     if (failure.retryAfterSeconds !== undefined) c.header('retry-after', String(failure.retryAfterSeconds));
-    const body = c.req.path.startsWith('/api/') ? ollamaError(failure) : openaiError(failure);
-    return c.json(body, failure.status as 400);
+    return c.json(shapeFor(c.req.path)(failure), failure.status as 400);
   });
   return app;
+}
+
+/** How the API that a path belongs to tells of errors. */
+function shapeFor(path: string): (failure: RequestError) => object {
+  return path.startsWith('/api/') ? ollamaError : openaiError;
 }

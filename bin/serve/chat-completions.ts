@@ -7,12 +7,13 @@ import type { Tokenizer } from '../../engine/tokenizer.ts';
 import { type Answer, answer, type ChatPart, readReply } from './answer.ts';
 import { callSchema, prepareConstraints } from './constraints.ts';
 import { allOrNone, finishReason, head, seeds, streamed, timingsOf, tokenLogprobs, usageOf } from './openai-shapes.ts';
-import { chatPrompt, tokenizerOf } from './prompts.ts';
+import { chatPrompt, fittingChatPrompt, tokenizerOf } from './prompts.ts';
 import {
   ChatRequest,
   chatMessages,
   checkToolChoice,
   keepAliveMs,
+  mostTokens,
   parseBody,
   textOptions,
   wantedSchema,
@@ -32,19 +33,23 @@ export async function chatCompletion(c: Context, service: Service): Promise<Resp
   const abort = requestAbort(c, service);
   const lease = await service.host.lease(body.model ?? '', abort.signal);
   const { name, model } = lease;
+  let dropped: { readonly dropped_messages?: number } = {};
   const progress = createLatest<Record<string, unknown>>();
   let answers: readonly Answer[];
   let replies: readonly AsyncGenerator<ChatPart, void, void>[];
   try {
     const thinking = body.reasoning_effort === 'none' || schema !== undefined ? false : undefined;
-    const { ids, reply } = await chatPrompt(name, model, messages, {
-      tools,
-      thinking,
-      variables: body.chat_template_kwargs,
-    });
+    const maxTokens = mostTokens(body.max_completion_tokens ?? body.max_tokens);
+    const wanted = { tools, thinking, variables: body.chat_template_kwargs };
+    const prompt =
+      body.truncation === 'auto'
+        ? await fittingChatPrompt(lease, messages, { ...wanted, maxTokens })
+        : { ...(await chatPrompt(name, model, messages, wanted)), dropped: 0 };
+    const { ids, reply } = prompt;
+    if (prompt.dropped > 0) dropped = { dropped_messages: prompt.dropped };
     const options: TextOptions = {
       ...sampling,
-      maxTokens: body.max_completion_tokens ?? body.max_tokens ?? undefined,
+      maxTokens,
       logprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
       onPrefill: (done, total) => progress.set({ prompt_progress: { processed: done, total } }),
     };
@@ -77,6 +82,7 @@ export async function chatCompletion(c: Context, service: Service): Promise<Resp
       choices,
       usage: usageOf(answers),
       timings: timingsOf(answers),
+      ...dropped,
     });
   }
   const chunk = { ...common, object: 'chat.completion.chunk' };
@@ -88,7 +94,7 @@ export async function chatCompletion(c: Context, service: Service): Promise<Resp
       if (prompt_progress) yield { ...chunk, choices: [], prompt_progress };
       else yield { ...chunk, choices: [choice], ...(withUsage && { usage: null }) };
     }
-    if (withUsage) yield { ...chunk, choices: [], usage: usageOf(answers), timings: timingsOf(answers) };
+    if (withUsage) yield { ...chunk, choices: [], usage: usageOf(answers), timings: timingsOf(answers), ...dropped };
   }
   return streamed(c, chunks(), abort);
 }

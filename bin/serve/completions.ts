@@ -2,12 +2,13 @@
 import type { Context } from 'hono';
 import type { TextOptions, TextPart } from '../../engine/generate-text.ts';
 import type { Tokenizer } from '../../engine/tokenizer.ts';
+import { assert } from '../../quant/errors.ts';
 import { type Answer, answer } from './answer.ts';
 import { prepareConstraints } from './constraints.ts';
 import { RequestError } from './errors.ts';
 import { allOrNone, finishReason, head, listOf, pieceText, seeds, streamed, timingsOf } from './openai-shapes.ts';
 import { textPrompt, tokenizerOf } from './prompts.ts';
-import { CompletionRequest, keepAliveMs, parseBody, textOptions, wantedSchema } from './requests.ts';
+import { CompletionRequest, keepAliveMs, mostTokens, parseBody, textOptions, wantedSchema } from './requests.ts';
 import { clientOf, readJson, requestAbort, type Service } from './service.ts';
 import { merge } from './stream.ts';
 
@@ -34,7 +35,7 @@ export async function completion(c: Context, service: Service): Promise<Response
     for (const { ids, echo } of prompts) {
       const options: TextOptions = {
         ...sampling,
-        maxTokens: body.max_tokens ?? COMPLETION_TOKENS,
+        maxTokens: mostTokens(body.max_tokens ?? COMPLETION_TOKENS),
         logprobs: body.logprobs ?? undefined,
         continued: echo !== '',
       };
@@ -99,6 +100,7 @@ async function* completionPieces(
   wanted: number | null | undefined,
 ): AsyncGenerator<CompletionPiece, void, void> {
   let offset = echo.length;
+  let ended = false;
   if (echo !== '') yield { index, text: echo, logprobs: null, finish_reason: null };
   for await (const { text, logprobs, finish } of parts) {
     const found: CompletionLogprobs | null =
@@ -114,14 +116,17 @@ async function* completionPieces(
         : null;
     offset += text.length;
     const reason = finish ? finishReason(finish, false) : null;
+    ended ||= reason !== null;
     if (text !== '' || found || reason) yield { index, text, logprobs: found, finish_reason: reason };
   }
+  if (!ended) yield { index, text: '', logprobs: null, finish_reason: 'length' }; // no token was wanted
 }
 
 async function joinPieces(pieces: AsyncIterable<CompletionPiece>): Promise<CompletionPiece> {
   let joined: CompletionPiece | undefined;
   for await (const piece of pieces) joined = joined ? joinTwo(joined, piece) : piece;
-  return joined ?? { index: 0, text: '', logprobs: null, finish_reason: 'length' };
+  assert(joined, 'an answer has its end');
+  return joined;
 }
 
 function joinTwo(a: CompletionPiece, b: CompletionPiece): CompletionPiece {

@@ -3,58 +3,33 @@
  * that nobody uses; a lost GPU is opened anew and its models are loaded again.
  */
 import type { Device, DeviceOptions, Purpose } from '../../devices/types.ts';
-import { type Batch, createBatch } from '../../engine/batch.ts';
-import type { Estimate } from '../../engine/estimate.ts';
-import { type LoadOptions, loadModel, type Model } from '../../engine/model.ts';
-import type { Tuning } from '../../engine/variants.ts';
-import type { Checkpoint } from '../../loaders/types.ts';
 import { FirstlightError } from '../../quant/errors.ts';
+import { RequestError } from './errors.ts';
 import { createGpu } from './gpu.ts';
+import { type Held, type KnownModel, type Loaded, type LoadProgress, loadKnown, type ServedOptions } from './load.ts';
 
-/** A model by the name that clients use. */
-export interface KnownModel {
-  readonly name: string;
-  /** In bytes, of its files. */
-  readonly bytes: number | undefined;
-  readonly modifiedMs: number;
-  open(): Promise<Checkpoint>;
-}
-
-export interface HostOptions {
+export interface HostOptions extends ServedOptions {
   /** What there is, at the time of asking: models may come and go. */
   models(): Promise<readonly KnownModel[]>;
-  /** Sequences at once in each model. */
-  readonly parallel: number;
-  /** Requests that may wait, in each model. */
-  readonly queue: number;
   /** Models in memory at once. */
   readonly maxLoaded: number;
   /** How long a model stays after its last use; Infinity: until its place is needed. */
   readonly keepAliveMs: number;
   readonly device: DeviceOptions;
-  readonly load: LoadOptions;
-  /** As in RunnerOptions. */
-  readonly fastBatch?: boolean | undefined;
-  tuning(model: Model): Promise<Tuning>;
   /** One line for the log. */
   note(line: string): void;
+  /** Until what could not be loaded after a loss is tried again. Default ten seconds. */
+  readonly recoverMs?: number | undefined;
   /** Opens devices; tests bring their own. Default openDevice. */
   readonly openDevice?: ((options: DeviceOptions) => Promise<Device>) | undefined;
-}
-
-/** A loaded model. */
-export interface Loaded {
-  readonly name: string;
-  readonly model: Model;
-  readonly batch: Batch;
-  readonly loadedMs: number;
-  readonly loadMs: number;
 }
 
 /** The use of a loaded model; it stays until all have given theirs back. */
 export interface Lease extends Loaded {
   /** Another one of the same model, which need not wait for anything. */
   share(): Lease;
+  /** Gives it back for another one of the same model, after its GPU was lost; also once the server is about to end. */
+  renew(signal: AbortSignal): Promise<Lease>;
   /** With how long the model is to stay from now on, unless somebody says otherwise. */
   release(keepAliveMs?: number): void;
 }
@@ -71,15 +46,10 @@ export interface Health {
   readonly reason?: string | undefined;
 }
 
-export interface LoadProgress {
-  readonly name: string;
-  readonly plan: Estimate | undefined;
-  readonly doneBytes: number;
-  readonly totalBytes: number;
-}
-
 export interface Host {
   known(): Promise<readonly KnownModel[]>;
+  /** One of them by its name; an empty name means the one that is loaded, or the first. Throws `unknown-model`. */
+  find(name: string): Promise<KnownModel>;
   resident(): readonly Resident[];
   /** The load that is under way. */
   readonly loading: LoadProgress | undefined;
@@ -88,8 +58,8 @@ export interface Host {
   /** Bytes on the device. */
   memory(): Readonly<Partial<Record<Purpose, number>>>;
   /**
-   * A model, loaded if it is not. An empty name means the one that is loaded, or the first. Throws `unknown-model`, whatever a
-   * load throws, and `device-lost` while the GPU cannot be had back.
+   * A model by its name as in `find`, loaded if it is not. Throws what `find` and a load throw, `device-lost` while the GPU cannot
+   * be had back, and RequestError once the server is about to end.
    */
   lease(name: string, signal?: AbortSignal): Promise<Lease>;
   /** Unloads a model when its last use ends. */
@@ -105,30 +75,32 @@ export interface Host {
   close(): Promise<void>;
 }
 
-interface Entry extends Loaded {
-  readonly known: KnownModel;
-  readonly checkpoint: Checkpoint;
+interface Entry extends Held {
   leases: number;
   keepAliveMs: number;
   expiresMs: number | undefined;
   timer: NodeJS.Timeout | undefined;
   /** Called when the last lease is given back. */
   idle: () => void;
-  /** Tokens at the last look, and when that number was new. */
-  seenTokens: number;
-  seenMs: number;
+  /** When the last lease was given back, by Date.now(). */
+  usedMs: number;
 }
 
-/** A token so old still shows that tokens can be made. */
+/** A pass so old still shows that tokens can be made. */
 const FRESH_MS = 10_000;
 const PROBE_LIMIT_MS = 15_000;
+const RECOVER_MS = 10_000;
+/** What may pass: a driver that is being reset, memory that others have. */
+const GPU_TROUBLE: ReadonlySet<string> = new Set(['device-lost', 'device-timeout', 'no-adapter', 'not-enough-memory']);
+const RETRY_SECONDS = 5;
 
 export function createHost(options: HostOptions): Host {
   const entries = new Map<string, Entry>();
   let turn: Promise<unknown> = Promise.resolve(); // loads and unloads go one after another
-  let waiting = 0;
+  let leaving: Entry | undefined; // in somebody else's turn: it takes no more leases
   let loading: LoadProgress | undefined;
-  let wanted: string[] = []; // models to load again after a loss
+  let wanted = new Set<string>(); // models to load again after a loss
+  let recovery: NodeJS.Timeout | undefined;
   let draining: (() => void) | undefined;
   let closed = false;
   let allLeases = 0;
@@ -142,8 +114,7 @@ export function createHost(options: HostOptions): Host {
   });
 
   function inTurn<T>(work: () => Promise<T>): Promise<T> {
-    waiting++;
-    const result = turn.then(work).finally(() => waiting--);
+    const result = turn.then(work);
     turn = result.catch(() => {});
     return result;
   }
@@ -163,90 +134,68 @@ export function createHost(options: HostOptions): Host {
   /** The GPU is gone, and with it all that was loaded; what was in use is loaded again. */
   function onLost(reason: string, retryMs: number): void {
     lastReason = reason;
-    wanted = [...entries.keys()];
-    options.note(`the GPU was lost (${reason}): it is opened again and ${wanted.join(', ') || 'nothing'} loaded`);
+    wanted = new Set([...wanted, ...entries.keys()]);
+    options.note(`the GPU was lost (${reason}): it is opened again and ${[...wanted].join(', ') || 'nothing'} loaded`);
     const error = new FirstlightError('device-lost', `the GPU was lost (${reason})`);
     for (const entry of [...entries.values()]) void forget(entry, error);
     if (retryMs === 0) void recover();
-    else setTimeout(() => void recover(), retryMs).unref();
+    else recoverIn(retryMs);
   }
 
+  function recoverIn(ms: number): void {
+    recovery ??= setTimeout(() => {
+      recovery = undefined;
+      void recover();
+    }, ms).unref();
+  }
+
+  /** Loads what is wanted, and tries again later what the GPU would not take. */
   async function recover(): Promise<void> {
     for (const name of [...wanted]) {
       try {
         await inTurn(async () => {
           if (!entries.has(name) && !closed) await load(await find(name));
         });
+        wanted.delete(name);
       } catch (error) {
         options.note(`${name} could not be loaded again: ${(error as Error).message}`);
+        if (!(error instanceof FirstlightError && GPU_TROUBLE.has(error.code))) wanted.delete(name);
       }
     }
-    wanted = [];
+    if (wanted.size > 0) recoverIn(options.recoverMs ?? RECOVER_MS);
   }
 
   /** Takes an entry out and gives back what it holds. */
   async function forget(entry: Entry, reason?: Error): Promise<void> {
     if (entries.get(entry.name) === entry) entries.delete(entry.name);
     clearTimeout(entry.timer);
-    // what a lost device held cannot be given back
-    await entry.batch.close(reason).catch(() => {});
-    await entry.model.close().catch(() => {});
-    await entry.checkpoint.close().catch(() => {});
+    await entry.close(reason);
   }
 
   async function load(known: KnownModel): Promise<Entry> {
-    const startMs = performance.now();
-    loading = { name: known.name, plan: undefined, doneBytes: 0, totalBytes: 0 };
     try {
-      // by its name in all messages: clients need not know where it is
-      const checkpoint: Checkpoint = { ...(await known.open()), path: known.name };
-      try {
-        const model = await loadModel(await gpu.get(), checkpoint, {
-          ...options.load,
-          slots: options.parallel,
-          onPlan: (plan) => {
-            loading = { name: known.name, plan, doneBytes: 0, totalBytes: plan.bytes.weights };
-          },
-          onProgress: (doneBytes, totalBytes) => {
-            loading = { name: known.name, plan: loading?.plan, doneBytes, totalBytes };
-          },
-        });
-        try {
-          const batch = await createBatch(model, {
-            slots: options.parallel,
-            queue: options.queue,
-            fastBatch: options.fastBatch,
-            tuning: await options.tuning(model),
-          });
-          const entry: Entry = {
-            name: known.name,
-            known,
-            checkpoint,
-            model,
-            batch,
-            loadedMs: Date.now(),
-            loadMs: performance.now() - startMs,
-            leases: 0,
-            keepAliveMs: options.keepAliveMs,
-            expiresMs: undefined,
-            timer: undefined,
-            idle: () => {},
-            seenTokens: 0,
-            seenMs: 0,
-          };
-          entries.set(known.name, entry);
-          started = true;
-          scheduleExpiry(entry);
-          options.note(describeLoad(entry));
-          return entry;
-        } catch (error) {
-          await model.close().catch(() => {});
-          throw error;
-        }
-      } catch (error) {
-        await checkpoint.close();
-        throw error;
-      }
+      const loaded = await loadKnown(
+        known,
+        () => gpu.get(),
+        options,
+        (progress) => {
+          loading = progress;
+        },
+      );
+      const entry: Entry = {
+        ...loaded,
+        leases: 0,
+        keepAliveMs: options.keepAliveMs,
+        expiresMs: undefined,
+        timer: undefined,
+        idle: () => {},
+        usedMs: 0,
+      };
+      entries.set(known.name, entry);
+      started = true;
+      scheduleExpiry(entry);
+      options.note(describeLoad(entry));
+      return entry;
     } finally {
       loading = undefined;
     }
@@ -268,20 +217,25 @@ export function createHost(options: HostOptions): Host {
 
   /** Unloads the model that was used least recently, when its last use has ended. */
   async function evict(signal: AbortSignal | undefined): Promise<void> {
-    const [victim] = [...entries.values()].sort((a, b) => a.leases - b.leases || a.seenMs - b.seenMs);
-    if (!victim) return;
-    await whenIdle(victim, signal);
-    if (entries.get(victim.name) !== victim) return;
-    await forget(victim);
-    options.note(`${victim.name} makes room`);
+    const [victim] = [...entries.values()].sort((a, b) => a.leases - b.leases || a.usedMs - b.usedMs);
+    if (victim) await retire(victim, 'makes room', signal);
   }
 
-  function whenIdle(entry: Entry, signal: AbortSignal | undefined): Promise<void> {
-    if (entry.leases === 0) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      entry.idle = resolve;
-      signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
-    });
+  /** Unloads a model when its last use has ended; who asks for it meanwhile waits. */
+  async function retire(entry: Entry, why: string, signal: AbortSignal | undefined): Promise<void> {
+    leaving = entry;
+    try {
+      if (entry.leases > 0)
+        await new Promise<void>((resolve, reject) => {
+          entry.idle = resolve;
+          signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+        });
+      if (entries.get(entry.name) !== entry) return; // lost with the GPU
+      await forget(entry);
+      options.note(`${entry.name} ${why}`);
+    } finally {
+      leaving = undefined;
+    }
   }
 
   function scheduleExpiry(entry: Entry): void {
@@ -303,57 +257,98 @@ export function createHost(options: HostOptions): Host {
   }
 
   function take(entry: Entry): Lease {
+    const { name, model, batch, loadedMs, loadMs } = entry;
     entry.leases++;
     allLeases++;
     clearTimeout(entry.timer);
     entry.expiresMs = undefined;
     let released = false;
-    const { name, model, batch, loadedMs, loadMs } = entry;
-    return {
+    const lease: Lease = {
       name,
       model,
       batch,
       loadedMs,
       loadMs,
       share: () => take(entry),
+      async renew(signal) {
+        allLeases++; // whoever waits for the last one waits for the new one too
+        lease.release();
+        try {
+          return await obtain(name, signal);
+        } finally {
+          countDown();
+        }
+      },
       release(keepAliveMs) {
         if (released) return;
         released = true;
         entry.leases--;
-        allLeases--;
-        entry.seenMs = Date.now();
+        entry.usedMs = Date.now();
         if (keepAliveMs !== undefined) entry.keepAliveMs = keepAliveMs;
         if (entry.leases === 0) entry.idle();
         scheduleExpiry(entry);
-        if (allLeases === 0) draining?.();
+        countDown();
       },
     };
+    return lease;
+  }
+
+  function countDown(): void {
+    allLeases--;
+    if (allLeases === 0) draining?.();
+  }
+
+  async function obtain(name: string, signal: AbortSignal | undefined): Promise<Lease> {
+    const known = await find(name);
+    const present = entries.get(known.name);
+    if (present && present !== leaving) return take(present);
+    return inTurn(async () => {
+      signal?.throwIfAborted();
+      return take(entries.get(known.name) ?? (await loadInPlace(known, signal)));
+    });
   }
 
   function status(): Health {
     if (draining) return { status: 'draining', reason: 'running answers are being finished' };
     const { trouble } = gpu;
     if (trouble) return { status: 'failed', reason: trouble.message };
-    if (wanted.length > 0) return { status: 'recovering', reason: `the GPU was lost (${lastReason})` };
+    if (wanted.size > 0) return { status: 'recovering', reason: `the GPU was lost (${lastReason})` };
     if (loading && entries.size === 0) return { status: 'loading', reason: `${loading.name} is being loaded` };
     if (entries.size === 0 && !started) return { status: 'loading', reason: 'no model has been loaded yet' };
     return { status: 'ok' };
   }
 
-  /** Makes one token, with a limit. */
-  async function probe(entry: Entry): Promise<void> {
-    const { batch, model } = entry;
-    const signal = AbortSignal.timeout(PROBE_LIMIT_MS);
-    const ids = [model.tokenizer?.bos ?? model.tokenizer?.eos[0] ?? 0];
-    for await (const _ of batch.tokens(ids, { temperature: 0, maxTokens: 1, signal, client: 'health' }));
+  /** Whether a loaded model makes tokens: by a pass that was done lately, else by trying. Answers what is wrong. */
+  async function faultOf(entry: Entry): Promise<string | undefined> {
+    const { passes, lastPassMs } = entry.batch.status;
+    if (passes > 0 && performance.now() - lastPassMs < FRESH_MS) return undefined;
+    try {
+      await entry.batch.probe(AbortSignal.timeout(PROBE_LIMIT_MS));
+      return undefined;
+    } catch (error) {
+      suspect(entry, error);
+      return `${entry.name} makes no tokens: ${(error as Error).message}`;
+    }
+  }
+
+  /** The same where no model is loaded: the GPU itself must answer. */
+  async function faultOfGpu(): Promise<string | undefined> {
+    try {
+      await (await gpu.get()).settle();
+      return undefined;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+
+  function suspect(loaded: Loaded, error: unknown): void {
+    if (error instanceof FirstlightError && error.code === 'device-timeout') gpu.giveUp(loaded.model.device);
   }
 
   return {
     known: () => options.models(),
-    resident: () =>
-      [...entries.values()].map(({ name, model, batch, loadedMs, loadMs, expiresMs, leases }) => {
-        return { name, model, batch, loadedMs, loadMs, expiresMs, leases };
-      }),
+    find,
+    resident: () => [...entries.values()],
     get loading() {
       return loading;
     },
@@ -365,48 +360,26 @@ export function createHost(options: HostOptions): Host {
     },
     memory: () => gpu.opened?.memory() ?? {},
     async lease(name, signal) {
-      if (draining || closed) throw new FirstlightError('device-lost', 'the server is about to end');
-      const known = await find(name);
-      const present = entries.get(known.name);
-      if (present && waiting === 0) return take(present);
-      return inTurn(async () => {
-        signal?.throwIfAborted();
-        return take(entries.get(known.name) ?? (await loadInPlace(known, signal)));
-      });
+      if (draining || closed) throw aboutToEnd();
+      return obtain(name, signal);
     },
     async unload(name) {
       const known = await find(name);
       await inTurn(async () => {
         const entry = entries.get(known.name);
-        if (!entry) return;
-        await whenIdle(entry, undefined);
-        await forget(entry);
-        options.note(`${entry.name} is unloaded`);
+        if (entry) await retire(entry, 'is unloaded', undefined);
       });
     },
-    suspect(loaded, error) {
-      if (!(error instanceof FirstlightError) || error.code !== 'device-timeout') return;
-      gpu.giveUp(loaded.model.device);
-    },
+    suspect,
     get status() {
       return status();
     },
     async health() {
       const known = status();
       if (known.status !== 'ok') return known;
-      for (const entry of entries.values()) {
-        const { tokens } = entry.batch.status;
-        if (tokens > entry.seenTokens) {
-          entry.seenTokens = tokens;
-          entry.seenMs = Date.now();
-        }
-        if (Date.now() - entry.seenMs < FRESH_MS) continue;
-        try {
-          await probe(entry);
-        } catch (error) {
-          return { status: 'failed', reason: `${entry.name} makes no tokens: ${(error as Error).message}` };
-        }
-      }
+      const faults = await Promise.all(entries.size > 0 ? [...entries.values()].map(faultOf) : [faultOfGpu()]);
+      const reason = faults.find((fault) => fault !== undefined);
+      if (reason !== undefined) return { status: 'failed', reason };
       return { status: 'ok' };
     },
     drain() {
@@ -417,10 +390,18 @@ export function createHost(options: HostOptions): Host {
     },
     async close() {
       closed = true;
+      clearTimeout(recovery);
       for (const entry of [...entries.values()]) await forget(entry);
       gpu.close();
     },
   };
+}
+
+/** What new requests are told from then on. */
+export function aboutToEnd(): RequestError {
+  return new RequestError(503, 'shutting_down', 'the server is about to end: ask another one, or again in a while', {
+    retryAfterSeconds: RETRY_SECONDS,
+  });
 }
 
 function describeLoad({ name, model, batch, loadMs }: Loaded): string {

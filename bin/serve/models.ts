@@ -1,12 +1,13 @@
 /** The models that a server has, by a name, never by a path: those of the command line, and those that were pulled. */
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { builtinPath } from '../../loaders/checkpoint.ts';
 import { listModels, shortName, storeFolder } from '../../loaders/hub/store.ts';
-import { openModel } from '../../loaders/named.ts';
+import { MODEL_FILE, openModel } from '../../loaders/named.ts';
 import type { Checkpoint } from '../../loaders/types.ts';
 import { FirstlightError } from '../../quant/errors.ts';
 import { isBuiltin } from '../model.ts';
-import type { KnownModel } from './host.ts';
+import type { KnownModel } from './load.ts';
 
 /** What clients call the model that comes with firstlight. */
 const BUILTIN_NAME = 'storyteller';
@@ -46,9 +47,9 @@ export async function pulledModels(): Promise<KnownModel[]> {
 
 async function describe(operand: string, template: string | undefined): Promise<KnownModel> {
   const [, given, path = operand] = /^([\w.:-]+)=(.+)$/.exec(operand) ?? [];
-  const file = isBuiltin(path) ? undefined : await stat(path).catch(() => undefined);
+  const file = await stat(isBuiltin(path) ? builtinPath() : path).catch(() => undefined);
   return {
-    name: given ?? (isBuiltin(path) ? BUILTIN_NAME : basename(path).replace(/\.(gguf|safetensors|zip)$/i, '')),
+    name: given ?? (isBuiltin(path) ? BUILTIN_NAME : basename(path).replace(MODEL_FILE, '')),
     bytes: file?.isFile() ? file.size : undefined,
     modifiedMs: file?.mtimeMs ?? 0,
     async open() {

@@ -8,9 +8,10 @@ import { prepareConstraints } from './constraints.ts';
 import { embed } from './embeddings.ts';
 import { describeFailure, RequestError } from './errors.ts';
 import type { FactFinder, ModelFacts } from './facts.ts';
-import type { KnownModel, Lease } from './host.ts';
+import type { Lease } from './host.ts';
+import type { KnownModel } from './load.ts';
 import { tokenLogprobs } from './openai-shapes.ts';
-import { chatPrompt, textPrompt, tokenizerOf } from './prompts.ts';
+import { chatPrompt, fittingChatPrompt, textPrompt, tokenizerOf } from './prompts.ts';
 import {
   chatMessages,
   keepAliveMs,
@@ -67,26 +68,34 @@ export function ollamaRoutes(app: Hono, service: Service, facts: FactFinder): vo
 
   app.post('/api/show', async (c) => {
     const { model, name = model } = parseBody(OllamaShowRequest, await readJson(c));
-    const known = (await host.known()).find((one) => one.name === name?.replace(/:latest$/, ''));
-    if (!known) throw new RequestError(404, 'model_not_found', `model ${JSON.stringify(name)} not found`);
+    if (name === undefined) throw new RequestError(400, 'invalid_value', 'model: say which', { param: 'model' });
+    const known = await host.find(name);
     const found = await facts(known);
-    return c.json({ ...describeModel(known, found), ...(await detailsOf(known)) });
+    const resident = host.resident().find((one) => one.name === known.name);
+    return c.json({
+      ...describeModel(known, found, resident?.batch.context ?? found.config.context),
+      ...(await detailsOf(known)),
+    });
   });
 
   app.post('/api/chat', async (c) => {
     const body = parseBody(OllamaChatRequest, await readJson(c));
-    if (body.messages.some(({ images }) => images && images.length > 0)) throw noPictures();
-    const messages = chatMessages(body.messages).map(({ thinking, ...message }) => ({
+    const given = body.messages ?? [];
+    if (given.some(({ images }) => images && images.length > 0)) throw noPictures();
+    const messages = chatMessages(given).map(({ thinking, ...message }) => ({
       ...message,
       ...(typeof thinking === 'string' && { reasoning_content: thinking }),
     }));
     if (messages.length === 0)
       return loadOnly(c, body, (done) => ({ message: { role: 'assistant', content: '' }, ...done }));
-    const prompt = ({ name, model }: Lease) =>
-      chatPrompt(name, model, messages as readonly ChatMessage[], {
-        tools: body.tools,
-        thinking: thinkingOf(body.think),
-      });
+    const wanted = { tools: body.tools, thinking: thinkingOf(body.think) };
+    const prompt = (lease: Lease) =>
+      body.truncate === false
+        ? chatPrompt(lease.name, lease.model, messages as readonly ChatMessage[], wanted)
+        : fittingChatPrompt(lease, messages as readonly ChatMessage[], {
+            ...wanted,
+            maxTokens: predictLimit(body.options?.num_predict),
+          });
     return run(c, body, prompt, ({ text, thinking, calls }) => ({
       message: {
         role: 'assistant',
@@ -114,11 +123,13 @@ export function ollamaRoutes(app: Hono, service: Service, facts: FactFinder): vo
 
   app.post('/api/embed', async (c) => {
     const startMs = performance.now();
-    const { model, input, keep_alive } = parseBody(OllamaEmbedRequest, await readJson(c));
+    const { model, input, keep_alive, truncate, dimensions } = parseBody(OllamaEmbedRequest, await readJson(c));
     const { name, vectors, tokens } = await embed(service, model, typeof input === 'string' ? [input] : input, {
       client: clientOf(c, ''),
       signal: requestAbort(c, service).signal,
       keepAliveMs: keepAliveMs(keep_alive),
+      dimensions: dimensions ?? undefined,
+      truncate: truncate ?? true,
     });
     return c.json({
       model: name,
@@ -133,6 +144,7 @@ export function ollamaRoutes(app: Hono, service: Service, facts: FactFinder): vo
       client: clientOf(c, ''),
       signal: requestAbort(c, service).signal,
       keepAliveMs: keepAliveMs(keep_alive),
+      truncate: true,
     });
     return c.json({ embedding: [...(vectors[0] as Float32Array)] });
   });
@@ -148,7 +160,7 @@ export function ollamaRoutes(app: Hono, service: Service, facts: FactFinder): vo
         family,
         families: family ? [family] : [],
         parameter_size: found ? shortCount(found.parameters) : '',
-        quantization_level: found?.weights.toUpperCase() ?? '',
+        quantization_level: found?.type ?? '',
       },
     };
   }
@@ -195,12 +207,11 @@ export function ollamaRoutes(app: Hono, service: Service, facts: FactFinder): vo
     let parts: AsyncGenerator<ChatPart, void, void>;
     try {
       const { ids, reply } = await promptOf(lease);
-      const limit = body.options?.num_predict;
       const schema =
         body.format === 'json' ? true : typeof body.format === 'object' ? (body.format ?? undefined) : undefined;
       const options: TextOptions = {
         ...sampling,
-        maxTokens: typeof limit === 'number' && limit > 0 ? limit : undefined,
+        maxTokens: predictLimit(body.options?.num_predict),
         logprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
         constraint: prepareConstraints(name, model, schema)(),
       };
@@ -278,6 +289,11 @@ function thinkingOf(think: boolean | string | null | undefined): boolean | undef
   return think !== false && think !== 'none';
 }
 
+/** Of num_predict; 0 and below are ways to say that there is none. */
+function predictLimit(limit: number | null | undefined): number | undefined {
+  return typeof limit === 'number' && limit > 0 ? limit : undefined;
+}
+
 function noPictures(): RequestError {
   return new RequestError(400, 'unsupported_value', 'images: this server reads text only', { param: 'images' });
 }
@@ -290,9 +306,10 @@ function fileOf({ bytes, modifiedMs }: KnownModel): object {
   return { size: bytes ?? 0, modified_at: new Date(modifiedMs).toISOString() };
 }
 
-function describeModel(known: KnownModel, { config, parameters, template }: ModelFacts): object {
+/** @param context positions of a request: clients go by what is said of the model's */
+function describeModel(known: KnownModel, { config, parameters, template }: ModelFacts, context: number): object {
   const { architecture } = config;
-  const capabilities = ['completion', 'embedding'];
+  const capabilities = ['completion']; // embeddings too, but clients take a model that says so for one that makes nothing else
   if (template?.includes('tools')) capabilities.push('tools');
   if (template?.includes('<think>')) capabilities.push('thinking');
   return {
@@ -304,7 +321,7 @@ function describeModel(known: KnownModel, { config, parameters, template }: Mode
     model_info: {
       'general.architecture': architecture,
       'general.parameter_count': parameters,
-      [`${architecture}.context_length`]: config.context,
+      [`${architecture}.context_length`]: context,
       [`${architecture}.embedding_length`]: config.hidden,
       [`${architecture}.block_count`]: config.layers,
       [`${architecture}.attention.head_count`]: config.heads,

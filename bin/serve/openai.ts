@@ -4,8 +4,7 @@ import type { Tokenizer } from '../../engine/tokenizer.ts';
 import { chatCompletion } from './chat-completions.ts';
 import { completion } from './completions.ts';
 import { embed } from './embeddings.ts';
-import { RequestError } from './errors.ts';
-import type { KnownModel } from './host.ts';
+import type { KnownModel } from './load.ts';
 import { listOf, pieceText } from './openai-shapes.ts';
 import { tokenizerOf } from './prompts.ts';
 import { DetokenizeRequest, EmbeddingRequest, parseBody, TokenizeRequest } from './requests.ts';
@@ -17,21 +16,17 @@ export function openaiRoutes(app: Hono, service: Service): void {
     return c.json({ object: 'list', data: models.map(describeModel) });
   });
   app.get('/v1/models/:name{.+}', async (c) => {
-    const name = c.req.param('name');
-    const model = (await service.host.known()).find((known) => known.name === name);
-    if (!model) throw new RequestError(404, 'model_not_found', `there is no model ${JSON.stringify(name)}`);
-    return c.json(describeModel(model));
+    return c.json(describeModel(await service.host.find(c.req.param('name'))));
   });
   app.post('/v1/chat/completions', (c) => chatCompletion(c, service));
   app.post('/v1/completions', (c) => completion(c, service));
 
   app.post('/v1/embeddings', async (c) => {
     const { input, encoding_format: format, dimensions, ...body } = parseBody(EmbeddingRequest, await readJson(c));
-    if (dimensions !== undefined && dimensions !== null)
-      throw new RequestError(400, 'unsupported_value', 'dimensions: the model has its own', { param: 'dimensions' });
     const { name, vectors, tokens } = await embed(service, body.model ?? '', listOf(input), {
       client: clientOf(c, body.user),
       signal: requestAbort(c, service).signal,
+      dimensions: dimensions ?? undefined,
     });
     const encode = (vector: Float32Array) =>
       format === 'base64'

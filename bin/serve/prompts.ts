@@ -4,6 +4,7 @@ import type { Model } from '../../engine/model.ts';
 import type { ReplyOptions } from '../../engine/reply.ts';
 import type { Tokenizer } from '../../engine/tokenizer.ts';
 import { RequestError } from './errors.ts';
+import type { Lease } from './host.ts';
 
 export interface ChatPrompt {
   readonly ids: readonly number[];
@@ -60,6 +61,45 @@ export async function chatPrompt(
       functions: new Set(given.map((tool) => tool.function.name)),
     },
   };
+}
+
+/** Of a context, for the answer, where it may become longer. */
+const ANSWER_SHARE = 1 / 4;
+/** Of a context, that is left out at once. */
+const DROPPED_SHARE = 1 / 2;
+
+/**
+ * The same for a conversation that may have outgrown the context: of the user's turns the oldest are left out, with what was
+ * answered to them; what comes before the first and the last one itself stay. They go half a context at a time, so that the next
+ * request of the conversation begins as this one does and what has been read need not be read again.
+ */
+export async function fittingChatPrompt(
+  { name, model, batch: { context } }: Lease,
+  messages: readonly ChatMessage[],
+  { maxTokens = context, ...options }: ChatPromptOptions & { readonly maxTokens?: number | undefined },
+): Promise<ChatPrompt & { readonly dropped: number }> {
+  const turns = [...messages.keys()].filter((i) => messages[i]?.role === 'user');
+  const [first = 0] = turns;
+  const without = async (count: number) => {
+    const from = turns[count] ?? first;
+    const kept = [...messages.slice(0, first), ...messages.slice(from)];
+    return { ...(await chatPrompt(name, model, kept, options)), dropped: from - first };
+  };
+  const all = await without(0);
+  const excess = all.ids.length + Math.min(maxTokens, Math.floor(ANSWER_SHARE * context)) - context;
+  if (excess <= 0 || turns.length < 2) return all;
+  const step = Math.ceil(DROPPED_SHARE * context);
+  const wanted = all.ids.length - Math.ceil(excess / step) * step;
+  // the fewest turns without which it is as short as wanted, else all but the last
+  let [few, many] = [0, turns.length - 1];
+  let fitting = await without(many);
+  while (many - few > 1) {
+    const middle = (few + many) >> 1;
+    const prompt = await without(middle);
+    if (prompt.ids.length <= wanted) [many, fitting] = [middle, prompt];
+    else few = middle;
+  }
+  return fitting;
 }
 
 /** A text or ids to go on from; nothing that the text spells becomes a control token. */

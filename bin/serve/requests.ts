@@ -18,6 +18,8 @@ const maybe = <T extends v.GenericSchema>(schema: T) => v.optional(v.nullable(sc
 
 const Name = v.pipe(v.string(), v.maxLength(256));
 const Stop = v.union([v.string(), v.pipe(v.array(v.string()), v.maxLength(MOST_STOPS))]);
+/** Of an answer; -1 is how many clients say that there is no limit. */
+const Limit = v.union([v.literal(-1), whole(1, 2 ** 31 - 1)]);
 const Tokens = v.pipe(v.array(whole(0, 2 ** 31)), v.minLength(1));
 const JsonObject = v.record(v.string(), v.unknown());
 
@@ -81,8 +83,8 @@ const STREAMING = {
 export const ChatRequest = v.looseObject({
   model: maybe(Name),
   messages: v.pipe(v.array(Message), v.minLength(1), v.maxLength(MOST_MESSAGES)),
-  max_tokens: maybe(whole(1, 2 ** 31 - 1)),
-  max_completion_tokens: maybe(whole(1, 2 ** 31 - 1)),
+  max_tokens: maybe(Limit),
+  max_completion_tokens: maybe(Limit),
   logprobs: maybe(v.boolean()),
   top_logprobs: maybe(whole(0, MOST_ALTERNATIVES)),
   response_format: maybe(ResponseFormat),
@@ -94,6 +96,8 @@ export const ChatRequest = v.looseObject({
       v.looseObject({ type: v.literal('function'), function: v.looseObject({ name: Name }) }),
     ]),
   ),
+  /** As in OpenAI's newer API. `auto`: the oldest turns are left out where the context is too small for all. Default disabled. */
+  truncation: maybe(v.picklist(['auto', 'disabled'])),
   reasoning_effort: maybe(v.string()),
   chat_template_kwargs: maybe(JsonObject),
   ...STREAMING,
@@ -107,7 +111,7 @@ export const CompletionRequest = v.looseObject({
     Tokens,
     v.pipe(v.array(v.union([v.string(), Tokens])), v.minLength(1), v.maxLength(32)),
   ]),
-  max_tokens: maybe(whole(0, 2 ** 31 - 1)),
+  max_tokens: maybe(v.union([Limit, v.literal(0)])),
   logprobs: maybe(whole(0, MOST_ALTERNATIVES)),
   echo: maybe(v.boolean()),
   suffix: maybe(v.string()),
@@ -159,11 +163,16 @@ const OLLAMA = {
 
 export const OllamaChatRequest = v.looseObject({
   ...OLLAMA,
-  messages: v.pipe(
-    v.array(v.looseObject({ ...Message.entries, images: maybe(v.array(v.string())), thinking: maybe(v.string()) })),
-    v.maxLength(MOST_MESSAGES),
+  /** None: the model is loaded. */
+  messages: maybe(
+    v.pipe(
+      v.array(v.looseObject({ ...Message.entries, images: maybe(v.array(v.string())), thinking: maybe(v.string()) })),
+      v.maxLength(MOST_MESSAGES),
+    ),
   ),
   tools: maybe(v.pipe(v.array(Tool), v.maxLength(MOST_TOOLS))),
+  /** The oldest turns are left out where the context is too small for all. Default true. */
+  truncate: maybe(v.boolean()),
 });
 
 export const OllamaGenerateRequest = v.looseObject({
@@ -178,6 +187,9 @@ export const OllamaGenerateRequest = v.looseObject({
 export const OllamaEmbedRequest = v.looseObject({
   model: Name,
   input: v.union([v.string(), v.pipe(v.array(v.string()), v.maxLength(MOST_INPUTS))]),
+  /** Texts that are longer than the context are cut; false: they are refused. Default true. */
+  truncate: maybe(v.boolean()),
+  dimensions: maybe(whole(1, 2 ** 20)),
   keep_alive: OLLAMA.keep_alive,
 });
 
@@ -244,20 +256,31 @@ function biasMap(biases: Readonly<Record<string, number>>): Map<number, number> 
 
 type GivenMessage = v.InferOutput<typeof Message>;
 
-/** Messages as chat templates take them: contents as text, arguments of calls as values. Throws RequestError for pictures. */
+/**
+ * Messages as chat templates take them: contents as text, arguments of calls as values, OpenAI's newer name for the system as the
+ * name that templates know. Throws RequestError for pictures.
+ */
 export function chatMessages(messages: readonly GivenMessage[]): ChatMessage[] {
   return messages.map((message, index) => {
-    const { content, tool_calls: calls, ...rest } = message;
+    const { role, content, tool_calls: calls, ...rest } = message;
+    const text = textOf(content, `messages.${index}.content`);
     return {
       ...rest,
-      content: textOf(content, `messages.${index}.content`),
+      role: role === 'developer' ? 'system' : role,
+      // templates that know calls may ask whether there is no content; others trim it
+      content: text ?? (calls ? null : ''),
       ...(calls && { tool_calls: calls.map(withParsedArguments) }),
     };
   });
 }
 
-function textOf(content: GivenMessage['content'], param: string): string | null {
-  if (content === undefined || content === null || typeof content === 'string') return content ?? null;
+/** What a limit of tokens means to the engine. */
+export function mostTokens(limit: number | null | undefined): number | undefined {
+  return limit === -1 ? undefined : (limit ?? undefined);
+}
+
+function textOf(content: GivenMessage['content'], param: string): string | undefined {
+  if (content === undefined || content === null || typeof content === 'string') return content ?? undefined;
   return content
     .map(({ type, text, refusal }) => {
       if (text !== undefined || refusal !== undefined) return text ?? refusal;

@@ -32,14 +32,19 @@ export async function readJson(c: Context): Promise<unknown> {
   }
 }
 
-/** Aborts when the client goes away or the server ends. */
+/** Aborts with a RequestError when the client goes away or the server ends. */
 export function requestAbort(c: Context, { running }: Service): AbortController {
   const abort = new AbortController();
   const { signal } = c.req.raw;
-  signal.addEventListener('abort', () => abort.abort(signal.reason), { once: true });
+  signal.addEventListener('abort', () => abort.abort(clientGone()), { once: true });
   running.add(abort);
   (c.env as NodeBindings).outgoing?.once('close', () => running.delete(abort));
   return abort;
+}
+
+/** For the log and the counts alone: nobody reads the answer. The status is nginx's for that. */
+function clientGone(): RequestError {
+  return new RequestError(499, 'client_gone', 'the client has gone');
 }
 
 /** Whose request it is, for a fair queue: by key or address, and by the user that the client names. */

@@ -5,15 +5,16 @@ export interface StreamOptions {
   readonly heartbeat?: string | undefined;
   /** Ends the work when the client goes away or does not read for too long. */
   readonly abort: AbortController;
+  /** A client that reads nothing for so long is taken for dead. Default a minute. */
+  readonly stallMs?: number | undefined;
 }
 
 const HEARTBEAT_MS = 10_000;
-/** A client that reads nothing for so long is taken for dead. */
 const STALL_MS = 60_000;
 
 /** A response body of the pieces, which are asked for one at a time. */
 export function streamBody(pieces: AsyncGenerator<string, void, void>, options: StreamOptions): ReadableStream {
-  const { heartbeat, abort } = options;
+  const { heartbeat, abort, stallMs = STALL_MS } = options;
   const encoder = new TextEncoder();
   let stalled: NodeJS.Timeout | undefined;
   let waiting: Promise<IteratorResult<string, void>> | undefined;
@@ -37,7 +38,8 @@ export function streamBody(pieces: AsyncGenerator<string, void, void>, options: 
         const reason = new Error('the client does not read');
         abort.abort(reason);
         controller.error(reason);
-      }, STALL_MS);
+        void pieces.return(); // nobody else will
+      }, stallMs);
       stalled.unref();
     },
     async cancel(reason) {

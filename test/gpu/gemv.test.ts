@@ -243,9 +243,9 @@ for (const [store, activation] of [
 check('a measured product leaves its rows and the sum of squares of every 32 of them', async (device) => {
   const random = createRandom(31);
   for (const { kernel, spec } of variants(device, 32)) {
-    for (const [COLS, columns] of [
-      [1, 2],
-      [4, 3],
+    for (const [COLS, columns, COLUMNS_FIRST] of [
+      [1, 2, false],
+      [4, 6, kernel === 'gemv-lanes'],
     ] as const) {
       const shape = { rows: 33 + random.below(60), cols: 40 + random.below(100), columns };
       const { packed, blocks, truth } = randomProduct(random, shape, 'q8', 'f32');
@@ -261,7 +261,14 @@ check('a measured product leaves its rows and the sum of squares of every 32 of 
       const result = await runKernel(
         device,
         kernel,
-        { ...spec, ...product, EPILOGUE: 'measured', BIAS: 'none', OUT_ROWS: padded },
+        {
+          ...spec,
+          ...product,
+          ...(COLUMNS_FIRST && { COLUMNS_FIRST }),
+          EPILOGUE: 'measured',
+          BIAS: 'none',
+          OUT_ROWS: padded,
+        },
         {
           state: stateOf(columns),
           codes: packed.codes,
@@ -271,7 +278,7 @@ check('a measured product leaves its rows and the sum of squares of every 32 of 
           out: columns * padded * 4,
           squares: (columns * padded) / 8,
         },
-        [padded / 32, Math.ceil(columns / COLS)],
+        COLUMNS_FIRST ? [Math.ceil(columns / COLS), padded / 32] : [padded / 32, Math.ceil(columns / COLS)],
       );
       const out = floats(result.out as Uint32Array);
       const squares = floats(result.squares as Uint32Array);

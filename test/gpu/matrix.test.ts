@@ -1,10 +1,8 @@
-/** Products, norms and attention on matrix units against doubles; skipped on devices without them, as all CPU drivers are. */
+/** Products and norms on matrix units against doubles; skipped on devices without them, as all CPU drivers are. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
-import { encodeState } from '../../engine/state.ts';
 import { halvesSpec, hasMatrixUnits } from '../../engine/variants.ts';
-import { decodeF16, encodeF16 } from '../../quant/f16.ts';
 import { FILE_TYPES } from '../../quant/file-types.ts';
 import { blocksOf, type Format, QUANTISED, type QuantisedFormat, roundUp } from '../../quant/layout.ts';
 import { unpackRows } from '../../quant/pack.ts';
@@ -180,97 +178,6 @@ check('norm makes tiles of the residual stream', async (device) => {
   const error = relativeError(readTiles(result.y_codes as Uint32Array, columns, hidden), wanted);
   assert.ok(error < 4e-4, `relative error ${error}`);
 });
-
-const CAPACITY = 512;
-
-for (const { headDim, group, kvHeads, window, cap, steep } of [
-  { headDim: 128, group: 1, kvHeads: 2, window: 0, cap: undefined, steep: 1 },
-  { headDim: 64, group: 4, kvHeads: 2, window: 0, cap: undefined, steep: 6 }, // scores that grow by hundreds
-  { headDim: 96, group: 2, kvHeads: 1, window: 70, cap: 20, steep: 1 },
-  { headDim: 32, group: 1, kvHeads: 3, window: 0, cap: undefined, steep: 3 },
-]) {
-  check(`attention of heads of ${headDim}, ${group} to a kv head, window ${window}`, async (device) => {
-    const random = createRandom(headDim + group);
-    const heads = group * kvHeads;
-    const width = heads * headDim;
-    const scale = 1 / Math.sqrt(headDim);
-    const elements = 2 * 2 * kvHeads * CAPACITY * headDim;
-    const kv = Float32Array.from({ length: elements }, () => random.normal());
-    const halves = new Uint16Array(elements);
-    encodeF16(kv, halves);
-    decodeF16(halves, kv);
-    // passes of one sequence, and of parts of two
-    const passes = [
-      Array.from({ length: 150 }, (_, i) => ({ position: i, slot: 0 })),
-      Array.from({ length: 64 }, (_, i) => ({ position: 201 + i, slot: 1 })),
-      [
-        ...Array.from({ length: 37 }, (_, i) => ({ position: 100 + i, slot: 1 })),
-        ...Array.from({ length: 40 }, (_, i) => ({ position: 7 + i, slot: 0 })),
-        { position: 300, slot: 1 },
-      ],
-    ];
-    for (const columns of passes) {
-      const q = Float32Array.from({ length: columns.length * width }, () => steep * random.normal());
-      const scaled = new Uint16Array(q.length);
-      encodeF16(
-        q.map((value) => value * scale),
-        scaled,
-      );
-      decodeF16(scaled, q);
-      const result = await runKernel(
-        device,
-        'flash-matrix',
-        {
-          HEAD_DIM: headDim,
-          HEAD_STRIDE: headDim,
-          GROUP: group,
-          KV_HEADS: kvHeads,
-          Q_ROWS: width,
-          WINDOW: window,
-          ...(cap === undefined ? { CAPPED: 'none' } : { CAPPED: 'tanh', CAP: cap }),
-          STORE: 'tile',
-          ROUNDED: false,
-          Y_BLOCKS: blocksOf(width),
-          SG: 32,
-          THREADS: 128,
-          SIZE: sizeOf(device),
-          OPAQUE: false,
-        },
-        {
-          state: encodeState(columns, [], CAPACITY, false),
-          q: new Uint32Array(scaled.buffer),
-          kv: new Uint32Array(halves.buffer),
-          y_codes: tileLength(columns.length, width) * 2,
-        },
-        [heads, Math.ceil(columns.length / 64)],
-      );
-      const wanted = new Float64Array(columns.length * width);
-      for (const [column, { position, slot }] of columns.entries()) {
-        const first = window > 0 ? Math.max(0, position + 1 - window) : 0;
-        for (let head = 0; head < heads; head++) {
-          const row = (which: number, at: number) =>
-            (((slot * 2 + which) * kvHeads + Math.floor(head / group)) * CAPACITY + at) * headDim;
-          const scores: number[] = [];
-          for (let at = first; at <= position; at++) {
-            let sum = 0;
-            for (let d = 0; d < headDim; d++)
-              sum += (q[column * width + head * headDim + d] as number) * (kv[row(0, at) + d] as number);
-            scores.push(cap === undefined ? sum : cap * Math.tanh(sum / cap));
-          }
-          const best = Math.max(...scores);
-          const total = scores.reduce((sum, score) => sum + Math.exp(score - best), 0);
-          for (const [i, score] of scores.entries()) {
-            const share = Math.exp(score - best) / total;
-            for (let d = 0; d < headDim; d++)
-              (wanted[column * width + head * headDim + d] as number) += share * (kv[row(1, first + i) + d] as number);
-          }
-        }
-      }
-      const error = relativeError(readTiles(result.y_codes as Uint32Array, columns.length, width), wanted);
-      assert.ok(error < 1e-3, `${columns.length} columns: relative error ${error}`);
-    }
-  });
-}
 
 if (skipped > 0) console.log(`matrix.test.ts: ${skipped} tests skipped, no matrix units`);
 test.run();

@@ -2,7 +2,14 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { repackSpec } from '../../engine/upload.ts';
-import { type Arithmetic, chooseAttention, dotSpec, mostColumns, weightSpec } from '../../engine/variants.ts';
+import {
+  type Arithmetic,
+  chooseAttention,
+  codesSpec,
+  dotSpec,
+  mostColumns,
+  weightSpec,
+} from '../../engine/variants.ts';
 import { FILE_TYPES, type FileType } from '../../quant/file-types.ts';
 import { type Format, isQuantised, QUANTISED, type QuantisedFormat } from '../../quant/layout.ts';
 import { type ShaderName, type Spec, specialise } from '../../shaders/specialise.ts';
@@ -45,6 +52,11 @@ function allKernels(): { label: string; code: string }[] {
       if (/q4$|q8$|32$/.test(format)) add('gemv-rows', `${DOT} ${COLS} columns`, residual);
     }
   }
+  for (const format of QUANTISED_FORMATS)
+    add('gemm-tiles', `i8-${format}`, {
+      ...{ TILES: 'i8', ...codesSpec(format), FUSED: true, COLS: 64, TILE: 32, ROWS: 4096, BLOCKS: 128, FIRST_ROW: 0 },
+      ...{ OUTPUTS: false, NORM: 'none', EPILOGUE: 'residual', STORE: 'i8-lanes', Y_BLOCKS: 128 },
+    });
   const product = { ...LANES, ...dotSpec('i8', 'q4'), COLS: 1, BLOCKS: 128, FIRST_ROW: 0, OUTPUTS: false };
   for (const [STORE, ACTIVATION] of [
     ['f32', 'silu'],
@@ -89,6 +101,12 @@ function allKernels(): { label: string; code: string }[] {
         ...(cache === 'q8' ? { KV_BLOCK: 32 } : {}),
       });
   const q8 = { ...HEADS, KV: 'q8', KV_BLOCK: 32 };
+  for (const HEAD_DIM of [64, 96, 128])
+    for (const cache of [{ KV: 'f16' }, { KV: 'q8', KV_BLOCK: 32 }] as Spec[])
+      add('flash-tiles', `heads of ${HEAD_DIM}, ${cache.KV}`, {
+        ...{ HEAD_DIM, GROUP: 4, Q_ROWS: 32 * HEAD_DIM, WINDOW: 4096, ...CAPPED },
+        ...{ ...cache, KV_HEADS: 8, HEAD_STRIDE: HEAD_DIM, STORE: 'i8-lanes', Y_BLOCKS: HEAD_DIM },
+      });
   add('gemv-lanes', 'qkv, q8 cache', { ...normed, EPILOGUE: 'qkv', BIAS: 'none', ...q8 });
   for (const GROUP of [1, 2, 4])
     add('attention', `heads of 256, ${GROUP} to a kv head`, {

@@ -222,6 +222,28 @@ check('a beginning that another slot holds, or is about to, is copied and not co
   });
 });
 
+check('a probe makes a token and costs nobody what was in the cache', async (device) => {
+  await withModel(device, async (model) => {
+    await withBatch(model, { slots: 1 }, async (batch) => {
+      await batch.probe();
+      const ids = randomIds(30);
+      const first = await collect(batch, ids, { ...GREEDY, maxTokens: 5 });
+      const { tokens } = batch.status;
+      await batch.probe();
+      assert.is(batch.status.tokens, tokens + 1);
+      let stats: BatchStats | undefined;
+      const again = await collect(batch, ids, { ...GREEDY, maxTokens: 5, onStats: (latest) => (stats = latest) });
+      assert.equal(again, first);
+      assert.is(stats?.reusedTokens, ids.length - 1);
+      const { context } = batch;
+      await collect(batch, randomIds(context - 1), { ...GREEDY, maxTokens: 5 });
+      await batch.probe();
+      await batch.close();
+      await expectError(() => batch.probe(), 'bad-argument', /closed/);
+    });
+  });
+});
+
 check('aborts, callers that leave, and callers that do not read', async (device) => {
   await withModel(device, async (model) => {
     const [wanted = []] = await alone(model, [{ ids: [1, 2, 3], options: { ...GREEDY, maxTokens: 90 } }]);

@@ -10,6 +10,7 @@ import { openConversations } from '../../bin/desktop/conversations.ts';
 import { createPulls } from '../../bin/desktop/pulls.ts';
 import { openSettings } from '../../bin/desktop/settings.ts';
 import { type Desktop, startDesktop } from '../../bin/desktop/start.ts';
+import { RequestError } from '../../bin/serve/errors.ts';
 import { findAdapter, openDevice } from '../../devices/open.ts';
 import type { Device } from '../../devices/types.ts';
 import { testAdapter, testDevice } from '../device.ts';
@@ -31,6 +32,8 @@ let app: Desktop;
 const devices: Device[] = [];
 const problems: string[] = [];
 const folder = mkdtempSync(join(tmpdir(), 'firstlight-desktop-'));
+const conversations = openConversations(join(folder, 'conversations'));
+let diskIsFull = false;
 
 async function start(): Promise<void> {
   browser = await chromium.launch({
@@ -58,7 +61,13 @@ async function start(): Promise<void> {
     note: (line) => process.env.FIRSTLIGHT_DEBUG && console.log(line),
     adapter: () => findAdapter(testAdapter),
     onRaise: () => {},
-    conversations: openConversations(join(folder, 'conversations')),
+    conversations: {
+      ...conversations,
+      async write(id, conversation) {
+        if (diskIsFull) throw new RequestError(507, 'disk_full', 'the disk is full');
+        await conversations.write(id, conversation);
+      },
+    },
     settings: openSettings(join(folder, 'settings.json')),
     pulls: createPulls(async (name, { onBytes, signal } = {}) => {
       onBytes?.(5 << 20, 50 << 20);
@@ -82,7 +91,7 @@ async function openPage(
   opened.setDefaultTimeout(30_000);
   // refused requests are part of the tests
   opened.on('console', (message) => {
-    if (message.type() === 'error' && !/status of 4\d\d/.test(message.text())) problems.push(message.text());
+    if (message.type() === 'error' && !/status of (4\d\d|507)/.test(message.text())) problems.push(message.text());
   });
   opened.on('pageerror', (error) => problems.push(String(error)));
   opened.on('request', (request) => {
@@ -188,9 +197,9 @@ check('Markdown becomes elements and HTML stays text', async () => {
   const text = [
     '# One\n\nA **bold** word, `code`, [a link](https://example.com) and [a bad one](javascript:alert(1)).',
     '<img src=x onerror=alert(1)><script>alert(1)</script>\n\n![picture](http://example.com/x.png)',
-    '- a\n- b\n  1. c\n\n> quote\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n\n```js\nlet x = "<b>";\n```',
+    '- a\n- b\n  1. c\n- [x] d\n\n> quote\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n\n```js\nlet x = "<b>";\n```',
   ].join('\n\n');
-  const shown = await inPage<{ same: boolean; tags: string[]; links: string[]; code: string }>(`
+  const shown = await inPage<{ same: boolean; tags: string[]; links: string[]; code: string; done: string }>(`
     const { showMarkdown } = await import('/markdown.js');
     const text = ${JSON.stringify(text)};
     const target = document.createElement('div');
@@ -203,14 +212,30 @@ check('Markdown becomes elements and HTML stays text', async () => {
       tags: [...new Set([...target.querySelectorAll('*')].map(({ tagName }) => tagName.toLowerCase()))],
       links: [...target.querySelectorAll('a')].map(({ href }) => href),
       code: target.querySelector('pre').textContent,
+      done: target.querySelector('li input').checked && target.querySelector('ul > li:last-child').textContent,
     };
   `);
   assert.ok(shown.same, 'growing and at once are the same');
   assert.equal(shown.links, ['https://example.com/']);
   assert.is(shown.code, 'let x = "<b>";');
+  assert.is(shown.done.trim(), 'd');
   for (const tag of ['img', 'script', 'iframe']) assert.not(shown.tags.includes(tag), tag);
   for (const tag of ['h3', 'strong', 'code', 'ul', 'ol', 'blockquote', 'table', 'pre'])
     assert.ok(shown.tags.includes(tag), tag);
+});
+
+check('a full disk: what is not saved is told, and saved when there is room', async () => {
+  diskIsFull = true;
+  await page.locator('#new-conversation').click();
+  await say('world');
+  await page.locator('#banner', { hasText: 'Not saved yet: the disk is full' }).waitFor();
+  await idle();
+  const text = await answers().first().locator('.body').textContent();
+  diskIsFull = false;
+  await page.locator('#banner').waitFor({ state: 'hidden' });
+  await page.reload();
+  await answers().first().waitFor();
+  assert.is(await answers().first().locator('.body').textContent(), text);
 });
 
 check('another model is chosen, with what it needs of the memory; downloads are seen', async () => {
@@ -245,7 +270,10 @@ check('the machine: memory, speed', async () => {
   await page.locator('#open-machine').click();
   await page.locator('.memory .legend').waitFor();
   await page.locator('.plot').first().waitFor();
-  assert.match((await page.locator('.memory .shares').getAttribute('aria-label')) ?? '', /weights .* KV cache .* free/);
+  assert.match(
+    (await page.locator('.memory svg.shares').getAttribute('aria-label')) ?? '',
+    /weights .* KV cache .* free/,
+  );
   assert.equal(await faults(page), []);
   await shot('4-machine');
   await page.keyboard.press('Escape');

@@ -38,7 +38,8 @@ check('version, list and show', async () => {
   assert.match(shown.template, /message.content/);
   const info = shown.model_info as unknown as Record<string, unknown>;
   assert.is(info['llama.context_length'], 512);
-  assert.equal((shown as unknown as { capabilities: string[] }).capabilities.includes('tools'), true);
+  assert.equal((shown as unknown as { capabilities: string[] }).capabilities, ['completion', 'tools']);
+  assert.is(alpha?.details.quantization_level, 'F32');
 });
 
 check('a chat: whole and streamed are the same, with counts and durations', async () => {
@@ -105,6 +106,27 @@ check('a format is kept to', async () => {
   assert.type(JSON.parse(message.content).ok, 'boolean');
 });
 
+check('a conversation and a text beyond the context are cut, unless that is not wanted', async () => {
+  const long = Array.from({ length: 30 }, (_, i) => ({
+    role: i % 2 ? 'assistant' : 'user',
+    content: `${i} ${'y'.repeat(40)}`,
+  }));
+  const messages = [...long, { role: 'user', content: 'and now?' }];
+  const { prompt_eval_count: count } = await client.chat({ ...CHAT, messages });
+  assert.ok(count > 50 && count < 512, `${count} tokens`);
+  const input = 'z'.repeat(2000);
+  assert.is((await client.embed({ model: 'alpha', input, dimensions: 4 })).embeddings[0]?.length, 4);
+  const refusals = [
+    () => client.embed({ model: 'alpha', input, truncate: false }),
+    () => client.chat({ ...CHAT, messages, truncate: false } as typeof CHAT),
+  ];
+  for (const call of refusals) {
+    let message = '';
+    await call().catch((error: Error) => (message = error.message));
+    assert.match(message, /context/);
+  }
+});
+
 check('embeddings, one and several', async () => {
   const { embeddings } = await client.embed({ model: 'alpha', input: ['hello', 'world'] });
   assert.is(embeddings.length, 2);
@@ -133,7 +155,7 @@ check('what cannot be served is told in the shape that the client reads', async 
     [() => client.chat({ ...CHAT, model: '/etc/passwd' }), /no model/],
     [() => client.chat({ ...CHAT, options: { temperature: -1 } }), /options.temperature/],
     [() => client.chat({ ...CHAT, keep_alive: 'soon' }), /keep_alive/],
-    [() => client.show({ model: 'nobody' }), /not found/],
+    [() => client.show({ model: 'nobody' }), /no model "nobody"/],
   ];
   for (const [call, wanted] of cases) {
     let message = '';

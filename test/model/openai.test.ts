@@ -38,7 +38,7 @@ check('models are listed and found by name', async () => {
     data.map(({ id }) => id),
     ['alpha', 'beta', 'plain'],
   );
-  assert.is((await client.models.retrieve('beta')).id, 'beta');
+  for (const name of ['beta', 'beta:latest']) assert.is((await client.models.retrieve(name)).id, 'beta');
   const { status, code } = await failureOf(client.models.retrieve('../etc/passwd'));
   assert.equal([status, code], [404, 'model_not_found']);
 });
@@ -141,6 +141,15 @@ check('embeddings have length 1, in floats and in base64, and are the same for t
     assert.ok(embedding.every((value, j) => Math.abs(value - (floats.data[i]?.embedding[j] ?? 9)) < 1e-6));
   }
   assert.equal(data[0]?.embedding, data[2]?.embedding);
+  const short = await client.embeddings.create({ model: 'alpha', input, dimensions: 8 });
+  for (const [i, { embedding }] of short.data.entries()) {
+    const [wanted = []] = [data[i]?.embedding.slice(0, 8)];
+    const length = Math.hypot(...wanted);
+    assert.is(embedding.length, 8);
+    assert.ok(embedding.every((value, j) => Math.abs(value - (wanted[j] ?? 9) / length) < 1e-6));
+  }
+  const tooMany = await failureOf(client.embeddings.create({ model: 'alpha', input, dimensions: 10_000 }));
+  assert.equal([tooMany.status, tooMany.param], [400, 'dimensions']);
   assert.not.equal(data[0]?.embedding, data[1]?.embedding);
 });
 
@@ -153,6 +162,61 @@ check('tokenize and detokenize', async () => {
     tokens: { piece: string }[];
   };
   assert.is(pieces.tokens.map(({ piece }) => piece).join(''), 'hello');
+});
+
+check('what clients say in other ways', async () => {
+  const plain = await client.chat.completions.create(GREEDY);
+  const said = (role: 'system' | 'developer') =>
+    client.chat.completions.create({ ...GREEDY, messages: [{ role, content: 'be brief' }, ...HELLO] });
+  const [system, developer] = await Promise.all([said('system'), said('developer')]);
+  assert.is(developer.choices[0]?.message.content, system.choices[0]?.message.content);
+  const { max_tokens: _, ...rest } = GREEDY;
+  const limited = await client.chat.completions.create({ ...rest, max_completion_tokens: 12 });
+  assert.is(limited.choices[0]?.message.content, plain.choices[0]?.message.content);
+  const stop = plain.choices[0]?.message.content?.slice(5, 8);
+  const unlimited = await client.chat.completions.create({ ...GREEDY, max_tokens: -1, stop });
+  assert.is(unlimited.choices[0]?.finish_reason, 'stop');
+  // an answer that was nothing but calls, as clients send it back
+  const call = { id: 'call_1', type: 'function' as const, function: { name: 'time', arguments: '{}' } };
+  const trip = await client.chat.completions.create({
+    ...GREEDY,
+    messages: [
+      ...HELLO,
+      { role: 'assistant', content: null, tool_calls: [call] },
+      { role: 'tool', tool_call_id: 'call_1', content: '12:00' },
+    ],
+  });
+  assert.is(trip.usage?.completion_tokens, 12);
+  const nothing = await client.completions.create({ model: 'plain', prompt: 'hello', max_tokens: 0, echo: true });
+  assert.equal([nothing.choices[0]?.text, nothing.choices[0]?.finish_reason], ['hello', 'length']);
+});
+
+check('a conversation that has outgrown the context loses its oldest turns, where that is asked for', async () => {
+  const turn = (i: number) => [
+    { role: 'user' as const, content: `question ${i} ${'x'.repeat(30)}` },
+    { role: 'assistant' as const, content: `answer ${i}` },
+  ];
+  const system = { role: 'system' as const, content: 'be brief' };
+  const conversation = (turns: number) => [
+    system,
+    ...Array.from({ length: turns }, (_, i) => turn(i)).flat(),
+    { role: 'user' as const, content: 'and now?' },
+  ];
+  const ask = async (turns: number) => {
+    const request = { ...GREEDY, max_tokens: 1, messages: conversation(turns), truncation: 'auto' };
+    const { usage, dropped_messages: dropped = 0 } = (await client.chat.completions.create(
+      request,
+    )) as OpenAI.ChatCompletion & { dropped_messages?: number };
+    return { prompt: usage?.prompt_tokens ?? 0, cached: usage?.prompt_tokens_details?.cached_tokens ?? 0, dropped };
+  };
+  assert.is((await ask(2)).dropped, 0);
+  const first = await ask(14);
+  assert.ok(first.dropped > 0 && first.dropped % 2 === 0 && first.prompt < 512, JSON.stringify(first));
+  const next = await ask(15);
+  assert.is(next.dropped, first.dropped, 'half a context at a time');
+  assert.ok(next.cached > first.prompt / 2, `${next.cached} of ${first.prompt} are not read again`);
+  const refused = await failureOf(client.chat.completions.create({ ...GREEDY, messages: conversation(14) }));
+  assert.is(refused.code, 'context_length_exceeded');
 });
 
 check('tools reach the template, and contents in parts are joined', async () => {

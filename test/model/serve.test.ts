@@ -3,6 +3,9 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { openDevice } from '../../devices/open.ts';
+import type { Device } from '../../devices/types.ts';
+import { FirstlightError } from '../../quant/errors.ts';
 import { testDevice } from '../device.ts';
 import { createRandom } from '../kernel.ts';
 import { type Serving, type ServingOptions, startServing } from '../serving.ts';
@@ -53,7 +56,7 @@ async function streamedText(response: Response, onText: (text: string) => void =
   return text;
 }
 
-check('health, and metrics that count', {}, async ({ url, host }) => {
+check('health, metrics that count, and clients that go away', {}, async ({ url, host, log }) => {
   const before = await fetch(`${url}/health`);
   assert.is(before.status, 503, 'nothing is loaded yet');
   assert.is(before.headers.get('retry-after'), '5');
@@ -78,6 +81,27 @@ check('health, and metrics that count', {}, async ({ url, host }) => {
   // what Prometheus takes: comments, and names with labels and a number
   for (const line of metrics.trimEnd().split('\n'))
     assert.match(line, /^(# (HELP|TYPE) \w+ .+|firstlight_\w+(\{\w+="[^"]*"(,\w+="[^"]*")*\})? [-+.\deE]+)$/);
+  // no fault of the server's
+  const leave = new AbortController();
+  const sent = fetch(`${url}/v1/chat/completions`, {
+    method: 'POST',
+    body: JSON.stringify({ ...CHAT, max_tokens: 400 }),
+    signal: leave.signal,
+  }).catch(() => undefined);
+  for (let i = 0; !host.resident().some(({ batch }) => batch.status.running > 0); i++) {
+    assert.ok(i < 1500, 'the answer has begun');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  leave.abort();
+  await sent;
+  for (let i = 0; !log.some((line) => / 499 /.test(line)); i++) {
+    assert.ok(i < 500, log.join('\n'));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  assert.not(
+    log.some((line) => line.includes('\n')),
+    'no stack',
+  );
 });
 
 check(
@@ -124,7 +148,51 @@ check('a GPU that cannot be had back is told, and not tried for ever', {}, async
   assert.is(devices.length, 2, 'it is left alone');
 });
 
-check('the end: running answers come to theirs, new ones are refused', {}, async ({ url, host }) => {
+let openings = 0;
+let flaky: Device | undefined;
+check(
+  'a GPU that needs a while to come back',
+  {
+    recoverMs: 50,
+    async openDevice(options) {
+      if (openings++ === 1) throw new FirstlightError('no-adapter', 'the driver is being reset');
+      flaky = await openDevice(options);
+      return flaky;
+    },
+  },
+  async ({ url, host }) => {
+    (await host.lease('alpha')).release();
+    flaky?.close();
+    const seen = new Set<string>();
+    for (let i = 0; !(seen.has('recovering') && host.status.status === 'ok'); i++) {
+      assert.ok(i < 1500, [...seen].join(', '));
+      seen.add(host.status.status);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    assert.is(openings, 3);
+    assert.is((await fetch(`${url}/health`)).status, 200);
+    assert.equal(
+      host.resident().map(({ name }) => name),
+      ['alpha'],
+    );
+    assert.is(host.deviceLosses, 1);
+  },
+);
+
+check('a loaded model answers while another one is being loaded', { maxLoaded: 2 }, async ({ url, host }) => {
+  (await host.lease('alpha')).release();
+  let loaded = false;
+  const other = host.lease('beta').then((lease) => {
+    loaded = true;
+    lease.release();
+  });
+  await contentOf(await post(url, { ...CHAT, max_tokens: 1 }));
+  assert.not(loaded, 'the answer came first');
+  await other;
+  assert.is(host.resident().length, 2);
+});
+
+check('the end: running answers come to theirs, new ones are refused', {}, async ({ url, host, devices }) => {
   const wanted = await contentOf(await post(url, CHAT));
   let drained: Promise<void> | undefined;
   const answer = streamedText(await post(url, { ...CHAT, stream: true }), () => {
@@ -133,6 +201,8 @@ check('the end: running answers come to theirs, new ones are refused', {}, async
   while (!drained) await new Promise((resolve) => setTimeout(resolve, 1));
   const refused = await post(url, CHAT);
   assert.equal([refused.status, refused.headers.get('retry-after')], [503, '5']);
+  assert.is(((await refused.json()) as { error: { code: string } }).error.code, 'shutting_down');
+  devices.at(-1)?.close(); // nor does a lost GPU end them
   const health = await fetch(`${url}/health`);
   assert.equal([health.status, ((await health.json()) as { status: string }).status], [503, 'draining']);
   assert.is(await answer, wanted);
@@ -146,7 +216,7 @@ check('a queue that is full', { queue: 1, parallel: 1 }, async ({ url }) => {
   assert.is(statuses.filter((status) => status === 429).length, 4);
 });
 
-check('names, pages and keys', { keys: ['secret'] }, async ({ url }) => {
+check('names, pages and keys', { keys: ['secret'], origins: ['https://chat.example'] }, async ({ url }) => {
   const key = { authorization: 'Bearer secret' };
   assert.is((await fetch(`${url}/v1/models`)).status, 401);
   assert.is((await fetch(`${url}/v1/models`, { headers: key })).status, 200);
@@ -160,6 +230,21 @@ check('names, pages and keys', { keys: ['secret'] }, async ({ url }) => {
     asked.on('error', reject).end();
   });
   assert.is(rebound, 403);
+  // a page that may use it
+  const origin = 'https://chat.example';
+  const asked = 'authorization,content-type,x-stainless-lang';
+  const preflight = await fetch(`${url}/v1/chat/completions`, {
+    method: 'OPTIONS',
+    headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': asked },
+  });
+  const allowed = ['origin', 'methods', 'headers'].map((what) => preflight.headers.get(`access-control-allow-${what}`));
+  assert.equal([preflight.status, ...allowed], [204, origin, 'GET, POST', asked]);
+  const refused = await post(url, { ...CHAT, temperature: -1 }, { ...key, origin });
+  assert.equal(
+    [refused.status, refused.headers.get('access-control-allow-origin')],
+    [400, origin],
+    'errors can be read',
+  );
 });
 
 check('five hundred malformed requests: each is refused, and the server goes on', {}, async ({ url, host }) => {

@@ -1,10 +1,14 @@
 /** The app's parts that need neither a GPU nor a browser: branches, keys, conversations on disk, the menu entry, the memory picture. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { dirname, join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openConversations } from '../../bin/desktop/conversations.ts';
+import { writeJson } from '../../bin/desktop/files.ts';
 import { desktopEntry, install, uninstall } from '../../bin/desktop/install.ts';
 import { announce, instancePath, raiseRunning } from '../../bin/desktop/instance.ts';
 import { createKeys } from '../../bin/desktop/keys.ts';
@@ -152,14 +156,49 @@ test('the menu entry comes and goes, and survives odd paths', async () => {
   assert.match(desktopEntry(['/usr/bin/node', 'a$b`c\\d'], 'i'), /"a\\\\\$b\\\\`c\\\\\\\\d"/);
 });
 
-test('one app at a time: a file that is left over does no harm', async () => {
-  const path = instancePath({ XDG_RUNTIME_DIR: await newFolder() });
+test('what cannot be written is said, and the old file stays', async () => {
+  const folder = await newFolder();
+  const path = join(folder, 'settings.json');
+  await writeJson(path, { old: true });
+  let failure: unknown;
+  await writeJson(join(path, 'below a file.json'), {}).catch((error: unknown) => (failure = error));
+  assert.ok(
+    failure instanceof RequestError && failure.status === 507 && /EEXIST|ENOTDIR/.test(failure.message),
+    String(failure),
+  );
+  assert.equal(JSON.parse(readFileSync(path, 'utf8')), { old: true });
+  assert.equal(readdirSync(folder), ['settings.json']);
+});
+
+test('one app at a time, whatever is left over and however many start at once', async () => {
+  const folder = await newFolder();
+  const path = instancePath({ XDG_RUNTIME_DIR: folder });
   assert.is(await raiseRunning(path), false);
-  const withdraw = announce({ url: 'http://127.0.0.1:9', key: 'k' }, path);
+  const old = await announce({ url: 'http://127.0.0.1:9', key: 'k' }, path);
   assert.is(statSync(path).mode & 0o777, 0o600);
   assert.is(await raiseRunning(path), false, 'nobody listens there');
-  withdraw();
-  assert.not(existsSync(path));
+
+  let raised = 0;
+  const apps = [1, 2, 3].map(() => createServer((_, response) => response.end(String(raised++))));
+  try {
+    const urls = await Promise.all(
+      apps.map(async (app) => {
+        await once(app.listen(0, '127.0.0.1'), 'listening');
+        return `http://127.0.0.1:${(app.address() as AddressInfo).port}`;
+      }),
+    );
+    const withdrawals = await Promise.all(urls.map((url) => announce({ url, key: 'k' }, path)));
+    const [winner] = withdrawals.filter((withdraw) => withdraw !== undefined);
+    assert.is(withdrawals.filter((withdraw) => withdraw !== undefined).length, 1);
+    assert.is(raised, 2, 'the others have shown its window');
+    old?.();
+    assert.ok(existsSync(path), 'nobody takes away what another one has said');
+    winner?.();
+    assert.equal(readdirSync(dirname(path)), []);
+  } finally {
+    for (const app of apps) app.close();
+  }
+  assert.match(instancePath({ HOME: '/home/x', XDG_DATA_HOME: '/data' }), /^\/data\/firstlight\//);
 });
 
 test('under Steam', () => {

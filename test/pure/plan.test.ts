@@ -2,11 +2,12 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Traits } from '../../devices/types.ts';
+import { workgroupsOf } from '../../engine/encode.ts';
 import type { KvFormat } from '../../engine/kv-cache.ts';
 import { type Choice, planBatch, planDecode, planPrefill } from '../../engine/plan.ts';
 import { sessionBuffers, weightBuffers } from '../../engine/plan-buffers.ts';
 import type { PlanOptions, Step } from '../../engine/steps.ts';
-import { type Arithmetic, chooseAttention, chooseGemv, type Preferences } from '../../engine/variants.ts';
+import { type Arithmetic, chooseAttention, chooseGemv, type Preferences, widthOf } from '../../engine/variants.ts';
 import { describeWeights, type WeightsOption } from '../../engine/weights.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
 import { roundUp } from '../../quant/layout.ts';
@@ -20,6 +21,10 @@ const test = suite('plan');
 const DEVICES: Readonly<Record<string, Traits>> = {
   deck: DECK,
   nvidia: { ...DECK, vendor: 'nvidia', subgroups: { min: 32, max: 32 }, subgroupSizeControl: false },
+  matrix: {
+    ...{ ...DECK, vendor: 'nvidia', subgroups: { min: 32, max: 32 }, subgroupSizeControl: false },
+    subgroupMatrix: [{ m: 16, n: 16, k: 16, component: 'f16', result: 'f32' }],
+  },
   plain: { ...DECK, vendor: 'arm', f16: false, subgroups: undefined, subgroupSizeControl: false, packedDot: false },
   varying: { ...DECK, vendor: 'intel', subgroups: { min: 8, max: 32 }, subgroupSizeControl: false },
   narrow: {
@@ -97,6 +102,21 @@ test('Llama: five dispatches a layer, and three', () => {
   );
 });
 
+test('a token of several sequences: six dispatches a layer, and whoever needs the same weights comes at the same time', () => {
+  const plan = planOf({ config: LLAMA_2_7B, traits: DEVICES.nvidia! });
+  const steps = planBatch(plan, 4);
+  assert.equal(shortNames(steps, 31), ['qkv', 'attention', 'combine', 'o', 'gateUp', 'down']);
+  const size = { columns: 32, outputs: 32, keys: 100 };
+  const groups = new Map(steps.map(({ name, grid }) => [name, workgroupsOf(grid, size)]));
+  assert.equal(groups.get('layers.0.gateUp'), [8, 22016 / 64, 1], 'four columns each, those of the same rows together');
+  assert.equal(groups.get('logits'), [8, 32000 / 32, 1]);
+  assert.equal(groups.get('layers.0.attention')?.slice(0, 2), [32, 32], 'heads by sequences');
+  for (const { name, kernel, spec, grid } of steps)
+    assert.is(spec.COLUMNS_FIRST ?? false, grid.columnsFirst ?? false, `${name} (${kernel}) finds its columns`);
+  for (const { name, grid } of planDecode(plan, 'greedy'))
+    assert.is(workgroupsOf(grid, { ...size, columns: 1, outputs: 1 })[1], 1, `${name}: a column alone`);
+});
+
 test('norms of q and k are a sixth step; so is joining a split attention where the product behind it cannot', () => {
   const plan = planOf({ config: MODELS['Qwen 3'] });
   assert.equal(shortNames(planDecode(plan, 'top'), 1), ['qkv', 'headNorm', 'attention', 'o', 'gateUp', 'down']);
@@ -140,10 +160,36 @@ test('a pass without a choice ends with the logits, a prompt pass that is not th
   );
 });
 
+test('a prompt of many tokens has kernels of its own, and attention for all columns at once where it can', () => {
+  const kernels = (device: string, columns: number, wishes: Wishes = {}) => {
+    const traits = DEVICES[device] as Traits;
+    const plan = planOf({ config: LLAMA_2_7B, traits, ...wishes });
+    const steps = planPrefill(plan, widthOf(traits, columns, plan.preferences), undefined);
+    return ['qkv', 'attention'].map((name) => steps.find((step) => step.name === `layers.0.${name}`)?.kernel);
+  };
+  assert.equal(kernels('deck', 11), ['gemv-lanes', 'attention']);
+  assert.equal(kernels('deck', 12), ['gemm-tiles', 'flash-tiles']);
+  assert.equal(kernels('deck', 512, { kv: 'q8' }), ['gemm-tiles', 'flash-tiles']);
+  assert.equal(kernels('matrix', 512, { kv: 'q8' }), ['gemm-matrix', 'attention']);
+  assert.equal(kernels('deck', 512, { preferences: { arithmetic: 'f32' } }), ['gemm-tiles', 'attention']);
+  assert.equal(kernels('deck', 512, { config: SMALL_LLAMA }), ['gemm-tiles', 'attention'], 'heads of 16');
+  assert.equal(kernels('matrix', 512), ['gemm-matrix', 'flash-matrix']);
+  assert.equal(kernels('matrix', 512, { preferences: { many: 'tiles' } }), ['gemm-tiles', 'flash-tiles']);
+  assert.equal(kernels('plain', 512), ['gemm-tiles', 'attention']);
+  assert.equal(kernels('software', 512), ['gemv-rows', 'attention']);
+  const small = { ...DECK, limits: { ...DECK.limits, maxWorkgroupBytes: 16384 } };
+  assert.is(widthOf(small, 512, {}), 4, 'tiles need more workgroup memory than that');
+});
+
 /** All plans that a session of these options may compile. */
 function allPlans(plan: PlanOptions): readonly (readonly Step[])[] {
   const choices: readonly Choice[] = ['greedy', 'noise', 'top', 'none'];
-  return [...choices.map((choice) => planDecode(plan, choice)), planBatch(plan, 4), planPrefill(plan, 4, 'greedy')];
+  const widths = [4, 'some', 'many'] as const;
+  return [
+    ...choices.map((choice) => planDecode(plan, choice)),
+    planBatch(plan, 4),
+    ...widths.map((width) => planPrefill(plan, width, 'greedy')),
+  ];
 }
 
 function checkSteps(plan: PlanOptions, steps: readonly Step[], where: string): void {

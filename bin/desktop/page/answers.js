@@ -16,6 +16,7 @@ export const promptProgress = new Map();
  * @property {{ delta: { content?: string, reasoning_content?: string }, finish_reason: string | null }[]} choices
  * @property {{ processed: number, total: number }} [prompt_progress]
  * @property {{ prompt_tokens: number, completion_tokens: number }} [usage]
+ * @property {number} [dropped_messages]
  * @property {{ predicted_n: number, predicted_per_second: number | null, prompt_n: number, prompt_ms: number }} [timings]
  */
 
@@ -48,8 +49,7 @@ export async function answer(conversation, parent) {
   changed('answers');
   changed('conversation');
   let savedMs = performance.now();
-  const save = () => saveConversation(conversation).catch(() => {}); // tried again in a moment
-  await save();
+  await saveConversation(conversation);
   try {
     /** @type {AsyncGenerator<Chunk>} */
     const chunks = events('/v1/chat/completions', {
@@ -61,7 +61,7 @@ export async function answer(conversation, parent) {
       changed('conversation');
       if (performance.now() - savedMs > SAVE_MS) {
         savedMs = performance.now();
-        void save();
+        void saveConversation(conversation);
       }
     }
     message.finish ??= 'failed';
@@ -73,7 +73,7 @@ export async function answer(conversation, parent) {
     if (state.answers.get(conversation.id) === abort) state.answers.delete(conversation.id);
     changed('answers');
     changed('conversation');
-    await save();
+    await saveConversation(conversation);
   }
 }
 
@@ -99,6 +99,7 @@ function requestOf(conversation, branch, model) {
     stream: true,
     stream_options: { include_usage: true },
     return_progress: true,
+    truncation: 'auto',
   };
 }
 
@@ -106,7 +107,7 @@ function requestOf(conversation, branch, model) {
  * @param {Message} message
  * @param {Chunk} chunk
  */
-function take(message, { choices, prompt_progress: progress, usage, timings }) {
+function take(message, { choices, prompt_progress: progress, usage, timings, dropped_messages: dropped }) {
   if (progress) promptProgress.set(message.id, progress.total > 0 ? progress.processed / progress.total : 1);
   for (const { delta, finish_reason: finish } of choices) {
     promptProgress.delete(message.id);
@@ -114,6 +115,7 @@ function take(message, { choices, prompt_progress: progress, usage, timings }) {
     if (delta.reasoning_content) message.reasoning = (message.reasoning ?? '') + delta.reasoning_content;
     if (finish) message.finish = finish === 'length' ? 'length' : 'stop';
   }
+  if (dropped) message.dropped = dropped;
   if (usage && timings)
     message.stats = {
       tokens: timings.predicted_n,

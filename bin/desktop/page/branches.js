@@ -9,6 +9,7 @@
  * @property {string} [reasoning]
  * @property {string} [model]
  * @property {'stop' | 'length' | 'stopped' | 'failed'} [finish] not there while the answer is being made
+ * @property {number} [dropped] messages before it that the model has not read, for lack of context
  * @property {string} [error]
  * @property {{ tokens: number, tokensPerSecond: number | null, promptTokens: number, promptMs: number }} [stats]
  */

@@ -208,7 +208,7 @@ function showMessage(view, message) {
       !busy && actions(view, message),
     ].filter((child) => child !== false && child !== undefined),
   );
-  if (focused) view.foot.querySelector(`[aria-label="${focused}"]`)?.dispatchEvent(new FocusEvent('focus'));
+  if (focused) /** @type {HTMLElement | null} */ (view.foot.querySelector(`[aria-label="${focused}"]`))?.focus();
 }
 
 /** @param {number | undefined} progress */
@@ -216,6 +216,7 @@ function waitingLine(progress) {
   const { loading } = state.server;
   if (loading) {
     const done = loading.totalBytes > 0 ? loading.doneBytes / loading.totalBytes : 0;
+    if (done === 1) return element('span', { class: 'note pulse' }, `Making ${loading.name} ready`);
     return bar(`Loading ${loading.name}`, done);
   }
   return progress === undefined
@@ -241,13 +242,14 @@ function bar(what, done) {
  * @param {Message} message
  * @param {boolean} busy
  */
-function noteOf({ finish, error, stats, model, role }, busy) {
+function noteOf({ finish, error, stats, model, role, dropped }, busy) {
   if (role === 'user' || busy) return undefined;
   if (error) return element('span', { class: 'note problem' }, error);
   const parts = [
     finish === 'stopped' ? 'stopped' : finish === 'length' ? 'cut off here' : finish === undefined ? 'broken off' : '',
     stats?.tokensPerSecond ? `${stats.tokensPerSecond.toFixed(1)} tokens/s` : '',
     stats ? `${stats.tokens} tokens` : '',
+    dropped ? `without the ${dropped} oldest messages: the context is full` : '',
     model ?? '',
   ];
   return element('span', { class: 'note' }, parts.filter((part) => part !== '').join(' \u00b7 '));

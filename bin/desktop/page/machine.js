@@ -104,7 +104,7 @@ function picture(machine) {
 }
 
 /**
- * A bar of shares; above it the pools that they lie in.
+ * A bar of shares in frames of the pools that they lie in, whose names stand above it.
  *
  * @param {Share[]} shares
  * @param {number} total
@@ -114,27 +114,22 @@ export function sharesBar(shares, total, pools) {
   const width = 1000;
   const scale = width / Math.max(total, 1);
   const label = shares.map(({ name, bytes }) => `${name} ${gibibytes(bytes)}`).join(', ');
-  const svg = svgElement('svg', { viewBox: `0 0 ${width} 64`, role: 'img', 'aria-label': label, class: 'shares' });
+  const svg = svgElement('svg', { viewBox: `0 0 ${width} 40`, role: 'img', 'aria-label': label, class: 'shares' });
   let x = 0;
   for (const pool of pools) {
     const size = pool.totalBytes * scale;
-    svg.append(svgElement('rect', { x: x + 1, y: 24, width: Math.max(0, size - 2), height: 38, rx: 6, class: 'pool' }));
-    const text = svgElement(
-      'text',
-      { x: x + 4, y: 15, class: 'pool-name' },
-      `${pool.name} ${gibibytes(pool.totalBytes)}`,
-    );
-    if (size > 120) svg.append(text);
+    svg.append(svgElement('rect', { x: x + 1, y: 1, width: Math.max(0, size - 2), height: 38, rx: 6, class: 'pool' }));
     x += size;
   }
   x = 0;
   for (const { bytes, kind } of shares) {
     const size = Math.min(bytes * scale, width - x);
     if (kind !== 'free' && size > 0)
-      svg.append(svgElement('rect', { x: x + 2, y: 28, width: Math.max(1, size - 2), height: 30, rx: 4, class: kind }));
+      svg.append(svgElement('rect', { x: x + 2, y: 5, width: Math.max(1, size - 2), height: 30, rx: 4, class: kind }));
     x += size;
   }
-  return svg;
+  const names = pools.map(({ name, totalBytes }) => `${name} ${gibibytes(totalBytes)}`).join(', then ');
+  return element('span', { class: 'shares' }, element('span', { class: 'pools' }, names), svg);
 }
 
 /**
@@ -146,10 +141,12 @@ function plot(title, values, unit) {
   const known = values.filter((value) => value !== null);
   const latest = known.at(-1);
   if (latest === undefined) return undefined;
-  const most = Math.max(...known, 1);
+  const most = Math.max(...known);
   const points = values
     .map((value, i) =>
-      value === null ? '' : `${((i / (SAMPLES - 1)) * 600).toFixed(1)},${(96 - (value / most) * 88).toFixed(1)}`,
+      value === null
+        ? ''
+        : `${((i / (SAMPLES - 1)) * 600).toFixed(1)},${(96 - (value / Math.max(most, 1)) * 88).toFixed(1)}`,
     )
     .join(' ');
   const label = `${title}: now ${latest.toFixed(1)} ${unit}, at most ${most.toFixed(1)} ${unit} within the last minute`;

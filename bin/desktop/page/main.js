@@ -20,7 +20,7 @@ startMachine();
 startSettings();
 startNavigation();
 // an answer that is being made is kept as far as it is
-addEventListener('pagehide', () => void saveConversation(state.conversation, { keepalive: true }).catch(() => {}));
+addEventListener('pagehide', () => void saveConversation(state.conversation, { leaving: true }));
 
 try {
   await takeKey();

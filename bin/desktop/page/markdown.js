@@ -59,12 +59,13 @@ function list({ ordered, start, items }) {
     element(
       'li',
       {},
-      item.task && element('input', { type: 'checkbox', disabled: true, checked: item.checked, 'aria-label': 'done' }),
       ...item.tokens
         .filter(({ type }) => type !== 'space')
-        .flatMap((token) =>
-          token.type === 'text' ? inlines('tokens' in token && token.tokens ? token.tokens : [token]) : [block(token)],
-        ),
+        .flatMap((token) => {
+          if (token.type === 'checkbox') return [inline(token)];
+          if (token.type !== 'text') return [block(token)];
+          return inlines('tokens' in token && token.tokens ? token.tokens : [token]);
+        }),
     ),
   );
   return ordered
@@ -169,6 +170,8 @@ function inline(token) {
     }
     case 'escape':
       return token.text;
+    case 'checkbox':
+      return element('input', { type: 'checkbox', disabled: true, checked: token.checked, 'aria-label': 'done' });
     case 'text':
       return token.tokens ? element('span', {}, ...inlines(token.tokens)) : token.raw;
     default:

@@ -14,6 +14,7 @@ import { changed, changeSettings, currentModel, onChange, saveConversation, stat
  * @property {number} context
  * @property {string} weights
  * @property {number | null} tokensPerSecond
+ * @property {number} streamedLayers brought to the GPU for every token
  * @property {string | null} problem
  */
 
@@ -50,7 +51,7 @@ function showServer() {
   if (target.textContent !== text) target.textContent = text;
   target.className = status === 'ok' || status === 'loading' ? '' : 'problem';
   const banner = byId('banner');
-  const trouble = troubleText(status, reason);
+  const trouble = troubleText(status, reason) || state.saveProblem;
   banner.hidden = trouble === '';
   if (banner.textContent !== trouble) banner.textContent = trouble;
   if (loading || models.length === 0) changed('conversation'); // the answer that waits shows how far it is
@@ -61,7 +62,10 @@ function showServer() {
 function statusText() {
   const { status, loading, models, running, queued } = state.server;
   if (status === 'away') return 'connecting';
-  if (loading) return `loading ${Math.floor((100 * loading.doneBytes) / Math.max(loading.totalBytes, 1))} %`;
+  if (loading) {
+    const percent = Math.floor((100 * loading.doneBytes) / Math.max(loading.totalBytes, 1));
+    return percent < 100 ? `loading ${percent} %` : 'making ready';
+  }
   if (status !== 'ok' && status !== 'loading') return status;
   if (running > 0) return queued > 0 ? `${running} answering, ${queued} waiting` : 'answering';
   return models.length > 0 ? 'ready' : 'asleep';
@@ -141,7 +145,8 @@ function modelItem({ name, bytes, removable, fit }, machine, list) {
   const facts = [
     fit.weights,
     `context ${fit.context}`,
-    fit.tokensPerSecond ? `about ${fit.tokensPerSecond.toFixed(0)} tokens/s` : '',
+    fit.tokensPerSecond ? `about ${fit.tokensPerSecond.toFixed(fit.tokensPerSecond < 10 ? 1 : 0)} tokens/s` : '',
+    fit.streamedLayers > 0 ? `${fit.streamedLayers} layers do not fit and are brought for every token` : '',
     bytes === null ? '' : `${gibibytes(bytes)} on disk`,
     loaded ? 'loaded' : '',
   ];
@@ -177,11 +182,12 @@ function modelItem({ name, bytes, removable, fit }, machine, list) {
 }
 
 /** @param {Fit} fit */
-function fitText({ fits, weightBytes, kvBytes, otherBytes, problem }) {
+function fitText({ fits, weightBytes, kvBytes, otherBytes, streamedLayers, problem }) {
   if (problem) return 'does not run';
   const needed = gibibytes(weightBytes + kvBytes + otherBytes);
   if (fits === null) return `needs ${needed}`;
-  return fits ? `fits: ${needed}` : `too large: ${needed}`;
+  if (!fits) return `too large: ${needed}`;
+  return streamedLayers > 0 ? `fits in part: ${needed}` : `fits: ${needed}`;
 }
 
 /**

@@ -75,6 +75,8 @@ export const state = {
   /** Answers that are being made, by conversation. @type {Map<string, AbortController>} */
   answers: new Map(),
   keyboard: false,
+  /** Why something is not on disk yet; '' when all is. */
+  saveProblem: '',
 };
 
 /** @typedef {'conversation' | 'conversations' | 'server' | 'settings' | 'answers'} Topic */
@@ -127,25 +129,73 @@ export async function openConversation(id) {
   showConversation(await call(`/app/conversations/${id}`));
 }
 
+const RETRY_MS = 3000;
+/** What is still to be written, by its path: one after another, each as it is by then. @type {Map<string, object>} */
+const unsaved = new Map();
+let writing = false;
+
+/**
+ * Writes something to disk; what cannot be written is told and tried again.
+ *
+ * @param {string} path
+ * @param {object} value
+ */
+async function keep(path, value) {
+  unsaved.set(path, value);
+  if (writing) return;
+  writing = true;
+  try {
+    for (const [next, latest] of unsaved) {
+      unsaved.delete(next);
+      try {
+        await call(next, { method: 'PUT', body: latest });
+      } catch (error) {
+        if (!unsaved.has(next)) unsaved.set(next, latest);
+        throw error;
+      }
+    }
+    tellProblem('');
+  } catch (error) {
+    tellProblem(`Not saved yet: ${error instanceof Error ? error.message : error}. It is tried again.`);
+    setTimeout(() => {
+      const [first] = unsaved;
+      if (first) void keep(...first);
+    }, RETRY_MS);
+  } finally {
+    writing = false;
+  }
+}
+
+/** @param {string} problem */
+function tellProblem(problem) {
+  if (state.saveProblem === problem) return;
+  state.saveProblem = problem;
+  changed('server');
+}
+
 /**
  * Keeps a conversation on disk.
  *
  * @param {Conversation} conversation
- * @param {{ keepalive?: boolean }} [options] keepalive: the page is about to go
+ * @param {{ leaving?: boolean }} [options] leaving: the page is about to go, so that nothing can wait
  */
-export async function saveConversation(conversation, { keepalive = false } = {}) {
+export async function saveConversation(conversation, { leaving = false } = {}) {
   if (conversation.messages.length === 0) return;
   if (conversation === state.conversation) sessionStorage.setItem(CURRENT, conversation.id);
   conversation.updated = new Date().toISOString();
   const { id, title, updated } = conversation;
   state.summaries = [{ id, title, updated }, ...state.summaries.filter((summary) => summary.id !== id)];
   changed('conversations');
-  await call(`/app/conversations/${id}`, { method: 'PUT', body: conversation, keepalive });
+  const path = `/app/conversations/${id}`;
+  // browsers send no more than 64 KiB then: of longer ones the last two seconds may be missing
+  if (leaving) await call(path, { method: 'PUT', body: conversation, keepalive: true }).catch(() => {});
+  else await keep(path, conversation);
 }
 
 /** @param {string} id */
 export async function removeConversation(id) {
   state.answers.get(id)?.abort();
+  unsaved.delete(`/app/conversations/${id}`);
   await call(`/app/conversations/${id}`, { method: 'DELETE' });
   state.summaries = state.summaries.filter((summary) => summary.id !== id);
   if (state.conversation.id === id) showConversation(newConversation());
@@ -156,7 +206,7 @@ export async function removeConversation(id) {
 export async function changeSettings(change) {
   state.settings = { ...state.settings, ...change };
   changed('settings');
-  await call('/app/settings', { method: 'PUT', body: state.settings });
+  await keep('/app/settings', state.settings);
 }
 
 /** The model that the next answer is asked of: the conversation's, the last chosen, one that is loaded, or the first. */
