@@ -7,6 +7,7 @@ import {
   type ProfileRow,
   profilePass,
   profileSubmission,
+  usualTests,
 } from '../engine/bench.ts';
 import { benchGrammar, type GrammarResult, type MaskTimes } from '../engine/bench-grammar.ts';
 import { benchStreams } from '../engine/bench-streams.ts';
@@ -56,7 +57,10 @@ export const bench = defineCommand({
         'what it costs that texts must be JSON, or follow a GBNF grammar: speed without and with, CPU time a token',
     },
     'fast-batch': { kind: 'switch', about: 'with --streams: as in "firstlight serve"' },
-    full: { kind: 'switch', about: 'pp128, pp512, pp2048, pp512 at a depth of 4096 or what the context allows, tg128' },
+    full: {
+      kind: 'switch',
+      about: 'pp128, pp512, pp2048, tg128, pp512 at a depth of 4096, as far as the context allows',
+    },
     blog: { kind: 'switch', about: 'the protocol of MLC: one prompt token, 512 generated' },
     profile: {
       kind: 'switch',
@@ -92,11 +96,7 @@ export const bench = defineCommand({
       const tests = values.blog
         ? [benchTest('decode', 512)]
         : values.full
-          ? [
-              ...[128, 512, 2048].map((count) => benchTest('prefill', count)),
-              benchTest('decode', 128),
-              benchTest('prefill', 512, Math.min(4096, model.config.context - 514)),
-            ]
+          ? usualTests(model.config.context)
           : [
               ...(prompt > 0 ? [benchTest('prefill', prompt, depth)] : []),
               ...(tokens > 0 ? [benchTest('decode', tokens, depth)] : []),

@@ -1,5 +1,5 @@
 /** `firstlight convert`: a model into firstlight's own file, or back into a folder that transformers reads. */
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { convertCheckpoint, writeHuggingFace } from '../engine/convert.ts';
 import { openModel } from '../loaders/named.ts';
 import { defineCommand, UsageError } from './arguments.ts';
@@ -30,7 +30,7 @@ export const convert = defineCommand({
   },
   async run(values, [model = '', out = ''], signal) {
     const { weights = values.to === 'hf' ? 'f16' : 'native', to = 'firstlight', force } = values;
-    if (!force && (await exists(out))) throw new UsageError(`${out} is there already: --force replaces it`);
+    if (await exists(out)) await checkReplaceable(out, to, force);
     const checkpoint = await openModel(model);
     const progress = startProgress('converting', 'bytes');
     try {
@@ -54,6 +54,17 @@ export const convert = defineCommand({
       );
   },
 });
+
+/** Nothing but a model makes room for one. */
+async function checkReplaceable(out: string, to: 'firstlight' | 'hf', force: boolean | undefined): Promise<void> {
+  const isFolder = (await stat(out)).isDirectory();
+  if (isFolder && to === 'firstlight') throw new UsageError(`${out} is a folder: give the name of a file`);
+  if (!isFolder && to === 'hf') throw new UsageError(`${out} is a file: --to hf writes a folder`);
+  if (!force) throw new UsageError(`${out} is there already: --force replaces it`);
+  const names = isFolder ? await readdir(out) : [];
+  if (names.length > 0 && !names.includes('config.json'))
+    throw new UsageError(`${out} is a folder with something else than a model in it: --force does not replace that`);
+}
 
 async function exists(path: string): Promise<boolean> {
   return stat(path).then(

@@ -14,7 +14,7 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<void>
   const [name = '--help', ...rest] = args;
   if (name === '--version' || name === '-V') return print(`${version()}\n`);
   if (name === '--help' || name === '-h') return print(`${overview()}\n`);
-  if (name === 'help') return rest[0] === undefined ? print(`${overview()}\n`) : main([rest[0], '--help'], signal);
+  if (name === 'help') return help(rest[0], signal);
   const entry = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!entry) throw new UsageError(unknownCommand(name));
   const command = await entry.load();
@@ -26,6 +26,12 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<void>
     if (!(error instanceof UsageError)) throw error;
     throw new UsageError(`${error.message} (firstlight ${name} --help)`, { cause: error });
   }
+}
+
+async function help(topic: string | undefined, signal: AbortSignal): Promise<void> {
+  if (topic === undefined) return print(`${overview()}\n`);
+  if (topic === 'formats') return print(`${(await import('./formats.ts')).formatsHelp()}\n`);
+  return main([topic, '--help'], signal);
 }
 
 function unknownCommand(name: string): string {
@@ -51,6 +57,7 @@ function overview(): string {
     twoColumns([
       ['-h, --help', 'this text; behind a command, its options and examples, as does "firstlight help COMMAND"'],
       ['-V, --version', 'the version'],
+      ['help formats', 'the types of weights that run, and what they become on the GPU'],
     ]),
     '\nTry: firstlight run',
   ].join('\n');

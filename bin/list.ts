@@ -15,14 +15,17 @@ export const list = defineCommand({
     const folder = storeFolder();
     const models = await listModels(folder);
     if (values.json) return printJson({ folder, models });
-    const rows = models.flatMap(({ name, variants, unfinishedBytes }) => [
-      ...variants.map((one) => [
-        shortName(name, one.variant),
-        size(one.files.reduce((sum, file) => sum + file.bytes, 0)),
-        one.pulled.slice(0, 10),
-      ]),
-      ...(unfinishedBytes > 0 ? [[name, size(unfinishedBytes), 'not finished: pull it again']] : []),
-    ]);
+    const rows = models.flatMap(({ name, variants, unfinished }) => {
+      const row = ({ variant, files }: (typeof variants)[number] | (typeof unfinished)[number], when: string) => [
+        shortName(name, variant),
+        size(files.reduce((sum, file) => sum + file.bytes, 0)),
+        when,
+      ];
+      return [
+        ...variants.map((one) => row(one, one.pulled.slice(0, 10))),
+        ...unfinished.map((one) => row(one, 'not finished: pull it again')),
+      ];
+    });
     if (rows.length === 0) note(`no models in ${folder}: firstlight pull OWNER/NAME`);
     else print(table([['name', 'size', 'pulled'], ...rows]));
   },

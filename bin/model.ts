@@ -10,7 +10,7 @@ import { randomCheckpoint, SHAPE_NAMES } from '../engine/shapes.ts';
 import { streamedBytes } from '../engine/streaming.ts';
 import { createTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
 import { isStored, storeFolder } from '../loaders/hub/store.ts';
-import { BUILTIN, openModel, openModelVocab } from '../loaders/named.ts';
+import { BUILTIN, MODEL_FILE, openModel, openModelVocab } from '../loaders/named.ts';
 import type { Checkpoint } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { type Flags, UsageError, type Values } from './arguments.ts';
@@ -19,12 +19,12 @@ import { mebibytes, note, startProgress } from './output.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
 
 export const ABOUT_MODEL =
-  'MODEL is a folder in Hugging Face\'s layout, a GGUF, safetensors or zip file, a name from "firstlight list", or builtin for the small model that comes ' +
-  'with firstlight, which is also the default.';
+  "MODEL is a folder in Hugging Face's layout or MLC's, a GGUF, safetensors, PyTorch, zip or converted file, a name from " +
+  '"firstlight list", or builtin for the small model that comes with firstlight, which is also the default.';
 
 export const ABOUT_TEXT =
   'A lone argument is MODEL if there is such a file or folder or it looks like one (a path, or a name ending in .gguf, ' +
-  '.safetensors or .zip), else it is the text. The text - is read from standard input.';
+  '.safetensors, .firstlight or .zip), else it is the text. The text - is read from standard input.';
 
 /** Of commands that measure speed. */
 export const SHAPE_FLAG = {
@@ -112,7 +112,8 @@ function isModel(operand: string): boolean {
   if (operand === BUILTIN) return true;
   if (operand === '' || operand === '-') return false;
   return (
-    /^(\.{1,2}|~)?\/\S|\.(gguf|safetensors|zip)$/i.test(operand) ||
+    /^(\.{1,2}|~)?\/\S/.test(operand) ||
+    MODEL_FILE.test(operand) ||
     /^\S+\/\S*$/.test(operand) ||
     existsSync(operand) ||
     isStored(storeFolder(), operand)

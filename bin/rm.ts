@@ -18,7 +18,7 @@ export const rm = defineCommand({
     if (bytes === undefined) {
       const names = (await listModels(store)).flatMap((model) => [
         model.name,
-        ...model.variants.map((one) => shortName(model.name, one.variant)),
+        ...[...model.variants, ...model.unfinished].map((one) => shortName(model.name, one.variant)),
       ]);
       const close = nearest(name, names);
       throw new FirstlightError(

@@ -32,6 +32,16 @@ export function benchTest(kind: BenchTest['kind'], tokens: number, depth = 0): B
   return { name, kind, tokens, depth };
 }
 
+/** The usual tests, as far as a context has room for them: short and long prompts, a text, and a prompt far into a text. */
+export function usualTests(context: number): readonly BenchTest[] {
+  const room = context - ROOM;
+  return [
+    ...[128, 512, 2048].map((count) => benchTest('prefill', count)),
+    benchTest('decode', 128),
+    benchTest('prefill', 512, Math.min(4096, room - 512)),
+  ].filter(({ tokens, depth }) => depth >= 0 && depth + tokens <= room);
+}
+
 export interface BenchOptions {
   /** Default 5. */
   readonly repetitions?: number | undefined;
@@ -43,6 +53,8 @@ export interface BenchOptions {
 
 /** GPUs clock up from idle: this much decoding goes before the first measurement. */
 export const WARM_UP_MS = 1500;
+/** Positions that a test needs beyond its own: for the tokens that are chosen. */
+const ROOM = 2;
 /** A profile is the median of so many. */
 const PROFILED_PASSES = 9;
 const SUBMITS = 40;
@@ -59,7 +71,7 @@ export async function bench(
   tests: readonly BenchTest[],
   options: BenchOptions = {},
 ): Promise<readonly BenchResult[]> {
-  const longest = Math.max(...tests.map((test) => test.depth + test.tokens + 2));
+  const longest = Math.max(...tests.map((test) => test.depth + test.tokens + ROOM));
   if (longest > model.config.context)
     throw new FirstlightError(
       'bad-argument',
@@ -149,32 +161,29 @@ export interface ProfileRow {
  * between them are not in the figures.
  */
 export async function profilePass(session: Session, columns = 1): Promise<readonly ProfileRow[] | undefined> {
-  const { device, weights, config } = session.model;
+  const { device, weights } = session.model;
   const timer = createTimer(device, 2048);
   if (!timer) return undefined;
-  const sizes = new Map<string, { bytes: number; macs: number }>();
+  const weightBytes = new Map<string, number>();
   for (const matrix of weights.matrices.values()) {
     for (const part of matrix.parts) {
-      const size = packedBytes(part.format, part.rows, matrix.cols);
-      sizes.set(part.name, { bytes: size.codes + size.scales, macs: part.rows * matrix.cols });
+      const { codes, scales } = packedBytes(part.format, part.rows, matrix.cols);
+      weightBytes.set(part.name, codes + scales);
     }
   }
-  const keys = session.history.length + (columns + 1) / 2; // of a column, on average
-  const attentionMacs = 2 * config.heads * config.headDim * keys;
   try {
     const runs: { name: string; microseconds: number }[][] = [];
     const steps = await session.timedPass(timer, columns); // the first pass warms up
     for (let i = 0; i < PROFILED_PASSES; i++) runs.push(await session.timedPass(timer, columns));
     const rows = new Map<string, { count: number; microseconds: number; bytes: number; operations: number }>();
-    for (const [i, { name }] of steps.entries()) {
+    for (const [i, { name, macs }] of steps.entries()) {
       const times = runs.map((run) => run[i]?.microseconds ?? 0).sort((a, b) => a - b);
       const key = name.replace(/^layers\.\d+\./, '').replace(/\/\d+$/, '');
       const row = rows.get(key) ?? { count: 0, microseconds: 0, bytes: 0, operations: 0 };
-      const size = key === 'embed' ? undefined : sizes.get(weightName(name, session));
       row.count++;
       row.microseconds += times[Math.floor(times.length / 2)] as number;
-      row.bytes += size?.bytes ?? 0;
-      row.operations += 2 * columns * (key === 'attention' ? attentionMacs : (size?.macs ?? 0));
+      row.bytes += key === 'embed' ? 0 : (weightBytes.get(weightName(name, session)) ?? 0);
+      row.operations += 2 * macs;
       rows.set(key, row);
     }
     return [...rows].map(([name, row]) => ({ name, ...row }));

@@ -2,7 +2,7 @@
 import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CONVERTED_FORMAT, configToJson, type Layout, type StoredPart, type StoredRows } from '../loaders/converted.ts';
-import { diskError } from '../loaders/hub/download.ts';
+import { diskError, freeBytes, syncFolder } from '../loaders/disk.ts';
 import type { Checkpoint, TensorInfo } from '../loaders/types.ts';
 import { encodeBf16 } from '../quant/bf16.ts';
 import { assert, FirstlightError } from '../quant/errors.ts';
@@ -63,7 +63,7 @@ export async function convertCheckpoint(
     config: configToJson(checkpoint.config),
     layout: JSON.stringify(layoutOf(described)),
   };
-  await writeSafetensors(path, entries, metadata, options, async (write) => {
+  const fill = async (write: Write) => {
     for (const [name, bytes] of files) await write(`files/${name}`, 0, bytes);
     for (const { name, order } of orders) if (order) await write(`${name}.order`, 0, order);
     for (const vector of vectors) await write(vector.name, 0, await readFloats(checkpoint, vector, 0, 1));
@@ -74,7 +74,13 @@ export async function convertCheckpoint(
           await write(`${slice.part.name}.${plane}`, offset, data);
       }
     }
-  });
+  };
+  try {
+    await prepareDisk(path, entries);
+    await writeSafetensors(path, entries, metadata, options, fill);
+  } catch (error) {
+    throw writeError(error, path);
+  }
 }
 
 function layoutOf({ matrices }: Weights): Layout {
@@ -130,13 +136,14 @@ export async function writeHuggingFace(
   }
   const part = `${folder}.part`;
   try {
-    await rm(part, { recursive: true, force: true });
-    await mkdir(part, { recursive: true });
+    await prepareDisk(folder, entries);
+    await mkdir(part);
     const files = (await checkpoint.files?.()) ?? new Map<string, Uint8Array>();
     const own = files.get('config.json');
-    const { quantization_config: _, ...json } = own
-      ? JSON.parse(Buffer.from(own).toString())
-      : huggingFaceConfig(config, type);
+    const given = own && JSON.parse(Buffer.from(own).toString());
+    // of a model that sees pictures only the text part is there
+    const isWhole = given !== undefined && given.text_config === undefined;
+    const { quantization_config: _, ...json } = isWhole ? given : huggingFaceConfig(config, type);
     const torch_dtype = { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }[type];
     for (const [name, bytes] of files)
       if (/^(tokenizer|special_tokens|added_tokens|vocab|merges|chat_template|generation)/.test(name))
@@ -239,7 +246,7 @@ async function readFloats(checkpoint: Checkpoint, { name, type, cols, order }: T
 
 type Write = (name: string, offset: number, data: ArrayBufferView) => Promise<void>;
 
-/** Writes beside the place and moves there at the end. A crash leaves PATH.part, which the next attempt replaces. */
+/** Writes beside the place and moves there at the end. A crash leaves PATH.part, which the next attempt takes away. */
 async function writeSafetensors(
   path: string,
   entries: readonly Entry[],
@@ -263,7 +270,6 @@ async function writeSafetensors(
   const part = `${path}.part`;
   let handle: FileHandle | undefined;
   try {
-    await mkdir(dirname(path), { recursive: true });
     handle = await open(part, 'w');
     const file = handle;
     let done = 0;
@@ -273,8 +279,7 @@ async function writeSafetensors(
         written += (await file.write(bytes, written, bytes.length - written, at + written)).bytesWritten;
     };
     await put(0, header);
-    // the whole length at once: rows that only pad stay zero, and a disk that is too small says so early where it can
-    await file.truncate(header.length + end);
+    await file.truncate(header.length + end); // rows that only pad stay zero
     await fill(async (name, offset, data) => {
       const place = places.get(name);
       assert(place && offset + data.byteLength <= place.bytes, `${name} has room for what is written to it`);
@@ -286,11 +291,27 @@ async function writeSafetensors(
     await file.close();
     handle = undefined;
     await rename(part, path);
+    await syncFolder(dirname(path));
   } catch (error) {
     await handle?.close().catch(() => undefined);
     await rm(part, { force: true }).catch(() => undefined);
-    throw writeError(error, path);
+    throw error;
   }
+}
+
+/** Makes the folder that `path` goes to, takes away what an attempt left that was cut off, and looks whether there is room. */
+async function prepareDisk(path: string, entries: readonly Entry[]): Promise<void> {
+  const bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0);
+  const folder = dirname(path);
+  await mkdir(folder, { recursive: true });
+  await rm(`${path}.part`, { recursive: true, force: true });
+  const free = await freeBytes(folder);
+  if (free >= bytes) return;
+  const [wanted, there] = [bytes, free].map((one) => `${Math.ceil(one / 2 ** 20)} MiB`);
+  throw new FirstlightError(
+    'disk-full',
+    `${path} takes ${wanted} where the disk has ${there} left: free some space, or write it to another disk`,
+  );
 }
 
 function writeError(error: unknown, path: string): unknown {

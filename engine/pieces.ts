@@ -78,8 +78,9 @@ export interface Pieces {
   run(program: Program, pass: PassWork, finish?: (encoder: GPUCommandEncoder) => void): Promise<void>;
 }
 
-function workOf({ macs, macsPerKey }: EncodedStep, { size, keys }: PassWork): number {
-  return DISPATCH_WORK + size.columns * (macs + macsPerKey * keys);
+/** Multiply-adds of a step, of all columns or outputs of a pass. */
+export function macsOf({ macs, macsPerKey, grid }: EncodedStep, { size, keys }: PassWork): number {
+  return size[grid.over] * (macs + macsPerKey * keys);
 }
 
 /** Steps in runs of at most `limit()` work, asked anew for each run. */
@@ -123,7 +124,7 @@ export function createPieces(device: Device, budgetMs: number): Pieces {
 
   return {
     async run({ steps }, pass, finish) {
-      const works = steps.map((step) => workOf(step, pass));
+      const works = steps.map((step) => DISPATCH_WORK + macsOf(step, pass));
       const whole = works.reduce((sum, work) => sum + work, 0);
       let before = 0;
       for (const { first, end, work } of cutSteps(works, cutting.limit)) {

@@ -73,20 +73,19 @@ function attentionMacs({ heads, headDim }: LlamaConfig): number {
 const FLASH_COLUMNS = 64;
 
 /**
- * The kernel for attention of many columns at once; undefined: each by itself. Both multiply f16 as it lies in the cache, and
- * queries in f16.
+ * The kernel for attention of many columns at once; undefined: each by itself. Both multiply in f16, on matrix units straight from
+ * the cache.
  */
 export function flashKernel(
   { traits, preferences, config, kv }: PlanOptions,
   width: Width,
 ): 'flash-matrix' | 'flash-tiles' | undefined {
   const { many, arithmetic } = preferences;
-  if (!isWide(width) || arithmetic === 'f32' || kv !== 'f16' || !traits.f16) return undefined;
-  const [kernel, ...sizes] =
-    hasMatrixUnits(traits) && many !== 'tiles'
-      ? (['flash-matrix', 32, 64, 96, 128] as const)
-      : (['flash-tiles', 64, 96, 128] as const);
-  return sizes.some((size) => size === config.headDim) ? kernel : undefined;
+  const { headDim } = config;
+  if (!isWide(width) || arithmetic === 'f32' || !traits.f16) return undefined;
+  if (hasMatrixUnits(traits) && many !== 'tiles')
+    return kv === 'f16' && [32, 64, 96, 128].includes(headDim) ? 'flash-matrix' : undefined;
+  return kv !== 'f32' && [64, 96, 128].includes(headDim) ? 'flash-tiles' : undefined;
 }
 
 /** Attention of many columns at once. */
@@ -100,12 +99,13 @@ export function flashSteps(
   const at = `layers.${layer}`;
   const follower = weights.matrices.get(`${at}.o`);
   assert(follower, `no matrix ${at}.o`);
-  const { KV: _, ...rows } = kvSpec(config, kv);
+  const cache = kvSpec(config, kv);
+  const { KV: _, ...rows } = cache; // matrix units know f16 only
   const step: Step = {
     name: `${at}.attention`,
     kernel,
     spec: {
-      ...rows,
+      ...(kernel === 'flash-matrix' ? rows : cache),
       HEAD_DIM: config.headDim,
       GROUP: config.heads / config.kvHeads,
       Q_ROWS: config.heads * config.headDim,

@@ -25,11 +25,16 @@ function compile(step: PreTokenizer): (pieces: string[], atStart: boolean) => st
 export function cut(text: string, pattern: RegExp): string[] {
   const pieces: string[] = [];
   let end = 0;
-  for (const match of text.matchAll(pattern)) {
-    if (match[0] === '') continue;
+  pattern.lastIndex = 0; // matchAll would copy the pattern, which takes longer than to match a word
+  for (let match = pattern.exec(text); match; match = pattern.exec(text)) {
+    const [found] = match;
+    if (found === '') {
+      pattern.lastIndex += text.codePointAt(match.index)! > 0xffff ? 2 : 1;
+      continue;
+    }
     if (match.index > end) pieces.push(text.slice(end, match.index));
-    pieces.push(match[0]);
-    end = match.index + match[0].length;
+    pieces.push(found);
+    end = match.index + found.length;
   }
   if (end < text.length) pieces.push(text.slice(end));
   return pieces;

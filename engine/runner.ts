@@ -13,7 +13,7 @@ import { compileSteps, type Program, recordPass, recordTimedPass, runsOfLayers }
 import { checkSizes, checkSlots, fitContext } from './estimate.ts';
 import { kvCapacity } from './kv-cache.ts';
 import type { Model } from './model.ts';
-import { createPieces, pieceBudgetMs } from './pieces.ts';
+import { createPieces, macsOf, pieceBudgetMs } from './pieces.ts';
 import {
   type Choice,
   type ChoiceExtras,
@@ -153,13 +153,18 @@ export interface Runner {
   /** The residual stream behind all layers, of a column of the last pass, [hidden]. */
   residual(column: number): Promise<Float32Array>;
   /** Runs a decode pass, or one over several columns of a prompt, with every step timed. */
-  timedPass(position: number, timer: Timer, columns?: number): Promise<StepTime[]>;
+  timedPass(position: number, timer: Timer, columns?: number): Promise<TimedStep[]>;
   /** Milliseconds that the CPU takes to record and submit `passes` decode passes at once, of each of so many submits. */
   timedSubmissions(position: number, submits: number, passes: number): Promise<number[]>;
   /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
   inspect(buffer: string): Promise<Float32Array>;
   /** Gives the memory back. */
   close(): Promise<void>;
+}
+
+export interface TimedStep extends StepTime {
+  /** Multiply-adds of all columns. */
+  readonly macs: number;
 }
 
 export interface Wanted {
@@ -214,6 +219,7 @@ type Finish = (encoder: GPUCommandEncoder) => void;
 /** Allocates a KV cache and all else that passes need. Throws `not-enough-memory`, `bad-argument`. */
 export async function createRunner(model: Model, options: RunnerOptions = {}): Promise<Runner> {
   const { device, config } = model;
+  model.checkOpen();
   const context = options.context ?? model.plan.context;
   const chunk = Math.min(options.chunk ?? model.plan.chunk, context);
   const slots = options.slots ?? 1;
@@ -490,9 +496,12 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       const columns = Array.from({ length: count }, (_, i) => ({ token: 0, position: position + i, slot: 0 }));
       place(columns, [count - 1], false);
       const encoder = device.gpu.createCommandEncoder();
-      recordTimedPass(encoder, compiled, { columns: count, outputs: 1, keys: position + count }, timer);
+      const size = { columns: count, outputs: 1, keys: position + count };
+      recordTimedPass(encoder, compiled, size, timer);
       queue.submit([encoder.finish()]);
-      return timer.read();
+      const times = await timer.read();
+      const work = { size, keys: position + (count + 1) / 2 };
+      return compiled.steps.map((step, i) => ({ ...(times[i] as StepTime), macs: macsOf(step, work) }));
     },
     async timedSubmissions(position, submits, passes) {
       await grow(position + 1);

@@ -1,5 +1,5 @@
 /** One conversation with a model: its KV cache, its position, and the loop that makes tokens. */
-import type { StepTime, Timer } from '../devices/timing.ts';
+import type { Timer } from '../devices/timing.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { chooseMethod, type Method } from './decoding.ts';
 import { kvRowsBytes } from './kv-cache.ts';
@@ -9,7 +9,7 @@ import { createPace } from './pace.ts';
 import type { Penalties, TokenFacts } from './penalties.ts';
 import { passSizes } from './pieces.ts';
 import { ropeContext } from './rope.ts';
-import { createRunner, type RunnerOptions } from './runner.ts';
+import { createRunner, type RunnerOptions, type TimedStep } from './runner.ts';
 import { completeSampling, type Sampling } from './sampler.ts';
 import { checkSnapshot, openSnapshot, writeSnapshot } from './snapshot.ts';
 import { MOST_CANDIDATES } from './state.ts';
@@ -100,7 +100,7 @@ export interface Session extends AsyncDisposable {
    * Runs one pass behind the history with every step timed, of decode or over so many columns of a prompt; the history stays
    * as it is.
    */
-  timedPass(timer: Timer, columns?: number): Promise<StepTime[]>;
+  timedPass(timer: Timer, columns?: number): Promise<TimedStep[]>;
   /** Milliseconds of CPU time to record and submit `passes` decode passes at once, of each of so many submits. */
   timedSubmissions(submits: number, passes: number): Promise<number[]>;
   /** Contents of one of the plan's buffers as f32, for tests and for comparing with the CPU reference. */
@@ -161,6 +161,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
 
   const checkOpen = () => {
     if (closed) throw new FirstlightError('bad-argument', 'the session is closed: create another one');
+    model.checkOpen();
   };
   const checkIdle = () => {
     checkOpen();

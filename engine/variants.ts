@@ -281,6 +281,9 @@ const SOME_COLUMNS = 12;
 /** Columns from which on the largest tiles are: of the matrix units, and those in workgroup memory. */
 const MANY_COLUMNS = { matrix: 129, tiles: 33 };
 
+/** Workgroup memory of the kernels for many columns: twice what WebGPU promises, and what all desktop GPUs have. */
+const WIDE_BYTES = 32768;
+
 /** Whether a pass has kernels of its own. */
 export function isWide(width: Width): width is 'some' | 'many' {
   return width === 'some' || width === 'many';
@@ -289,7 +292,8 @@ export function isWide(width: Width): width is 'some' | 'many' {
 /** The width of a pass over a prompt. */
 export function widthOf(traits: Traits, columns: number, preferences: Preferences): Width {
   // CPU drivers win nothing by other kernels than those of decode, and would have to compile them
-  if (columns < SOME_COLUMNS || preferences.many === 'gemv' || (traits.software && preferences.many === undefined))
+  const unwanted = preferences.many === 'gemv' || (traits.software && preferences.many === undefined);
+  if (columns < SOME_COLUMNS || unwanted || traits.limits.maxWorkgroupBytes < WIDE_BYTES)
     return columnsFor(traits, columns);
   return columns < MANY_COLUMNS[hasMatrixUnits(traits) ? 'matrix' : 'tiles'] ? 'some' : 'many';
 }

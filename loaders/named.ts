@@ -11,6 +11,9 @@ import type { Checkpoint, Vocab } from './types.ts';
 /** The small model that comes with firstlight. */
 export const BUILTIN = 'builtin';
 
+/** The usual endings of files with a model in them. */
+export const MODEL_FILE = /\.(gguf|safetensors|firstlight|zip)$/i;
+
 /** Opens what a name stands for. Throws as openCheckpoint, and `bad-argument` for a model that has not been pulled. */
 export async function openModel(name: string): Promise<Checkpoint> {
   return openCheckpoint(await pathOf(name));
@@ -29,8 +32,13 @@ async function pathOf(name: string): Promise<string> {
   if (name.startsWith('~/')) return join(homedir(), name.slice(2));
   const pulled = await findModel(storeFolder(), name);
   if (pulled !== undefined) return pulled;
-  const looksLikeName = /^[\w][\w.-]*\/[\w.-]+(:[\w.-]+)?$/.test(name) && !/\.(gguf|safetensors|zip)$/i.test(name);
-  if (!looksLikeName) return name;
+  if (existsSync(`${name}.part`)) {
+    throw new FirstlightError(
+      'bad-argument',
+      `${name} is not whole: ${name}.part is what "firstlight convert" left when it was cut off, run it again`,
+    );
+  }
+  if (!/^[\w][\w.-]*\/[\w.-]+(:[\w.-]+)?$/.test(name) || MODEL_FILE.test(name)) return name;
   throw new FirstlightError(
     'bad-argument',
     `${name} does not exist, neither as a path nor as a model that was pulled: check it, or "firstlight pull ${name}"`,

@@ -2,7 +2,7 @@
 // workgroup has one query head of COLS columns and goes through the keys KEYS at a time: keys to workgroup memory, scores and
 // softmax in registers, the weights and then the values to workgroup memory, and what these add up to in registers again.
 // Products are of f16, sums are f32.
-//! include state-read kv-place runs cap-$CAPPED store-$STORE
+//! include state-read kv-read-$KV runs cap-$CAPPED store-$STORE
 //! param HEAD_DIM u32 64 96 128
 //! param GROUP u32
 //! param Q_ROWS u32
@@ -19,8 +19,7 @@ const STEP_COLUMNS = 16u;                           // whose outputs go through 
 const LOWEST = -1.0e30;
 const LOG2_E = 1.4426950408889634;
 
-@group(0) @binding(5) var<storage, read> q: array<vec4<u32>>;  // [column][Q_ROWS padded to 32] f16, times the scale
-@group(0) @binding(6) var<storage, read> kv: array<vec4<u32>>; // see kv-place.wgsl, f16
+@group(0) @binding(5) var<storage, read> q: array<vec4<u32>>; // [column][Q_ROWS padded to 32] f16, times the scale
 var<workgroup> queries: array<array<vec4<u32>, COLS>, CHUNKS>; // [chunk][column % 4][column / 4]
 var<workgroup> rows: array<vec4<u32>, CHUNKS * (KEYS + 1u)>;   // keys [chunk][key], padded by one; values [key][chunk]; outputs [column][element / 4]
 var<workgroup> weights: array<array<vec2<u32>, QUADS + 1u>, KEYS>; // [key][quad], padded by one: four f16
@@ -92,15 +91,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var start = 0u; start < count; ) {
     let end = run_end(first, start, count);
     let slot = slot_of(first + start);
-    let keys = kv_place(slot, 0u, head / GROUP, 0u) / 8u;
-    let values = kv_place(slot, 1u, head / GROUP, 0u) / 8u;
+    let keys = kv_place(slot, 0u, head / GROUP, 0u);
+    let values = kv_place(slot, 1u, head / GROUP, 0u);
     let last_key = position_of(first + end - 1u);
     let oldest = position_of(first + start) + 1u;
     for (var base = select(0u, oldest - min(WINDOW, oldest), WINDOW > 0u); base <= last_key; base += KEYS) {
       workgroupBarrier(); // the values before have been added
       for (var i = thread; i < KEYS * CHUNKS; i += THREADS) {
         let key = min(base + i / CHUNKS, last_key);
-        rows[i % CHUNKS * (KEYS + 1u) + i / CHUNKS] = kv[keys + key * (HEAD_STRIDE / 8u) + i % CHUNKS];
+        rows[i % CHUNKS * (KEYS + 1u) + i / CHUNKS] = load_halves(keys + key * HEAD_STRIDE, i % CHUNKS);
       }
       workgroupBarrier();
       var scores = Scores();
@@ -122,7 +121,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       workgroupBarrier();
       for (var i = thread; i < KEYS * CHUNKS; i += THREADS) {
         let key = min(base + i / CHUNKS, last_key);
-        rows[i] = kv[values + key * (HEAD_STRIDE / 8u) + i % CHUNKS];
+        rows[i] = load_halves(values + key * HEAD_STRIDE, i % CHUNKS);
       }
       let before = references;
       for (var i = 0u; i < 8u; i++) {

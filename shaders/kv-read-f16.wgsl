@@ -15,3 +15,8 @@ fn load_kv(place: u32, chunk: u32) -> Eight {
     vec4<f32>(unpack2x16float(words.z), unpack2x16float(words.w)),
   );
 }
+
+// The same as four pairs of f16.
+fn load_halves(place: u32, chunk: u32) -> vec4<u32> {
+  return kv[place / 8u + chunk];
+}

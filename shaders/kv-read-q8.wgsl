@@ -16,3 +16,14 @@ fn load_kv(place: u32, chunk: u32) -> Eight {
   let scale = unpack2x16float(kv_scales[block / 2u])[block % 2u];
   return Eight(scale * vec4<f32>(unpack4xI8(codes.x)), scale * vec4<f32>(unpack4xI8(codes.y)));
 }
+
+// The same as four pairs of f16, rounded.
+fn load_halves(place: u32, chunk: u32) -> vec4<u32> {
+  let row = load_kv(place, chunk);
+  return vec4<u32>(
+    pack2x16float(row.a.xy),
+    pack2x16float(row.a.zw),
+    pack2x16float(row.b.xy),
+    pack2x16float(row.b.zw),
+  );
+}

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { builtinPath } from '../../loaders/checkpoint.ts';
 import { listModels, shortName, storeFolder } from '../../loaders/hub/store.ts';
-import { openModel } from '../../loaders/named.ts';
+import { MODEL_FILE, openModel } from '../../loaders/named.ts';
 import type { Checkpoint } from '../../loaders/types.ts';
 import { FirstlightError } from '../../quant/errors.ts';
 import { isBuiltin } from '../model.ts';
@@ -49,7 +49,7 @@ async function describe(operand: string, template: string | undefined): Promise<
   const [, given, path = operand] = /^([\w.:-]+)=(.+)$/.exec(operand) ?? [];
   const file = await stat(isBuiltin(path) ? builtinPath() : path).catch(() => undefined);
   return {
-    name: given ?? (isBuiltin(path) ? BUILTIN_NAME : basename(path).replace(/\.(gguf|safetensors|zip)$/i, '')),
+    name: given ?? (isBuiltin(path) ? BUILTIN_NAME : basename(path).replace(MODEL_FILE, '')),
     bytes: file?.isFile() ? file.size : undefined,
     modifiedMs: file?.mtimeMs ?? 0,
     async open() {

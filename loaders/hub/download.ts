@@ -6,6 +6,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { FirstlightError } from '../../quant/errors.ts';
+import { diskError, isCode, syncFolder } from '../disk.ts';
 import { type Access, ConnectionLost, get, type Reply, refusalOf } from './http.ts';
 import { type Patience, withRetries } from './retry.ts';
 
@@ -280,29 +281,6 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array, start: number, pa
   }
 }
 
-/** Rephrases an error of writing for people; anything else comes back as it is. */
-export function diskError(error: unknown, path: string): unknown {
-  if (isCode(error, 'ENOSPC') || isCode(error, 'EDQUOT'))
-    return new FirstlightError(
-      'disk-full',
-      `${path} cannot be written further: the disk is full; free some space and run the command again to go on from here`,
-      { cause: error },
-    );
-  if (isCode(error, 'EFBIG'))
-    return new FirstlightError('disk-full', `${path} is larger than this file system or account allows`, {
-      cause: error,
-    });
-  if (isCode(error, 'EACCES') || isCode(error, 'EPERM') || isCode(error, 'EROFS'))
-    return new FirstlightError('bad-argument', `${path} cannot be written: check the folder's permissions`, {
-      cause: error,
-    });
-  return error;
-}
-
-export function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
-}
-
 async function readNote(path: string): Promise<Note | undefined> {
   try {
     const note: unknown = JSON.parse(await readFile(`${path}.part.json`, 'utf8'));
@@ -318,11 +296,4 @@ async function writeNote(path: string, note: Note): Promise<void> {
   await writeFile(`${path}.part.json`, JSON.stringify(note)).catch((error: unknown) => {
     throw diskError(error, path);
   });
-}
-
-/** Makes a rename last; not every file system can. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r').catch(() => undefined);
-  await folder?.sync().catch(() => undefined);
-  await folder?.close();
 }

@@ -1,7 +1,8 @@
 /** Brings a model from a hub, or one file from anywhere, into the store. */
-import { rm, rmdir, stat, statfs } from 'node:fs/promises';
+import { rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FirstlightError } from '../../quant/errors.ts';
+import { freeBytes } from '../disk.ts';
 import { type DownloadOptions, download, isDownloaded, isUnchanged, type RemoteFile } from './download.ts';
 import { type ListedFile, listFiles } from './listing.ts';
 import { DEFAULT_ENDPOINT, parseName, type Wanted } from './names.ts';
@@ -74,7 +75,9 @@ export async function pull(text: string, options: PullOptions = {}): Promise<Pul
     const missing = plan.files.filter((file) => !here.has(file.path));
     const totalBytes = sumBytes(plan.files);
     const keptBytes = [...here.values()].reduce((sum, file) => sum + file.bytes, 0);
-    await checkSpace(folder, sumBytes(missing), before?.unfinishedBytes ?? 0);
+    const parts = new Set(missing.map((file) => `${file.path}.part`));
+    const begun = (before?.unfinished ?? []).flatMap((one) => one.files).filter(({ path }) => parts.has(path));
+    await checkSpace(folder, sumBytes(missing), sumBytes(begun) ?? 0);
     let doneBytes = keptBytes;
     for (const [index, file] of missing.entries()) {
       options.onFile?.(file.path, index, missing.length);
@@ -168,7 +171,7 @@ async function isWhole(file: RemoteFile, path: string) {
 }
 
 /** Undefined when the size of one is unknown. */
-function sumBytes(files: readonly RemoteFile[]): number | undefined {
+function sumBytes(files: readonly Pick<RemoteFile, 'bytes'>[]): number | undefined {
   return files.some((file) => file.bytes === undefined)
     ? undefined
     : files.reduce((sum, file) => sum + (file.bytes ?? 0), 0);
@@ -176,14 +179,13 @@ function sumBytes(files: readonly RemoteFile[]): number | undefined {
 
 async function checkSpace(folder: string, neededBytes: number | undefined, partBytes: number): Promise<void> {
   if (neededBytes === undefined) return;
-  const { bavail, bsize } = await statfs(folder);
-  const freeBytes = bavail * bsize;
+  const free = await freeBytes(folder);
   const bytes = neededBytes - Math.min(partBytes, neededBytes);
-  if (bytes === 0 || freeBytes >= bytes + SPARE_BYTES) return;
+  if (bytes === 0 || free >= bytes + SPARE_BYTES) return;
   const mib = (one: number) => `${Math.ceil(one / 2 ** 20)} MiB`;
   throw new FirstlightError(
     'disk-full',
-    `${folder} has ${Math.floor(freeBytes / 2 ** 20)} MiB free, the download needs ${mib(bytes)} and some to spare: free space, or set XDG_DATA_HOME to ` +
+    `${folder} has ${Math.floor(free / 2 ** 20)} MiB free, the download needs ${mib(bytes)} and some to spare: free space, or set XDG_DATA_HOME to ` +
       'a folder on another disk',
   );
 }

@@ -6,11 +6,12 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { FirstlightError } from '../../quant/errors.ts';
+import { diskError, isCode } from '../disk.ts';
 import { isJsonObject } from '../json.ts';
-import { diskError, isCode } from './download.ts';
 import { isSafeFile } from './names.ts';
+import { quantisationOf } from './select.ts';
 
 const MANIFEST = '.firstlight.json';
 const LOCK = '.firstlight.lock';
@@ -44,8 +45,20 @@ export interface StoredModel {
   readonly name: string;
   readonly folder: string;
   readonly variants: readonly StoredVariant[];
-  /** Bytes of downloads that have not come to their end. */
-  readonly unfinishedBytes: number;
+  /** Downloads that have not come to their end. */
+  readonly unfinished: readonly Unfinished[];
+}
+
+export interface Unfinished {
+  readonly variant: string | undefined;
+  /** Parts, their notes, and files that came whole before the rest was cut off. */
+  readonly files: readonly FoundFile[];
+}
+
+interface FoundFile {
+  /** Below the model's folder. */
+  readonly path: string;
+  readonly bytes: number;
 }
 
 /** Where models are kept: below XDG_DATA_HOME, or ~/.local/share. */
@@ -97,15 +110,34 @@ async function foldersIn(path: string): Promise<string[]> {
 export async function readModel(store: string, name: string): Promise<StoredModel | undefined> {
   const folder = modelFolder(store, name);
   const variants = await readVariants(folder);
-  let unfinishedBytes = 0;
-  let isThere = variants.length > 0;
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
-  for (const entry of entries) {
-    if (!entry.isFile() || !entry.name.endsWith('.part')) continue;
-    unfinishedBytes += (await stat(join(entry.parentPath, entry.name)).catch(() => undefined))?.size ?? 0;
-    isThere = true;
+  const listed = new Set(variants.flatMap((one) => one.files.map((file) => file.path)));
+  const others = (await filesIn(folder)).filter(({ path }) => !listed.has(path));
+  // what the user has put there is none, so that only a part tells; where nothing is whole, all is
+  const telling = others.filter(({ path }) => variants.length === 0 || path.endsWith('.part'));
+  const unfinished = [...new Set(telling.map(({ path }) => variantOf(name, path)))].map((variant) => ({
+    variant,
+    files: others.filter(({ path }) => variantOf(name, path) === variant),
+  }));
+  return variants.length + unfinished.length > 0 ? { name, folder, variants, unfinished } : undefined;
+}
+
+/** All files below a model's folder but the store's own. */
+async function filesIn(folder: string): Promise<FoundFile[]> {
+  const files: FoundFile[] = [];
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])) {
+    if (!entry.isFile() || entry.name.startsWith(MANIFEST) || entry.name === LOCK) continue;
+    const path = join(entry.parentPath, entry.name);
+    const bytes = (await stat(path).catch(() => undefined))?.size ?? 0;
+    files.push({ path: relative(folder, path), bytes });
   }
-  return isThere ? { name, folder, variants, unfinishedBytes } : undefined;
+  return files;
+}
+
+/** The variant that a file belongs to, by its name: a GGUF file's quantisation, unless it was pulled by its URL. */
+function variantOf(name: string, path: string): string | undefined {
+  const file = path.replace(/\.part(\.json)?$/, '');
+  const isOwn = file === `${name.split('/').at(-1)}.gguf`;
+  return file.endsWith('.gguf') && !isOwn ? quantisationOf(file) : undefined;
 }
 
 async function readVariants(folder: string): Promise<StoredVariant[]> {
@@ -169,9 +201,8 @@ export async function findModel(store: string, text: string): Promise<string | u
   if (name === undefined) return undefined;
   const model = await readModel(store, name);
   if (model === undefined) return undefined;
-  const found = model.variants.filter(
-    (one) => wanted === undefined || one.variant?.toUpperCase() === wanted.toUpperCase() || one.main === wanted,
-  );
+  const isWanted = matcher(wanted);
+  const found = model.variants.filter(isWanted);
   const plain = wanted === undefined ? found.find((one) => one.variant === undefined) : undefined;
   const chosen = plain ?? (found.length === 1 ? found[0] : undefined);
   if (chosen) return chosen.main === undefined ? model.folder : join(model.folder, chosen.main);
@@ -179,10 +210,16 @@ export async function findModel(store: string, text: string): Promise<string | u
   if (found.length > 1) throw new FirstlightError('bad-argument', `${name} stands for several: name one of ${names}`);
   throw new FirstlightError(
     'bad-argument',
-    model.variants.length > 0
+    model.variants.length > 0 && !model.unfinished.some(isWanted)
       ? `there is no ${text}, only ${names}: firstlight pull ${text}`
       : `the download of ${text} is not finished: firstlight pull ${text} goes on with it`,
   );
+}
+
+/** Tells the variants that a name's ending stands for, by their quantisation or their file; without one all. */
+function matcher(wanted: string | undefined) {
+  return ({ variant, main }: { readonly variant: string | undefined; readonly main?: string | undefined }): boolean =>
+    wanted === undefined || variant?.toUpperCase() === wanted.toUpperCase() || main === wanted;
 }
 
 /** Whether a model of that name is in the store. */
@@ -215,11 +252,13 @@ export async function removeModel(store: string, text: string): Promise<number |
   await sweepStore(store);
   const unlock = await lockModel(store, name);
   try {
-    const isGone = (one: StoredVariant) =>
-      wanted === undefined || one.variant?.toUpperCase() === wanted.toUpperCase() || one.main === wanted;
+    const isGone = matcher(wanted);
+    const gone: readonly FoundFile[] = [...model.variants, ...model.unfinished]
+      .filter(isGone)
+      .flatMap((one) => one.files);
+    if (gone.length === 0) return undefined;
     const kept = model.variants.filter((one) => !isGone(one));
-    if (wanted !== undefined && kept.length === model.variants.length) return undefined;
-    if (kept.length === 0) {
+    if (kept.length === 0 && model.unfinished.every(isGone)) {
       // renamed first, so that a removal that is cut off leaves no half of a model under its name
       const doomed = join(store, `${REMOVED}${randomUUID()}`);
       await rename(model.folder, doomed);
@@ -228,12 +267,9 @@ export async function removeModel(store: string, text: string): Promise<number |
     } else {
       await writeManifest(model.folder, kept);
       const needed = new Set(kept.flatMap((one) => one.files.map((file) => file.path)));
-      for (const { path } of model.variants.filter(isGone).flatMap((one) => one.files))
-        if (!needed.has(path)) await rm(join(model.folder, path), { force: true });
+      for (const { path } of gone) if (!needed.has(path)) await rm(join(model.folder, path), { force: true });
     }
-    const gone = model.variants.filter(isGone).flatMap((one) => one.files);
-    const bytes = gone.reduce((sum, file) => sum + file.bytes, 0);
-    return kept.length === 0 ? bytes + model.unfinishedBytes : bytes;
+    return gone.reduce((sum, file) => sum + file.bytes, 0);
   } finally {
     await unlock();
   }

@@ -8,40 +8,62 @@ import { decodeF16, encodeF16 } from '../../quant/f16.ts';
 import { blocksOf } from '../../quant/layout.ts';
 import { readBlocks } from '../blocks.ts';
 import { deviceTests } from '../device.ts';
-import { createRandom, floats, relativeError, runKernel } from '../kernel.ts';
+import { createRandom, floats, type Random, relativeError, runKernel } from '../kernel.ts';
 import { readTiles, tileLength } from '../tiles.ts';
 
 const test = suite('flash');
 const check = await deviceTests(test);
 
 const CAPACITY = 512;
+const KV_BLOCK = 32;
+
+/** A cache of so many elements as a kernel reads it, and the values that it holds. */
+function randomCache(
+  random: Random,
+  elements: number,
+  form: 'f16' | 'q8',
+): { values: Float32Array; buffers: Record<string, Uint32Array> } {
+  const values = Float32Array.from({ length: elements }, () => random.normal());
+  const halves = new Uint16Array(elements);
+  if (form === 'f16') {
+    encodeF16(values, halves);
+    decodeF16(halves, values);
+    return { values, buffers: { kv: new Uint32Array(halves.buffer) } };
+  }
+  const codes = Int8Array.from(values, () => random.below(255) - 127);
+  const scales = Float32Array.from({ length: elements / KV_BLOCK }, () => 0.02 * random.uniform());
+  const scaleHalves = new Uint16Array(scales.length);
+  encodeF16(scales, scaleHalves);
+  decodeF16(scaleHalves, scales);
+  for (const [i, code] of codes.entries()) values[i] = code * (scales[Math.floor(i / KV_BLOCK)] as number);
+  const buffers = { kv: new Uint32Array(codes.buffer), kv_scales: new Uint32Array(scaleHalves.buffer) };
+  return { values, buffers };
+}
 
 /** Queries are f16, weights of values too; matrix units also leave outputs in f16. */
 const TOLERANCE = 1e-3;
 
 /** `steep`: how far apart scores are. */
 const CASES = [
-  { headDim: 128, group: 1, kvHeads: 2, window: 0, cap: undefined, steep: 1 },
-  { headDim: 64, group: 4, kvHeads: 2, window: 0, cap: undefined, steep: 6 }, // scores that grow by hundreds
-  { headDim: 96, group: 2, kvHeads: 1, window: 70, cap: 20, steep: 1 },
-  { headDim: 32, group: 1, kvHeads: 3, window: 0, cap: undefined, steep: 3 },
-];
+  { headDim: 128, group: 1, kvHeads: 2, window: 0, cap: undefined, steep: 1, form: 'f16' },
+  { headDim: 64, group: 4, kvHeads: 2, window: 0, cap: undefined, steep: 6, form: 'f16' }, // scores that grow by hundreds
+  { headDim: 96, group: 2, kvHeads: 1, window: 70, cap: 20, steep: 1, form: 'f16' },
+  { headDim: 32, group: 1, kvHeads: 3, window: 0, cap: undefined, steep: 3, form: 'f16' },
+  { headDim: 64, group: 2, kvHeads: 2, window: 0, cap: undefined, steep: 1, form: 'q8' },
+] as const;
 
-for (const { headDim, group, kvHeads, window, cap, steep } of CASES)
+for (const { headDim, group, kvHeads, window, cap, steep, form } of CASES)
   for (const kernel of ['flash-matrix', 'flash-tiles'] as const) {
-    check(`${kernel}: heads of ${headDim}, ${group} to a kv head, window ${window}`, async (device) => {
+    check(`${kernel}: heads of ${headDim}, ${group} to a kv head, window ${window}, ${form} cache`, async (device) => {
       const matrix = kernel === 'flash-matrix';
-      if (matrix ? !hasMatrixUnits(device.traits) : headDim === 32) return;
-      if (device.traits.name.startsWith('llvmpipe') && headDim !== 64) return; // it compiles for seconds
+      if (matrix ? form === 'q8' || !hasMatrixUnits(device.traits) : headDim === 32) return;
+      if (device.traits.name.startsWith('llvmpipe') && (headDim !== 64 || form === 'q8')) return; // it compiles for seconds
       const random = createRandom(headDim + group);
       const heads = group * kvHeads;
       const width = heads * headDim;
       const scale = 1 / Math.sqrt(headDim);
       const elements = 2 * 2 * kvHeads * CAPACITY * headDim;
-      const kv = Float32Array.from({ length: elements }, () => random.normal());
-      const halves = new Uint16Array(elements);
-      encodeF16(kv, halves);
-      decodeF16(halves, kv);
+      const { values: kv, buffers } = randomCache(random, elements, form);
       // passes of one sequence, and of parts of two
       const passes = [
         Array.from({ length: 150 }, (_, i) => ({ position: i, slot: 0 })),
@@ -73,14 +95,14 @@ for (const { headDim, group, kvHeads, window, cap, steep } of CASES)
             ...(cap === undefined ? { CAPPED: 'none' } : { CAPPED: 'tanh', CAP: cap }),
             ...(matrix
               ? { STORE: 'tile', ROUNDED: false, SG: 32, THREADS: 128, SIZE: sizeFile(device.traits) }
-              : { STORE: 'f32' }),
+              : { STORE: 'f32', KV: form, ...(form === 'q8' && { KV_BLOCK }) }),
             Y_BLOCKS: blocksOf(width),
             OPAQUE: device.traits.software,
           },
           {
             state: encodeState(columns, [], CAPACITY, false),
             q: new Uint32Array(scaled.buffer),
-            kv: new Uint32Array(halves.buffer),
+            ...buffers,
             y_codes: matrix ? tileLength(columns.length, width) * 2 : columns.length * width * 4,
             y_meta: columns.length * blocksOf(width) * 16,
           },

@@ -101,6 +101,12 @@ function allKernels(): { label: string; code: string }[] {
         ...(cache === 'q8' ? { KV_BLOCK: 32 } : {}),
       });
   const q8 = { ...HEADS, KV: 'q8', KV_BLOCK: 32 };
+  for (const HEAD_DIM of [64, 96, 128])
+    for (const cache of [{ KV: 'f16' }, { KV: 'q8', KV_BLOCK: 32 }] as Spec[])
+      add('flash-tiles', `heads of ${HEAD_DIM}, ${cache.KV}`, {
+        ...{ HEAD_DIM, GROUP: 4, Q_ROWS: 32 * HEAD_DIM, WINDOW: 4096, ...CAPPED },
+        ...{ ...cache, KV_HEADS: 8, HEAD_STRIDE: HEAD_DIM, STORE: 'i8-lanes', Y_BLOCKS: HEAD_DIM },
+      });
   add('gemv-lanes', 'qkv, q8 cache', { ...normed, EPILOGUE: 'qkv', BIAS: 'none', ...q8 });
   for (const GROUP of [1, 2, 4])
     add('attention', `heads of 256, ${GROUP} to a kv head`, {

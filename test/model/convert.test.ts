@@ -11,6 +11,7 @@ import { type LoadOptions, loadModel } from '../../engine/model.ts';
 import { createReference } from '../../engine/reference.ts';
 import { createSession } from '../../engine/session.ts';
 import { builtinPath, openCheckpoint, openFolder, openGgufSource } from '../../loaders/checkpoint.ts';
+import { openModel } from '../../loaders/named.ts';
 import { memorySource } from '../../loaders/source.ts';
 import type { Checkpoint, LlamaConfig } from '../../loaders/types.ts';
 import { FirstlightError } from '../../quant/errors.ts';
@@ -181,9 +182,24 @@ test('what fails or is stopped leaves nothing, and what was there stays', async 
   assert.equal(readdirSync(folder), ['out']);
 });
 
+test('what is larger than the disk is refused before anything is written', async () => {
+  const folder = await writeFolder('convert huge', new Map());
+  const checkpoint = await openGguf('F32');
+  const huge = { name: 'model.huge', type: 'F32', rows: 1, cols: 2 ** 48 } as const;
+  const tensors = new Map(checkpoint.tensors).set(huge.name, huge);
+  const convert = () => convertCheckpoint({ ...checkpoint, tensors }, join(folder, 'out'), 'native');
+  await expectError(convert, 'disk-full', /\/out takes \d+ MiB where the disk has \d+ MiB left/);
+  assert.equal(readdirSync(folder), []);
+});
+
+test('what a conversion left that was killed is named', async () => {
+  const folder = await writeFolder('convert killed', new Map([['model.firstlight.part', 'half']]));
+  await expectError(() => openModel(join(folder, 'model.firstlight')), 'bad-argument', /is not whole: .*run it again/);
+});
+
 /** The command with a limit on the size of files, as a full disk that says so at once. */
-function convertWithLimit(out: string, kilobytes: string) {
-  const command = ['node', '--import', 'tsx', 'bin/firstlight.ts', 'convert', 'builtin', out];
+function convertWithLimit(out: string, kilobytes: string, ...flags: readonly string[]) {
+  const command = ['node', '--import', 'tsx', 'bin/firstlight.ts', 'convert', 'builtin', out, ...flags];
   const { status, stderr } = spawnSync('bash', ['-c', `ulimit -f ${kilobytes}; exec "$@"`, '-', ...command], {
     encoding: 'utf8',
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
@@ -203,6 +219,9 @@ test('a disk that is too small ends the command, and it leaves nothing', async (
   const again = convertWithLimit(out, 'unlimited');
   assert.is(again.status, 2);
   assert.match(again.stderr, /is there already: --force/);
+  const other = convertWithLimit(folder, 'unlimited', '--to', 'hf', '--force');
+  assert.is(other.status, 2);
+  assert.match(other.stderr, /something else than a model in it: --force does not replace that/);
 });
 
 test('a damaged converted file is an error', async () => {

@@ -88,6 +88,16 @@ const largest = (a: ArrayLike<number>, b: ArrayLike<number>) => {
 
 const test = suite('expected logits');
 const check = await deviceTests(test);
+const LONG = Boolean(process.env.FIRSTLIGHT_TEST_LONG);
+
+async function compareLogits(session: Session, ids: readonly number[], wanted: readonly Float32Array[], what: string) {
+  let position = 0;
+  for await (const got of session.logits(ids.slice(0, wanted.length))) {
+    const error = largest(got, wanted[position] as Float32Array);
+    assert.ok(error < EXACT, `${what}, position ${position}: a logit is off by ${error}`);
+    position++;
+  }
+}
 
 for (const name of MODELS) {
   const path = sharedPath(`models/${name}`);
@@ -103,12 +113,7 @@ for (const name of MODELS) {
       for (const [r, run] of runs.entries()) {
         const ids = [...run.prompt_ids, ...run.greedy_ids];
         const wanted = rows[r] as Float32Array[];
-        let position = 0;
-        for await (const got of session.logits(ids.slice(0, wanted.length))) {
-          const error = largest(got, wanted[position] as Float32Array);
-          assert.ok(error < EXACT, `run ${r}, position ${position}: a logit is off by ${error}`);
-          position++;
-        }
+        await compareLogits(session, ids, wanted, `run ${r}`);
         // ids are fixed only as long as no gap is within what rounding may close
         const gaps = run.gaps?.map((gap, i) => [i, gap] as const) ?? run.close_calls ?? [];
         const tie = gaps.find(([, gap]) => gap < 2 * EXACT)?.[0] ?? -1;
@@ -117,6 +122,24 @@ for (const name of MODELS) {
         for await (const id of session.generate(run.prompt_ids, { temperature: 0, maxTokens: count })) got.push(id);
         assert.equal(got, run.greedy_ids.slice(0, count), `greedy ids of run ${r}`);
       }
+    });
+  });
+}
+
+// kernels for many columns, which CPU drivers only take when asked; all models with FIRSTLIGHT_TEST_LONG=1
+const TILED = ['aidreams260K/hf', 'tiny-mistral', 'tiny-kquant/tiny-kquant-Q4_K_M.gguf'];
+for (const name of LONG ? MODELS : TILED) {
+  const path = sharedPath(`models/${name}`);
+  if (!existsSync(path)) {
+    test.skip(`${name}: no shared data`);
+    continue;
+  }
+  check(`${name}: prompts in tiles give the expected logits`, async (device) => {
+    if (!LONG && device.traits.name.startsWith('llvmpipe')) return; // it compiles for seconds
+    await withSession(device, path, { arithmetic: 'f32', many: 'tiles' }, async (session) => {
+      const { runs, rows } = readExpected(path, session.model.config.vocab);
+      for (const [r, { prompt_ids, greedy_ids }] of runs.entries())
+        await compareLogits(session, [...prompt_ids, ...greedy_ids], rows[r] as Float32Array[], `run ${r}`);
     });
   });
 }

@@ -125,6 +125,29 @@ test('one GGUF file of several, by its quantisation', () => {
   });
 });
 
+test('a part of one variant beside others: named, gone on with, removed alone', () => {
+  const shards = [1, 2].map((i) => `big-Q4_0-0000${i}-of-00002.gguf`);
+  const files = new Map([['model-Q8_0.gguf', GGUF], ...shards.map((name) => [name, FILE] as const)]);
+  return withHub({ files }, async (hub, store, get) => {
+    await get('owner/model:Q8_0');
+    hub.play(shards[1]!, [
+      { kind: 'cut', after: 5000 },
+      { kind: 'status', status: 404 },
+    ]);
+    await expectError(() => get('owner/model:Q4_0'), 'download-failed', /404/);
+    const [model] = await listModels(store);
+    assert.equal(
+      model!.unfinished.map(({ variant, files: left }) => [variant, left.length]),
+      [['Q4_0', 3]],
+    );
+    await expectError(() => findModel(store, 'owner/model:q4_0'), 'bad-argument', /is not finished/);
+    assert.is(await findModel(store, 'owner/model'), join(store, 'owner/model/model-Q8_0.gguf'));
+    assert.ok((await removeModel(store, 'owner/model:Q4_0'))! > FILE.length);
+    assert.equal(await filesIn(store), ['.firstlight.json', 'model-Q8_0.gguf']);
+    assert.is(await removeModel(store, 'owner/model:Q4_0'), undefined);
+  });
+});
+
 /** Pulls a model whose one large file the hub serves with tricks. */
 function withTricks(
   tricks: readonly Trick[],
@@ -235,7 +258,10 @@ test('another process goes on after kill -9', async () => {
     const inner = join(store, 'firstlight/models');
     await expectError(() => findModel(inner, 'owner/model'), 'bad-argument', /not finished: firstlight pull/);
     const [unfinished] = await listModels(inner);
-    assert.ok(unfinished!.unfinishedBytes >= 20_000);
+    assert.equal(
+      unfinished!.unfinished.map(({ variant, files }) => [variant, files.map(({ path }) => path).sort()]),
+      [['Q4_0', ['a-Q4_0.gguf.part', 'a-Q4_0.gguf.part.json']]],
+    );
     await expectWhole((await get('owner/model', { store: inner })).path);
     assert.match(asked(hub, 'a-Q4_0.gguf').at(-1)!.range ?? '', /^bytes=[1-9]\d+-$/);
   });

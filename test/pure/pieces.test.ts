@@ -66,8 +66,8 @@ function fakeGpu(stepMs: number) {
   return { device: device as unknown as Device, submits };
 }
 
-const stepsOf = (count: number, macs: number) => {
-  const grid = { x: 1, over: 'columns', each: 1, z: 1 } as const;
+const stepsOf = (count: number, macs: number, over: 'columns' | 'outputs' = 'columns') => {
+  const grid = { x: 1, over, each: 1, z: 1 };
   return Array.from({ length: count }, () => ({ macs, macsPerKey: 0, grid }) as unknown as EncodedStep);
 };
 
@@ -95,6 +95,18 @@ test('a slow device gets submits within the budget, and progress and aborts are 
     (error: Error) => assert.is(error.message, 'enough'),
   );
   assert.is(submits.length, before + 1, 'nothing is submitted after the abort');
+});
+
+test('logits count for the outputs of a pass, not for its columns', async () => {
+  const { device } = fakeGpu(1);
+  const steps = [...stepsOf(1, 1e9), ...stepsOf(1, 1e9, 'outputs')];
+  const shares: number[] = [];
+  const size = { columns: 99, outputs: 1 };
+  await createPieces(device, 50).run({ steps }, { size, keys: 1, onPiece: (share) => shares.push(share) });
+  assert.equal(
+    shares.map((share) => share.toFixed(2)),
+    ['0.99'],
+  );
 });
 
 test('every step is in one piece, in order; a step beyond the limit is alone', () => {

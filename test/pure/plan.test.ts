@@ -7,7 +7,7 @@ import type { KvFormat } from '../../engine/kv-cache.ts';
 import { type Choice, planBatch, planDecode, planPrefill } from '../../engine/plan.ts';
 import { sessionBuffers, weightBuffers } from '../../engine/plan-buffers.ts';
 import type { PlanOptions, Step } from '../../engine/steps.ts';
-import { type Arithmetic, chooseAttention, chooseGemv, type Preferences } from '../../engine/variants.ts';
+import { type Arithmetic, chooseAttention, chooseGemv, type Preferences, widthOf } from '../../engine/variants.ts';
 import { describeWeights, type WeightsOption } from '../../engine/weights.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
 import { roundUp } from '../../quant/layout.ts';
@@ -21,6 +21,10 @@ const test = suite('plan');
 const DEVICES: Readonly<Record<string, Traits>> = {
   deck: DECK,
   nvidia: { ...DECK, vendor: 'nvidia', subgroups: { min: 32, max: 32 }, subgroupSizeControl: false },
+  matrix: {
+    ...{ ...DECK, vendor: 'nvidia', subgroups: { min: 32, max: 32 }, subgroupSizeControl: false },
+    subgroupMatrix: [{ m: 16, n: 16, k: 16, component: 'f16', result: 'f32' }],
+  },
   plain: { ...DECK, vendor: 'arm', f16: false, subgroups: undefined, subgroupSizeControl: false, packedDot: false },
   varying: { ...DECK, vendor: 'intel', subgroups: { min: 8, max: 32 }, subgroupSizeControl: false },
   narrow: {
@@ -156,10 +160,36 @@ test('a pass without a choice ends with the logits, a prompt pass that is not th
   );
 });
 
+test('a prompt of many tokens has kernels of its own, and attention for all columns at once where it can', () => {
+  const kernels = (device: string, columns: number, wishes: Wishes = {}) => {
+    const traits = DEVICES[device] as Traits;
+    const plan = planOf({ config: LLAMA_2_7B, traits, ...wishes });
+    const steps = planPrefill(plan, widthOf(traits, columns, plan.preferences), undefined);
+    return ['qkv', 'attention'].map((name) => steps.find((step) => step.name === `layers.0.${name}`)?.kernel);
+  };
+  assert.equal(kernels('deck', 11), ['gemv-lanes', 'attention']);
+  assert.equal(kernels('deck', 12), ['gemm-tiles', 'flash-tiles']);
+  assert.equal(kernels('deck', 512, { kv: 'q8' }), ['gemm-tiles', 'flash-tiles']);
+  assert.equal(kernels('matrix', 512, { kv: 'q8' }), ['gemm-matrix', 'attention']);
+  assert.equal(kernels('deck', 512, { preferences: { arithmetic: 'f32' } }), ['gemm-tiles', 'attention']);
+  assert.equal(kernels('deck', 512, { config: SMALL_LLAMA }), ['gemm-tiles', 'attention'], 'heads of 16');
+  assert.equal(kernels('matrix', 512), ['gemm-matrix', 'flash-matrix']);
+  assert.equal(kernels('matrix', 512, { preferences: { many: 'tiles' } }), ['gemm-tiles', 'flash-tiles']);
+  assert.equal(kernels('plain', 512), ['gemm-tiles', 'attention']);
+  assert.equal(kernels('software', 512), ['gemv-rows', 'attention']);
+  const small = { ...DECK, limits: { ...DECK.limits, maxWorkgroupBytes: 16384 } };
+  assert.is(widthOf(small, 512, {}), 4, 'tiles need more workgroup memory than that');
+});
+
 /** All plans that a session of these options may compile. */
 function allPlans(plan: PlanOptions): readonly (readonly Step[])[] {
   const choices: readonly Choice[] = ['greedy', 'noise', 'top', 'none'];
-  return [...choices.map((choice) => planDecode(plan, choice)), planBatch(plan, 4), planPrefill(plan, 4, 'greedy')];
+  const widths = [4, 'some', 'many'] as const;
+  return [
+    ...choices.map((choice) => planDecode(plan, choice)),
+    planBatch(plan, 4),
+    ...widths.map((width) => planPrefill(plan, width, 'greedy')),
+  ];
 }
 
 function checkSteps(plan: PlanOptions, steps: readonly Step[], where: string): void {

@@ -1,0 +1,115 @@
+/**
+ * What follows a prompt does not depend on how the prompt was read: pass by pass of any size, by kernels for one column, a few
+ * or many. FIRSTLIGHT_TEST_LONG=1: 4,000 tokens in passes of every size from 1 to 64, and more models.
+ */
+import { existsSync } from 'node:fs';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Device } from '../../devices/types.ts';
+import { loadModel } from '../../engine/model.ts';
+import { createSession, type GeneratedToken } from '../../engine/session.ts';
+import { openCheckpoint, openFolder } from '../../loaders/checkpoint.ts';
+import type { LlamaConfig } from '../../loaders/types.ts';
+import { deviceTests } from '../device.ts';
+import { createRandom } from '../kernel.ts';
+import { sharedPath } from '../pure/shared-data.ts';
+import { memoryFolder, randomWeights, SMALL_LLAMA, safetensorsFolder } from '../random-model.ts';
+
+const test = suite('prompts');
+const check = await deviceTests(test);
+
+const LONG = Boolean(process.env.FIRSTLIGHT_TEST_LONG);
+const TOKENS = LONG ? 4000 : 100;
+const SIZES = LONG ? Array.from({ length: 64 }, (_, i) => i + 1) : [3, 64];
+/** No trained model at hand has so many positions. Where there is f16, prompts have an attention of their own for heads of 64. */
+const modelFor = ({ traits }: Device): LlamaConfig => {
+  const headDim = traits.f16 ? 64 : 16;
+  return { ...SMALL_LLAMA, heads: 2, kvHeads: 1, headDim, ropeDim: headDim, context: LONG ? 4096 : 256 };
+};
+
+/** A device whose plans are those of a GPU: kernels of their own for a few columns, for some, and for many. */
+function plannedAsGpu(device: Device): Device {
+  return { ...device, traits: { ...device.traits, software: false } };
+}
+
+const RUNS = [
+  ['i8', 'q8', 0.01], // codes on an edge fall either way
+  ['f32', 'f32', 1e-5],
+] as const;
+for (const [arithmetic, weights, tolerance] of LONG ? RUNS : RUNS.slice(0, 1)) {
+  check(
+    `${TOKENS} tokens in passes of ${SIZES.length} sizes, ${arithmetic}: the same token follows`,
+    async (device) => {
+      if (arithmetic === 'i8' && !device.traits.packedDot) return;
+      const config = modelFor(device);
+      const random = createRandom(11);
+      const ids = Array.from({ length: TOKENS }, () => random.below(config.vocab));
+      const checkpoint = await openFolder(memoryFolder(safetensorsFolder(config, randomWeights(config))));
+      const model = await loadModel(plannedAsGpu(device), checkpoint, { arithmetic, weights, gemv: 'lanes' });
+      const next = async (chunk: number) => {
+        const session = await createSession(model, { chunk, reserve: TOKENS + 1 });
+        let token: GeneratedToken | undefined;
+        for await (token of session.tokens(ids, { temperature: 0, maxTokens: 1, logprobs: 2 }));
+        await session.close();
+        return token!;
+      };
+      const first = await next(SIZES[0]!);
+      const [best, second] = first.logprobs!.top;
+      const gap = best!.logprob - second!.logprob;
+      assert.ok(gap > 2 * tolerance, `the best token is ahead by ${gap} only`);
+      let most = 0;
+      for (const chunk of SIZES.slice(1)) {
+        const { id, logprobs } = await next(chunk);
+        assert.is(id, first.id, `passes of ${chunk}`);
+        most = Math.max(most, Math.abs(logprobs!.logprob - best!.logprob));
+      }
+      await model.close();
+      await checkpoint.close();
+      console.log(`  log probabilities of the token, ahead by ${gap.toFixed(3)}, differ by ${most} at most`);
+      assert.ok(most < tolerance, `a log probability differs by ${most}`);
+    },
+  );
+}
+
+const gguf = (name: string) => `aidreams260K/gguf/aidreams260K-${name}.gguf`;
+const kquant = (name: string) => `tiny-kquant/tiny-kquant-${name}.gguf`;
+const MORE = [
+  gguf('Q8_0'),
+  gguf('Q4_1'),
+  gguf('Q5_0'),
+  kquant('Q2_K'),
+  kquant('Q3_K_M'),
+  kquant('Q4_K_M'),
+  kquant('Q5_K_M'),
+];
+for (const name of [gguf('Q4_0'), ...(LONG ? MORE : [])]) {
+  const path = sharedPath(`models/${name}`);
+  if (!existsSync(path)) {
+    test.skip(`${name}: no shared data`);
+    continue;
+  }
+  check(`${name}: logits of a prompt in tiles are those of token by token, with int8 activations`, async (device) => {
+    if (!device.traits.packedDot) return;
+    const checkpoint = await openCheckpoint(path);
+    const random = createRandom(5);
+    // a code on an edge may fall either way, and then moves all later logits: many texts, as short as tiles take
+    const texts = Array.from({ length: 6 }, () => Array.from({ length: 16 }, () => 3 + random.below(200)));
+    const rows: Float32Array[][] = [];
+    for (const many of ['gemv', 'tiles'] as const) {
+      const model = await loadModel(device, checkpoint, { arithmetic: 'i8', many });
+      const session = await createSession(model, { context: 64, chunk: many === 'gemv' ? 1 : 16 });
+      const all: Float32Array[] = [];
+      for (const ids of texts) for await (const row of session.logits(ids)) all.push(row);
+      rows.push(all);
+      await session.close();
+      await model.close();
+    }
+    await checkpoint.close();
+    const errors = rows[0]!.map((row, i) => Math.max(...row.map((value, j) => Math.abs(value - rows[1]![i]![j]!))));
+    const close = errors.filter((error) => error < 1e-4).length;
+    console.log(`  ${close} of ${errors.length} positions within 1e-4, largest difference ${Math.max(...errors)}`);
+    assert.ok(close >= 0.6 * errors.length && Math.max(...errors) < 0.3);
+  });
+}
+
+test.run();
