@@ -1,4 +1,5 @@
 /** `firstlight chat`: a conversation in the terminal. */
+import { existsSync } from 'node:fs';
 import type { ChatMessage } from '../engine/chat-template.ts';
 import { BUILTIN } from '../loaders/named.ts';
 import { FirstlightError } from '../quant/errors.ts';
@@ -27,6 +28,11 @@ export const chat = defineCommand({
   flags: {
     system: { kind: 'text', placeholder: 'TEXT', about: 'system message: what the model should be like' },
     load: { kind: 'text', placeholder: 'FILE', about: 'goes on with a conversation that /save wrote' },
+    session: {
+      kind: 'text',
+      placeholder: 'FILE',
+      about: 'keep what has been read and made in FILE: with --load, a later chat does not read it again',
+    },
     'when-full': {
       kind: 'choice',
       choices: ['drop', 'shift', 'stop'],
@@ -38,13 +44,14 @@ export const chat = defineCommand({
     quiet: { kind: 'switch', short: 'q', about: 'no lines about placement and speed' },
   },
   async run(values, [wanted = BUILTIN], signal) {
-    const { system, load, quiet = false, 'when-full': whenFull } = values;
+    const { system, load, session: kept, quiet = false, 'when-full': whenFull } = values;
     const template = await readTemplate(values.template);
     const saved = load === undefined ? undefined : await loadTranscript(load);
     let settings: Settings = Object.fromEntries(
       Object.entries(values).filter(([name]) => Object.hasOwn(SETTINGS, name)),
     );
     let sampling = await samplingOptions(values);
+    let isFirst = true; // of the models that are talked with
     let messages = withSystem(saved?.messages ?? [], system);
     const { questions, save } = await openQuestions();
     try {
@@ -52,6 +59,8 @@ export const chat = defineCommand({
         const name: string = model;
         model = undefined;
         await withSession(name, values, signal, async (session) => {
+          if (kept !== undefined && isFirst && existsSync(kept)) await session.restore(kept);
+          isFirst = false;
           const chatTemplate = templateFor(session.model, template);
           if (chatTemplate === undefined)
             throw new FirstlightError(
@@ -71,6 +80,7 @@ export const chat = defineCommand({
           });
           ({ settings, sampling, messages } = left);
           if (left.next !== 'exit') model = left.next.reload;
+          else if (kept !== undefined && session.history.length > 0) await session.save(kept);
         });
       }
     } finally {

@@ -5,6 +5,7 @@ import { type Dropped, withContextEnd } from '../engine/context-end.ts';
 import { generateText, type TextOptions, type TokenSource } from '../engine/generate-text.ts';
 import type { Logprobs } from '../engine/logprobs.ts';
 import type { Model } from '../engine/model.ts';
+import { seedsFrom } from '../engine/sampler.ts';
 import type { Session } from '../engine/session.ts';
 import { describeSpeeds, speedsOf } from '../engine/speeds.ts';
 import { FirstlightError } from '../quant/errors.ts';
@@ -110,8 +111,8 @@ export const run = defineCommand({
       });
       const answers: object[] = [];
       if (values.session !== undefined && existsSync(values.session)) await session.restore(values.session);
-      for (let sample = 0; sample < samples && !signal.aborted; sample++) {
-        const seed = (firstSeed + sample) % (MOST_SEED + 1);
+      for (const [sample, seed] of seedsFrom(firstSeed, samples).entries()) {
+        if (signal.aborted) break;
         if (samples > 1 && !values.json) print(`${sample > 0 ? '\n' : ''}--- ${sample + 1}, seed ${seed}\n`);
         const source = withContextEnd(session, { whenFull: values['when-full'] ?? 'stop', onDrop: noteDropped });
         const answer = await writeText(source, ids, opening, values.json ? () => {} : show, {

@@ -76,6 +76,7 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
 
   function check(ids: readonly number[], signal: AbortSignal | undefined, most: number): void {
     if (closed) throw new FirstlightError('bad-argument', 'the batch is closed: create another one');
+    model.checkOpen();
     checkPrompt(model, ids, context, most);
     signal?.throwIfAborted();
   }

@@ -1,8 +1,10 @@
 /** Generation as text: stop strings, the end of an answer, log probabilities by token. */
 import { FirstlightError } from '../quant/errors.ts';
+import type { Batch } from './batch.ts';
 import type { Grammar } from './grammar.ts';
 import { prepareGrammar } from './grammar-constraint.ts';
 import type { Logprobs } from './logprobs.ts';
+import { completeSampling, seedsFrom } from './sampler.ts';
 import type { GeneratedToken, Session, TokenOptions } from './session.ts';
 import { createTextStream } from './text-stream.ts';
 import type { Tokenizer } from './tokenizer.ts';
@@ -58,6 +60,56 @@ export async function* generateText(
     yield { text: end ? text + stream.end() : text, id, logprobs, finish: end };
     if (end) return;
   }
+}
+
+/** One of several texts that continue the same ids. */
+export interface Sample {
+  readonly text: string;
+  /** With the end token, if there was one. */
+  readonly ids: readonly number[];
+  readonly finish: TextPart['finish'];
+  /** With it generateText makes this text again. */
+  readonly seed: number;
+}
+
+/**
+ * Continues the same ids `count` times, with seeds each one higher than the one before; the prompt is read once. A batch makes
+ * as many texts at the same time as it has slots, a session one after another. The first that fails ends all. Throws as
+ * generateText, and `bad-argument` for a `constraint`, which serves one text only: give a `grammar`.
+ */
+export async function generateSamples(
+  source: Batch | Session,
+  ids: readonly number[],
+  count: number,
+  options: TextOptions = {},
+): Promise<Sample[]> {
+  if (options.constraint)
+    throw new FirstlightError('bad-argument', 'a constraint serves one text only: give a grammar for several');
+  const stop = new AbortController();
+  const signal = AbortSignal.any([stop.signal, ...(options.signal ? [options.signal] : [])]);
+  const make = async (seed: number): Promise<Sample> => {
+    const sample = { text: '', ids: [] as number[], finish: undefined as TextPart['finish'], seed };
+    for await (const { text, id, finish } of generateText(source, ids, { ...options, seed, signal })) {
+      sample.text += text;
+      sample.ids.push(id);
+      sample.finish = finish;
+    }
+    return sample;
+  };
+  const seeds = seedsFrom(completeSampling(options).seed, count);
+  if ('slots' in source) {
+    const made = seeds.map(make);
+    try {
+      return await Promise.all(made);
+    } catch (error) {
+      stop.abort(error);
+      await Promise.allSettled(made);
+      throw error;
+    }
+  }
+  const samples: Sample[] = [];
+  for (const seed of seeds) samples.push(await make(seed));
+  return samples;
 }
 
 /** The same options with what they say about end tokens put in terms of ids. */

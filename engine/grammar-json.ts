@@ -17,7 +17,7 @@ import {
 } from './grammar.ts';
 
 /** Code points that stand for themselves in a JSON string. */
-const PLAIN: readonly Range[] = complement([
+export const PLAIN: readonly Range[] = complement([
   [0, 0x1f],
   [0x22, 0x22],
   [0x5c, 0x5c],

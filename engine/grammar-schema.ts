@@ -19,46 +19,23 @@ import {
   sequence,
   text,
 } from './grammar.ts';
+import { FORMATS } from './grammar-formats.ts';
 import {
-  ANY_CHARACTER,
   arrayOf,
   COMMA,
   JSON_RULES,
   listOf,
   objectOf,
+  PLAIN,
   SPACE,
   stringOf,
   stringOfLength,
 } from './grammar-json.ts';
-import { type Bound, integersBetween, numbersBetween } from './grammar-numbers.ts';
 import { contentMatching } from './grammar-regex.ts';
+import { numberOf } from './grammar-schema-numbers.ts';
 import { isDisjoint, isSchema, mergeSchemas, type Schema, typesOf } from './schema.ts';
 
 const MOST_DEPTH = 100;
-/** Multiples are written out between bounds. */
-const MOST_MULTIPLES = 1000;
-const MOST_DIVISOR = 100;
-const DIVIDED_DIGITS = 9;
-
-const MONTHS =
-  '(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|02-(?:0[1-9]|1\\d|2[0-8])';
-const DATE = `\\d{4}-(?:${MONTHS})`;
-const TIME = '(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,6})?(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)';
-const LABEL = '[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?';
-const HOST = `${LABEL}(?:\\.${LABEL}){1,3}`;
-const BYTE = '(?:\\d|[1-9]\\d|1\\d\\d|2[0-4]\\d|25[0-5])';
-const FORMATS: Readonly<Record<string, string>> = {
-  date: DATE,
-  time: TIME,
-  'date-time': `(?:${DATE})T${TIME}`,
-  duration: 'P(?:\\d{1,4}W|\\d{1,4}[YMD]|T\\d{1,4}[HMS])',
-  uuid: '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}',
-  email: `[a-z0-9_-]{1,20}(?:\\.[a-z0-9_-]{1,20}){0,2}@${HOST}`,
-  hostname: HOST,
-  ipv4: `${BYTE}(?:\\.${BYTE}){3}`,
-  ipv6: '[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){7}',
-  uri: `https?://${HOST}(?:/[A-Za-z0-9._~-]{0,30}){0,8}`,
-};
 
 /** Builds the grammar. Throws `bad-argument` naming the place and the keyword that it cannot promise to keep. */
 export function grammarOfSchema(schema: unknown): Grammar {
@@ -181,7 +158,8 @@ export function grammarOfSchema(schema: unknown): Grammar {
     if (type === 'null') return text('null');
     if (type === 'boolean') return choice(text('true'), text('false'));
     if (type === 'string') return compileString(schema, path);
-    if (type === 'integer' || type === 'number') return compileNumber(schema, type, path);
+    if (type === 'integer' || type === 'number')
+      return numberOf(schema, type, { define, fail: (what) => fail(path, what) });
     if (type === 'array') return compileArray(schema, path, depth);
     if (type === 'object') return compileObject(schema, path, depth);
     return fail(path, `the type ${JSON.stringify(type)} is unknown`);
@@ -211,67 +189,6 @@ export function grammarOfSchema(schema: unknown): Grammar {
     if (least === undefined && most === undefined) return rule('string');
     if ((most ?? Number.POSITIVE_INFINITY) < (least ?? 0)) fail(path, 'maxLength is below minLength');
     return stringOfLength(least ?? 0, most ?? Number.POSITIVE_INFINITY);
-  };
-
-  const compileNumber = (schema: Schema, type: 'integer' | 'number', path: string): Expression => {
-    const [least, most] = boundsOf(schema, (what) => fail(path, what));
-    if (schema.multipleOf !== undefined) return compileMultiples(schema, least, most, path);
-    if (!least && !most)
-      return type === 'number'
-        ? rule('number')
-        : choice(integersBetween(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY)!);
-    const found = type === 'integer' ? integersBetween(...wholeBounds(least, most)) : numbersBetween(least, most);
-    if (found === false) return fail(path, 'bounds with exponents or more than 14 digits are not supported');
-    return found ? define(found) : fail(path, 'no number is within the bounds');
-  };
-
-  const compileMultiples = (
-    schema: Schema,
-    least: Bound | undefined,
-    most: Bound | undefined,
-    path: string,
-  ): Expression => {
-    const divisor = schema.multipleOf;
-    if (typeof divisor !== 'number' || !Number.isInteger(divisor) || divisor < 1)
-      return fail(path, 'multipleOf is only supported as a whole number of at least 1');
-    if (least && most) {
-      const [from, to] = wholeBounds(least, most).map((bound, i) =>
-        (i === 0 ? Math.ceil : Math.floor)(bound / divisor),
-      );
-      if (to! - from! >= MOST_MULTIPLES) fail(path, `more than ${MOST_MULTIPLES} multiples within the bounds`);
-      if (to! < from!) fail(path, 'no multiple is within the bounds');
-      return define(
-        choice(...Array.from({ length: to! - from! + 1 }, (_, i) => text(String((from! + i) * divisor || 0)))),
-      );
-    }
-    if (least || most) return fail(path, 'multipleOf with only one bound is not supported: give the other, too');
-    if (divisor > MOST_DIVISOR)
-      return fail(path, `multipleOf above ${MOST_DIVISOR} is only supported within two bounds`);
-    return multiplesOf(divisor);
-  };
-
-  /** Decimal digits, with the remainder so far as the state. */
-  const multiplesOf = (divisor: number): Expression => {
-    const states = new Map<string, Expression>();
-    const after = (remainder: number, room: number): Expression => {
-      const key = `${remainder} ${room}`;
-      const known = states.get(key);
-      if (known) return known;
-      const parts: Expression[] = remainder === 0 ? [NOTHING] : [];
-      for (let next = 0; next <= 9 && room > 0; next++) {
-        const rest = after((remainder * 10 + next) % divisor, room - 1);
-        if (rest.kind !== 'choice' || rest.parts.length > 0) parts.push(sequence(text(String(next)), rest));
-      }
-      const state = parts.length === 0 ? choice() : define(choice(...parts));
-      states.set(key, state);
-      return state;
-    };
-    const parts: Expression[] = [];
-    for (let first = 1; first <= 9; first++) {
-      const rest = after(first % divisor, DIVIDED_DIGITS - 1);
-      if (rest.kind !== 'choice') parts.push(sequence(text(String(first)), rest));
-    }
-    return define(choice(text('0'), sequence(choice(NOTHING, text('-')), choice(...parts))));
   };
 
   const compileArray = (schema: Schema, path: string, depth: number): Expression => {
@@ -355,16 +272,7 @@ export function grammarOfSchema(schema: unknown): Grammar {
   /** A string that is none of the keys. Without escapes, so that it cannot be one of them in another spelling. */
   const keyUnlike = (keys: readonly string[]): Expression => {
     if (keys.length === 0) return rule('string');
-    const plain = intersect(
-      ANY_CHARACTER,
-      complement([
-        [0, 0x1f],
-        [0x22, 0x22],
-        [0x5c, 0x5c],
-        [0x7f, 0x7f],
-      ]),
-    );
-    const anything = define(repeat(characters(...plain), 0));
+    const anything = define(repeat(characters(...PLAIN), 0));
     const unlike = (rests: readonly string[]): Expression => {
       const starts = new Map<string, string[]>();
       for (const rest of rests) {
@@ -374,9 +282,9 @@ export function grammarOfSchema(schema: unknown): Grammar {
       const taken = [...starts.keys()].map((sign): Range => [sign.codePointAt(0)!, sign.codePointAt(0)!]);
       return choice(
         ...(rests.includes('') ? [] : [NOTHING]),
-        sequence(characters(...intersect(plain, complement(taken))), anything),
+        sequence(characters(...intersect(PLAIN, complement(taken))), anything),
         ...[...starts]
-          .filter(([sign]) => intersect(plain, [[sign.codePointAt(0)!, sign.codePointAt(0)!]]).length > 0)
+          .filter(([sign]) => intersect(PLAIN, [[sign.codePointAt(0)!, sign.codePointAt(0)!]]).length > 0)
           .map(([sign, further]) => sequence(text(sign), define(unlike(further)))),
       );
     };
@@ -431,32 +339,6 @@ function strip(schema: Schema): Schema {
         value !== undefined && !ANNOTATIONS.has(key) && !key.startsWith('x-') && !HARMLESS[key]?.(value),
     ),
   );
-}
-
-function boundsOf(schema: Schema, fail: (what: string) => never): [least: Bound | undefined, most: Bound | undefined] {
-  const number = (key: string): number | undefined => {
-    const value = schema[key];
-    if (value === undefined) return undefined;
-    return typeof value === 'number' ? value : fail(`${key} must be a number`);
-  };
-  const tighter = (plain: number | undefined, exclusive: number | undefined, sign: 1 | -1): Bound | undefined => {
-    if (exclusive !== undefined && (plain === undefined || exclusive * sign >= plain * sign))
-      return { value: exclusive, exclusive: true };
-    return plain === undefined ? undefined : { value: plain, exclusive: false };
-  };
-  return [
-    tighter(number('minimum'), number('exclusiveMinimum'), 1),
-    tighter(number('maximum'), number('exclusiveMaximum'), -1),
-  ];
-}
-
-function wholeBounds(least: Bound | undefined, most: Bound | undefined): [least: number, most: number] {
-  const from = least ? Math.ceil(least.value) : Number.NEGATIVE_INFINITY;
-  const to = most ? Math.floor(most.value) : Number.POSITIVE_INFINITY;
-  return [
-    least?.exclusive && from === least.value ? from + 1 : from,
-    most?.exclusive && to === most.value ? to - 1 : to,
-  ];
 }
 
 function isSame(a: unknown, b: unknown): boolean {

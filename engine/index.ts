@@ -16,7 +16,14 @@ export { type ChatMessage, type ChatOptions, encodeChat, renderChat } from './ch
 export { type ContextEnd, type Dropped, type WhenFull, withContextEnd } from './context-end.ts';
 export { createDurableSession, type DurableOptions } from './durable-session.ts';
 export { type ContextOption, type Estimate, type EstimateOptions, estimate } from './estimate.ts';
-export { generateText, type TextOptions, type TextPart, type TokenSource } from './generate-text.ts';
+export {
+  generateSamples,
+  generateText,
+  type Sample,
+  type TextOptions,
+  type TextPart,
+  type TokenSource,
+} from './generate-text.ts';
 export type { Grammar } from './grammar.ts';
 export { prepareGrammar, type TokenGrammar } from './grammar-constraint.ts';
 export { parseGbnf } from './grammar-gbnf.ts';

@@ -84,6 +84,8 @@ export interface Model extends AsyncDisposable {
   buffer(name: string): GPUBuffer | undefined;
   /** Bytes on the device by purpose. */
   memory(): Readonly<Record<Purpose, number>>;
+  /** Throws `bad-argument` once the model is closed. */
+  checkOpen(): void;
   /** Gives the weights' memory back. Sessions must be closed before. */
   close(): Promise<void>;
 }
@@ -137,7 +139,9 @@ async function loadCheckpoint(device: Device, checkpoint: Checkpoint, options: L
   const totalBytes = list.reduce((sum, { bytes }) => sum + bytes, 0);
   const buffers = new Map<string, GPUBuffer>();
   let stream: LayerStream | undefined;
+  let closed = false;
   const release = async () => {
+    closed = true;
     await stream?.close().catch(() => undefined); // of a lost device
     for (const buffer of buffers.values()) device.free(buffer);
     buffers.clear();
@@ -191,6 +195,9 @@ async function loadCheckpoint(device: Device, checkpoint: Checkpoint, options: L
     selfTest,
     buffer: (name) => buffers.get(name) ?? stream?.buffer(name),
     memory: () => device.memory(),
+    checkOpen() {
+      if (closed) throw new FirstlightError('bad-argument', `the model ${checkpoint.path} is closed: load it again`);
+    },
     close: release,
     [Symbol.asyncDispose]: release,
   };

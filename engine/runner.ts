@@ -219,6 +219,7 @@ type Finish = (encoder: GPUCommandEncoder) => void;
 /** Allocates a KV cache and all else that passes need. Throws `not-enough-memory`, `bad-argument`. */
 export async function createRunner(model: Model, options: RunnerOptions = {}): Promise<Runner> {
   const { device, config } = model;
+  model.checkOpen();
   const context = options.context ?? model.plan.context;
   const chunk = Math.min(options.chunk ?? model.plan.chunk, context);
   const slots = options.slots ?? 1;

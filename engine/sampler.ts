@@ -46,6 +46,11 @@ export function completeSampling(sampling: Sampling = {}): CompleteSampling {
   return complete;
 }
 
+/** Seeds for so many samples, each one higher than the one before, round after the last. */
+export function seedsFrom(first: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => (first + i) % 2 ** 32);
+}
+
 /** The GPU kernel that does this sampling exactly, or `list` when the CPU has to choose from the best candidates. */
 export function chooseChoice({ temperature, topK, topP, typicalP }: CompleteSampling): Choice {
   if (temperature === 0 || topK === 1) return 'greedy';

@@ -161,6 +161,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
 
   const checkOpen = () => {
     if (closed) throw new FirstlightError('bad-argument', 'the session is closed: create another one');
+    model.checkOpen();
   };
   const checkIdle = () => {
     checkOpen();

@@ -6,6 +6,11 @@
  *
  * `--peer` is llama.cpp's llama-bench, or a program that prints one line of JSON with `runs: [{pp512: [...], tg128: [...]}]`,
  * the samples behind two summary figures. `--peer-args` are given to it as they are.
+ *
+ *   npm run bench:peer -- --peer PATH/llama-batched-bench model.gguf --streams 1,4,16,32 [-n 128] [-r 3] [--turns 3]
+ *
+ * times text generation by so many sequences at once, in tokens per second of all together, by the kernels of single sequences
+ * and with `--fast-batch`. `--peer` is llama.cpp's llama-batched-bench then, or test/peer-streams.c, which prints the same lines.
  */
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -38,7 +43,30 @@ interface BenchEntry {
   readonly samples_ts: readonly number[];
 }
 
+/** A line of llama-batched-bench's `--output-format jsonl`. */
+interface BatchedLine {
+  readonly tg: number;
+  readonly pl: number;
+  readonly speed_tg: number;
+}
+
 const nameOf = (kind: 'pp' | 'tg', tokens: number, depth: number) => `${kind}${tokens}${depth > 0 ? `@d${depth}` : ''}`;
+
+/** What llama-batched-bench has printed: tokens per second of all streams together, by our names of the tests. */
+export function readStreams(output: string): Samples {
+  const samples: Samples = new Map();
+  for (const text of output.split('\n').filter((line) => line.startsWith('{'))) {
+    const { tg, pl, speed_tg: speed } = JSON.parse(text) as BatchedLine;
+    add(samples, new Map([[`tg${tg}x${pl}`, [speed]]]));
+  }
+  if (samples.size === 0) throw new Error(`the peer printed no lines of llama-batched-bench: ${output.slice(0, 200)}`);
+  return samples;
+}
+
+/** The same samples by names with something behind them. */
+function renamed(samples: Samples, suffix: string): Samples {
+  return new Map([...samples].map(([name, values]) => [name + suffix, values]));
+}
 
 /** What a peer has printed: llama-bench's JSON array, or the one line. */
 export function readPeer(output: string, depth: number): Samples {
@@ -104,6 +132,7 @@ async function main(): Promise<void> {
       depth: { type: 'string', short: 'd', default: '0' },
       repetitions: { type: 'string', short: 'r', default: '3' },
       turns: { type: 'string', default: '3' },
+      streams: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
   });
@@ -126,10 +155,27 @@ async function main(): Promise<void> {
   const peer: Samples = new Map();
   const extra = values['peer-args'].split(' ').filter(Boolean);
   const limits = { maxBuffer: 1 << 26 };
+  const bench = async (...args: readonly string[]) =>
+    readOurs((await run(process.execPath, ['--import', 'tsx', cli, 'bench', file, '--json', ...args], limits)).stdout);
   for (let turn = 0; turn < Number(values.turns); turn++) {
+    if (values.streams !== undefined) {
+      const { streams, tokens, repetitions } = values;
+      const standard = /llama-batched-bench$/.test(program);
+      const room = Math.max(...streams.split(',').map(Number)) * (Number(tokens) + 32);
+      const format = ['-npp', '1', '-c', String(room), '--output-format', 'jsonl'];
+      const theirs = ['-m', file, '-ngl', '99', '-fa', '1', '-npl', streams, '-ntg', tokens];
+      const repeated = standard ? format : ['-r', repetitions];
+      const told = readStreams((await run(program, [...theirs, ...repeated, ...extra], limits)).stdout);
+      for (const flag of ['', '--fast-batch']) {
+        const suffix = flag && ` ${flag}`;
+        add(peer, renamed(told, suffix));
+        const args = ['--streams', streams, '-n', tokens, '-r', repetitions, ...(flag ? [flag] : [])];
+        add(ours, renamed(await bench(...args), suffix));
+      }
+      continue;
+    }
     add(peer, readPeer((await run(program, [...peerArgs, ...extra], limits)).stdout, wanted.depth));
-    const args = ['--import', 'tsx', cli, 'bench', file, '--json', ...numbers];
-    add(ours, readOurs((await run(process.execPath, args, limits)).stdout));
+    add(ours, await bench(...numbers));
   }
   const table = compare(ours, peer);
   if (values.json) {

@@ -9,7 +9,7 @@ export interface Questions {
    * @param interrupted the user has just pressed Ctrl-C: once more is enough to leave
    */
   ask(interrupted: boolean): Promise<string | undefined>;
-  /** Listens for Ctrl-C while something is done. What is typed meanwhile stands in the next question. */
+  /** Calls `onInterrupt` at each Ctrl-C while something is done. What is typed meanwhile stands in the next question. */
   during<T>(work: () => Promise<T>, onInterrupt: () => void): Promise<T>;
   close(): void;
 }
@@ -150,7 +150,7 @@ export function terminalQuestions({ input, output, history, prompt, words, hint 
         const text = data.toString('utf8');
         if (text.includes(CTRL_C)) {
           typedAhead = '';
-          onInterrupt();
+          for (const sign of text) if (sign === CTRL_C) onInterrupt();
         } else if (!text.startsWith(ESCAPE)) typedAhead += withoutControls(text); // letters, no keys that move
       };
       input.setRawMode(true);

@@ -63,6 +63,8 @@ export async function runRepl(session: Session, options: ReplOptions): Promise<L
     await questions.during(
       () => answer(session, stream, { ...talk.options, signal: answering }, quiet),
       () => {
+        // what does not stop is left, as any program is
+        if (interrupted) process.kill(process.pid, 'SIGINT');
         interrupted = true;
         stop.abort();
       },

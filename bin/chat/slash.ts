@@ -218,11 +218,20 @@ function changeSetting(settings: Settings, name: keyof Settings, value: string):
   if (kind === 'switch' && value !== '' && value !== 'on')
     throw new FirstlightError('bad-argument', `${name} is on or off, not ${JSON.stringify(value)}`);
   const args = kind === 'switch' ? [`--${name}`] : [`--${name}=${value}`];
-  const { values } = readArguments({ operands: [], about: [], flags: SETTINGS, run: async () => {} }, args);
+  const values = readSetting(args);
   const before = kind === 'texts' ? settings[name] : undefined;
   return before === undefined
     ? { ...others, ...values }
     : { ...others, [name]: [...(before as readonly string[]), value] };
+}
+
+/** As a flag, but without its dashes in what is wrong. */
+function readSetting(args: readonly string[]): Settings {
+  try {
+    return readArguments({ operands: [], about: [], flags: SETTINGS, run: async () => {} }, args).values;
+  } catch (error) {
+    throw new UsageError((error as Error).message.replace(/^--/, ''), { cause: error });
+  }
 }
 
 function showSetting(settings: Settings, name: keyof Settings): string {

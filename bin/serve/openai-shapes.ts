@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Context } from 'hono';
 import type { TextOptions, TextPart } from '../../engine/generate-text.ts';
 import type { Logprob, Logprobs } from '../../engine/logprobs.ts';
+import { seedsFrom } from '../../engine/sampler.ts';
 import type { Tokenizer } from '../../engine/tokenizer.ts';
 import type { Answer } from './answer.ts';
 import { describeFailure, openaiError } from './errors.ts';
@@ -19,7 +20,7 @@ export function head(kind: string, name: string, { fingerprint }: Service) {
 
 /** One seed for each of n choices; those of a given seed follow each other. */
 export function seeds({ seed }: TextOptions, n: number): (number | undefined)[] {
-  return Array.from({ length: n }, (_, i) => (seed === undefined ? undefined : (seed + i) % 2 ** 32));
+  return seed === undefined ? new Array(n).fill(undefined) : seedsFrom(seed, n);
 }
 
 /** Waits for all; if one fails the others are not finished. */

@@ -1,7 +1,7 @@
 /** Answers that are sent while they are made: one piece after another, no faster than the client reads. */
 
 export interface StreamOptions {
-  /** What is sent when nothing else has been for a while, so that a client that has gone is noticed. */
+  /** What is sent when nothing else has been for ten seconds, so that a client that has gone is noticed. */
   readonly heartbeat?: string | undefined;
   /** Ends the work when the client goes away or does not read for too long. */
   readonly abort: AbortController;
@@ -16,34 +16,37 @@ const STALL_MS = 60_000;
 export function streamBody(pieces: AsyncGenerator<string, void, void>, options: StreamOptions): ReadableStream {
   const { heartbeat, abort, stallMs = STALL_MS } = options;
   const encoder = new TextEncoder();
-  let stalled: NodeJS.Timeout | undefined;
-  let waiting: Promise<IteratorResult<string, void>> | undefined;
+  const beatMs = Math.min(HEARTBEAT_MS, stallMs);
+  let beat: NodeJS.Timeout | undefined; // one for all pieces: there may be thousands a second
+  let quiet = false; // nothing has come since the last beat
+  let unreadMs = 0;
   return new ReadableStream({
-    async pull(controller) {
-      clearTimeout(stalled);
-      waiting ??= pieces.next();
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<'late'>((resolve) => {
-        timer = setTimeout(resolve, HEARTBEAT_MS, 'late');
-      });
-      const result = await Promise.race(heartbeat === undefined ? [waiting] : [waiting, late]);
-      clearTimeout(timer);
-      if (result === 'late') controller.enqueue(encoder.encode(heartbeat));
-      else {
-        waiting = undefined;
-        if (result.done) return controller.close();
-        controller.enqueue(encoder.encode(result.value));
-      }
-      stalled = setTimeout(() => {
+    start(controller) {
+      beat = setInterval(() => {
+        if ((controller.desiredSize ?? 0) > 0) {
+          if (quiet && heartbeat !== undefined) controller.enqueue(encoder.encode(heartbeat));
+          quiet = true;
+          return;
+        }
+        unreadMs += beatMs;
+        if (unreadMs < stallMs) return;
+        clearInterval(beat);
         const reason = new Error('the client does not read');
         abort.abort(reason);
         controller.error(reason);
         void pieces.return(); // nobody else will
-      }, stallMs);
-      stalled.unref();
+      }, beatMs).unref();
+    },
+    async pull(controller) {
+      unreadMs = 0;
+      const result = await pieces.next();
+      quiet = false;
+      if (!result.done) return controller.enqueue(encoder.encode(result.value));
+      clearInterval(beat);
+      controller.close();
     },
     async cancel(reason) {
-      clearTimeout(stalled);
+      clearInterval(beat);
       abort.abort(reason);
       await pieces.return();
     },
@@ -77,7 +80,12 @@ export async function* lineStream(
 }
 
 /** What several generators make, in the order in which it comes. All end when one fails or the result is left. */
-export async function* merge<T>(sources: readonly AsyncGenerator<T, void, void>[]): AsyncGenerator<T, void, void> {
+export function merge<T>(sources: readonly AsyncGenerator<T, void, void>[]): AsyncGenerator<T, void, void> {
+  const [only] = sources;
+  return only && sources.length === 1 ? only : mergeSeveral(sources);
+}
+
+async function* mergeSeveral<T>(sources: readonly AsyncGenerator<T, void, void>[]): AsyncGenerator<T, void, void> {
   const next = (source: AsyncGenerator<T, void, void>) => source.next().then((result) => ({ source, result }));
   const pending = new Map(sources.map((source) => [source, next(source)]));
   try {
@@ -134,23 +142,23 @@ export function createLatest<T>(): Latest<T> {
 /** So long a failure is waited for that can still be told by the status. */
 const EARLY_MS = 500;
 
-/** The same generator once its first piece is there, or is long in coming. Throws what the first piece throws by then. */
-export async function startEarly<T>(values: AsyncGenerator<T, void, void>): Promise<AsyncGenerator<T, void, void>> {
-  const first = values.next();
+/** The same values once the first is there, or is long in coming. Throws what the first one throws by then. */
+export async function startEarly<T>(values: AsyncGenerator<T, void, void>): Promise<AsyncIterable<T>> {
+  let first: Promise<IteratorResult<T, void>> | undefined = values.next();
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, EARLY_MS);
   });
   await Promise.race([first, late]).finally(() => clearTimeout(timer));
-  first.catch(() => {}); // told by the generator below
-  return (async function* () {
-    try {
-      const { done, value } = await first;
-      if (done) return;
-      yield value as T;
-      yield* values;
-    } finally {
-      await values.return();
-    }
-  })();
+  first.catch(() => {}); // told by what follows
+  // no generator around the generator: every piece of every answer would go through it
+  const iterator: AsyncIterator<T, void> = {
+    next() {
+      const next = first ?? values.next();
+      first = undefined;
+      return next;
+    },
+    return: () => values.return(),
+  };
+  return { [Symbol.asyncIterator]: () => iterator };
 }

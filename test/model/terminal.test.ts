@@ -115,8 +115,11 @@ if (hasTmux) {
       await terminal.waitFor(/>>> again\n(?!reading)\S/);
       terminal.keys('C-c');
       await terminal.waitFor(/\]\n>>>$/);
-      terminal.keys('C-c');
-      assert.is(await terminal.exitCode(), 0);
+      say(terminal, 'once more');
+      await terminal.waitFor(/>>> once more\n(?!reading)\S/);
+      terminal.keys('C-c', 'C-c');
+      // the second may come before the answer has stopped
+      assert.ok([0, 130].includes(await terminal.exitCode()));
     });
   });
 
@@ -164,6 +167,11 @@ check('from a pipe only answers go to stdout, one for each line', async () => {
   assert.not.match(quiet.stderr, /context \d+\/512|weights/);
   const none = await runCli(args, { stdin: '' });
   assert.equal([none.code, none.stdout], [0, '']);
+  const kept = await writeFolder('kept', new Map());
+  const [saved, session] = [join(kept, 'chat.json'), join(kept, 'chat.session')];
+  await runCli([...args, '--session', session], { stdin: `hello\n/save ${saved}\n` });
+  const later = await runCli([...args, '--session', session, '--load', saved], { stdin: 'again\n/stats\n' });
+  assert.ok(Number(later.stdout.match(/of which (\d+) were in the cache/)?.[1]) > 5, later.stdout + later.stderr);
   const folder = await writeFolder('plain', new Map([['plain.gguf', smallChatModel('')]]));
   const plain = await runCli(['chat', join(folder, 'plain.gguf'), ...ADAPTER], { stdin: 'hello\n' });
   assert.is(plain.code, 1);

@@ -2,8 +2,9 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
+import { createBatch } from '../../engine/batch.ts';
 import { benchGrammar } from '../../engine/bench-grammar.ts';
-import { generateText, type TextOptions, type TextPart } from '../../engine/generate-text.ts';
+import { generateSamples, generateText, type TextOptions, type TextPart } from '../../engine/generate-text.ts';
 import { parseGbnf } from '../../engine/grammar-gbnf.ts';
 import { JSON_GRAMMAR } from '../../engine/grammar-json.ts';
 import { grammarOfSchema } from '../../engine/grammar-schema.ts';
@@ -11,6 +12,7 @@ import { loadModel, type Model } from '../../engine/model.ts';
 import { createSession, type Session } from '../../engine/session.ts';
 import { openFolder } from '../../loaders/checkpoint.ts';
 import { deviceTests } from '../device.ts';
+import { expectError } from '../pure/expect-error.ts';
 import { byteLevelJson } from '../pure/small-tokenizers.ts';
 import { memoryFolder, randomWeights, SMALL_LLAMA, safetensorsFolder } from '../random-model.ts';
 
@@ -120,6 +122,35 @@ check('six sessions of one model at the same time make what each makes alone, dr
       alone,
     );
     for (const session of sessions) await session.close();
+  });
+});
+
+check('samples of one prompt are what each seed makes alone; of a closed model there are none', async (device) => {
+  await withModel(device, async (model) => {
+    const ids = [3, 4, 5];
+    const options = { ...FREE, seed: 2 ** 32 - 1, maxTokens: 8 };
+    const session = await createSession(model);
+    const samples = await generateSamples(session, ids, 3, options);
+    assert.equal(
+      samples.map(({ seed }) => seed),
+      [2 ** 32 - 1, 0, 1],
+    );
+    assert.is(session.stats.reusedTokens, ids.length - 1, 'the prompt is read once');
+    for (const { seed, text, finish } of samples) {
+      const alone = await write(session, ids, { ...options, seed });
+      assert.equal([text, finish], [alone.text, alone.finish]);
+    }
+    const batch = await createBatch(model, { slots: 2, context: 64 });
+    assert.equal(await generateSamples(batch, ids, 3, options), samples);
+    const failing = generateSamples(batch, [...ids, 999], 3, options);
+    await expectError(() => failing, 'bad-argument', /token id 999 is outside/);
+    const constraint = { mask: () => new Uint32Array(9), accept() {}, done: false };
+    await expectError(() => generateSamples(batch, ids, 2, { constraint }), 'bad-argument', /give a grammar/);
+    await batch.close();
+    await model.close();
+    await expectError(() => write(session, ids, options), 'bad-argument', /is closed: load it again/);
+    await expectError(() => createSession(model), 'bad-argument', /is closed: load it again/);
+    await session.close();
   });
 });
 

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { instancePath } from '../../bin/desktop/instance.ts';
 import { testAdapter, testDevice } from '../device.ts';
 
 const test = suite('window');
@@ -23,6 +24,7 @@ const folder = mkdtempSync(join(tmpdir(), 'firstlight-window-'));
 const children: ChildProcess[] = [];
 test.after(() => {
   for (const child of children) child.kill('SIGKILL');
+  spawnSync('umount', ['-l', join(folder, 'doc')], { stdio: 'ignore' }); // desktop portals mount it below XDG_RUNTIME_DIR
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -64,8 +66,7 @@ check('shows the page, once, and its end is that of the app', async () => {
   ];
   const app = start('dbus-run-session', ['--', ...command], env);
   const ended = exitOf(app);
-  const instance = () =>
-    JSON.parse(readFileSync(join(folder, 'firstlight/desktop.json'), 'utf8')) as { url: string; key: string };
+  const instance = () => JSON.parse(readFileSync(instancePath(env), 'utf8')) as { url: string; key: string };
   await until('the app runs', () => {
     try {
       return instance().key !== '';

@@ -203,6 +203,9 @@ test('a conversation is written and read back; other files are left alone', asyn
   );
   for (const name of ['notes.txt', 'broken.json'])
     await expectError(() => loadTranscript(join(folder, name)), 'bad-file', /is no saved chat/);
+  await expectError(() => loadTranscript('/dev/zero'), 'bad-file', /is no saved chat/);
+  const zeros = () => saveTranscript('/dev/zero', { model: 'm', messages });
+  await expectError(zeros, 'bad-argument', /is there and is no saved chat/);
   await expectError(() => loadTranscript(join(folder, 'none')), 'bad-argument', /cannot be read/);
   writeFileSync(path, readFileSync(path, 'utf8').replace('"version": 1', '"version": 2'));
   await expectError(() => loadTranscript(path), 'bad-file', /newer firstlight/);
@@ -316,7 +319,7 @@ test('/set shows, changes and takes back what the flags of sampling do', async (
   await set('json-schema {"type":"integer"}');
   assert.ok(talk.options.grammar);
   for (const [line, message] of [
-    ['temp hot', /--temp is "hot": it must be a number from 0 to 100/],
+    ['temp hot', /^temp is "hot": it must be a number from 0 to 100/],
     ['tmp 1', /unknown setting tmp: did you mean temp\?/],
     ['ignore-eos maybe', /ignore-eos is on or off/],
     ['json-schema {"not":{}}', /keyword "not"/],

@@ -1,7 +1,7 @@
 /** Reading what the two benchmarks print, and the ratios made of it. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { compare, median, readOurs, readPeer } from '../peer.ts';
+import { compare, median, readOurs, readPeer, readStreams } from '../peer.ts';
 
 const test = suite('peer');
 
@@ -35,6 +35,19 @@ test('one line of runs, behind other lines', () => {
     ],
   );
   assert.throws(() => readPeer('error: no device', 0), /neither llama-bench's JSON/);
+});
+
+test("llama-batched-bench's lines, and our names for them", () => {
+  const line = (pl: number, speed_tg: number) => JSON.stringify({ pp: 1, tg: 128, pl, speed_pp: 9, speed_tg });
+  const samples = readStreams(`main: n_kv_max = 4096\n\n${[line(1, 20), line(16, 90), line(16, 110)].join('\n')}\n`);
+  assert.equal(
+    [...samples],
+    [
+      ['tg128x1', [20]],
+      ['tg128x16', [90, 110]],
+    ],
+  );
+  assert.throws(() => readStreams('error: no device'), /no lines/);
 });
 
 test('ratios of medians, of the tests that both have', () => {
