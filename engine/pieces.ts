@@ -21,8 +21,10 @@ const SOFTWARE_FIRST_WORK = 0.1e9;
 const DISPATCH_WORK = 2e6;
 /** Pieces that take longer are slept through: waiting keeps a CPU core busy, whose watts are the GPU's on an APU. */
 const SLEEP_FROM_MS = 100;
-/** Of the expected time. Who sleeps longer than a piece takes measures the sleep, so it must be the shorter to come down again. */
-const SLEPT = 0.8;
+/** Of the expected time. */
+const SLEPT = 0.9;
+/** Pieces whose speed counts. */
+const REMEMBERED = 8;
 /** Pieces submitted and not done: the GPU has the next one when it is through with one. */
 const IN_FLIGHT = 2;
 
@@ -30,7 +32,7 @@ const IN_FLIGHT = 2;
 export interface Cutting {
   /** Most work of the next piece. */
   limit(): number;
-  /** Milliseconds that a piece will take; 0 while nothing is known. */
+  /** Milliseconds that a piece will take, at the best speed of the last ones; 0 while nothing is known. */
   expectedMs(work: number): number;
   /** A piece has taken so long. */
   took(work: number, ms: number): void;
@@ -39,14 +41,16 @@ export interface Cutting {
 /** Starts with `firstWork` and goes by `budgetMs`. */
 export function createCutting(budgetMs: number, firstWork: number): Cutting {
   let most = firstWork;
-  let msPerWork = 0;
+  const msPerWork: number[] = [];
   return {
     limit: () => most,
-    expectedMs: (work) => work * msPerWork,
+    // whoever sleeps too long measures the sleep: the best of a few comes down again at once
+    expectedMs: (work) => (msPerWork.length > 0 ? work * Math.min(...msPerWork) : 0),
     took(work, ms) {
       // a short piece says little: launches are most of it. A slow one always counts
       if (work < most / 4 && ms < budgetMs) return;
-      msPerWork = ms / work;
+      msPerWork.push(ms / work);
+      if (msPerWork.length > REMEMBERED) msPerWork.shift();
       most = Math.min(2 * most, (work * budgetMs) / Math.max(ms, 0.1));
     },
   };
@@ -71,8 +75,8 @@ export interface PassWork {
 
 export interface Pieces {
   /**
-   * Submits a pass in pieces; resolves once the last one is submitted, with earlier ones done or nearly so. `finish` records
-   * what follows the last step. `onPiece` is called between pieces with the share of the work that is done or submitted;
+   * Submits a pass in pieces; resolves once the last one is submitted and, if it is long, nearly done. `finish` records what
+   * follows the last step. `onPiece` is called between pieces with the share of the work that is done or submitted;
    * what it throws ends the pass there.
    */
   run(program: Program, pass: PassWork, finish?: (encoder: GPUCommandEncoder) => void): Promise<void>;
@@ -102,24 +106,34 @@ export function* cutSteps(
 export function createPieces(device: Device, budgetMs: number): Pieces {
   const { queue } = device.gpu;
   const cutting = createCutting(budgetMs, device.traits.software ? SOFTWARE_FIRST_WORK : FIRST_WORK);
-  const flight: Promise<void>[] = [];
+  const flight: Promise<void>[] = []; // ends that were asked for
+  let last: { readonly work: number; readonly startMs: number } | undefined; // whose end was not
   let doneMs = 0;
 
-  const submit = async (commands: GPUCommandBuffer, work: number) => {
+  /** Asks for the end of the last piece. Of a long one only when most of it is over, for whoever asks keeps a core busy. */
+  const askForEnd = async () => {
+    if (!last) return;
+    const { work, startMs } = last;
     const expectedMs = cutting.expectedMs(work);
-    const alone = expectedMs > SLEEP_FROM_MS;
-    while (flight.length > (alone ? 0 : IN_FLIGHT - 1)) await flight.shift();
-    const startMs = performance.now();
-    queue.submit([commands]);
-    if (alone) await sleep(SLEPT * expectedMs);
+    if (expectedMs > SLEEP_FROM_MS) {
+      await Promise.all(flight.splice(0)); // then it has begun
+      await sleep(Math.max(0, Math.max(startMs, doneMs) + SLEPT * expectedMs - performance.now()));
+    }
     const done = device.guard(queue.onSubmittedWorkDone(), 'reading a prompt').then(() => {
       const nowMs = performance.now();
       cutting.took(work, nowMs - Math.max(startMs, doneMs)); // it may have waited for the one before
       doneMs = nowMs;
     });
     done.catch(() => undefined); // whoever waits next is told
-    if (alone) await done;
-    else flight.push(done);
+    flight.push(done);
+    last = undefined;
+  };
+
+  const submit = async (commands: GPUCommandBuffer, work: number) => {
+    await askForEnd();
+    while (flight.length > IN_FLIGHT - 1) await flight.shift();
+    queue.submit([commands]);
+    last = { work, startMs: performance.now() };
   };
 
   return {
@@ -127,13 +141,19 @@ export function createPieces(device: Device, budgetMs: number): Pieces {
       const works = steps.map((step) => DISPATCH_WORK + macsOf(step, pass));
       const whole = works.reduce((sum, work) => sum + work, 0);
       let before = 0;
-      for (const { first, end, work } of cutSteps(works, cutting.limit)) {
-        const encoder = device.gpu.createCommandEncoder();
-        recordSteps(encoder, steps.slice(first, end), pass.size);
-        if (end === steps.length) finish?.(encoder);
-        await submit(encoder.finish(), work);
-        before += work;
-        if (end < steps.length) pass.onPiece?.(before / whole);
+      try {
+        for (const { first, end, work } of cutSteps(works, cutting.limit)) {
+          const encoder = device.gpu.createCommandEncoder();
+          recordSteps(encoder, steps.slice(first, end), pass.size);
+          if (end === steps.length) finish?.(encoder);
+          await submit(encoder.finish(), work);
+          before += work;
+          if (end < steps.length) pass.onPiece?.(before / whole);
+        }
+        await askForEnd();
+      } catch (error) {
+        last = undefined; // nobody would see when it ends
+        throw error;
       }
     },
   };

@@ -100,7 +100,13 @@ async function runAll() {
     const env = { FIRSTLIGHT_TEST_ADAPTER: name, ...QUICK_LLVM };
     await runGroup('gpu', name, prefix, env);
     // what lavapipe would add to the rest of the models' tests is only time
-    await runGroup('model', name, prefix, env, name === 'llvmpipe' ? '(expected|steps)\\.test\\.ts$' : undefined);
+    await runGroup(
+      'model',
+      name,
+      prefix,
+      env,
+      name === 'llvmpipe' ? '(expected|steps|prompts)\\.test\\.ts$' : undefined,
+    );
   }
 
   const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : '';
