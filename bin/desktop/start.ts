@@ -1,7 +1,8 @@
 /** The app's server: models, page and all. */
 import type { AdapterInfo } from '../../devices/types.ts';
 import { createApp } from '../serve/app.ts';
-import { aboutToEnd, createHost, type HostOptions } from '../serve/host.ts';
+import { aboutToEnd } from '../serve/errors.ts';
+import { createHost, type HostOptions } from '../serve/host.ts';
 import { listen } from '../serve/listen.ts';
 import { createMeter } from '../serve/metrics.ts';
 import { ownVersion } from '../serve/version.ts';

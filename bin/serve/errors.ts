@@ -48,6 +48,13 @@ export function describeFailure(error: unknown): RequestError {
   return new RequestError(500, 'internal_error', "something went wrong inside; the server's log has more");
 }
 
+/** What requests are told once the server has been told to end. */
+export function aboutToEnd(): RequestError {
+  return new RequestError(503, 'shutting_down', 'the server is about to end: ask another one, or again in a while', {
+    retryAfterSeconds: RETRY_SECONDS,
+  });
+}
+
 /** Files of the server are nobody's business: of a path the last name stays. */
 function withoutPaths(message: string): string {
   return message.replace(/(^|[\s"'(])(?:[A-Za-z]:)?(?:\.{0,2}\/)(?:[^\s"'():]+\/)*([^\s"'():/]+)/g, '$1$2');

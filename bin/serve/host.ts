@@ -4,9 +4,17 @@
  */
 import type { Device, DeviceOptions, Purpose } from '../../devices/types.ts';
 import { FirstlightError } from '../../quant/errors.ts';
-import { RequestError } from './errors.ts';
+import { aboutToEnd } from './errors.ts';
 import { createGpu } from './gpu.ts';
-import { type Held, type KnownModel, type Loaded, type LoadProgress, loadKnown, type ServedOptions } from './load.ts';
+import {
+  describeLoad,
+  type Held,
+  type KnownModel,
+  type Loaded,
+  type LoadProgress,
+  loadKnown,
+  type ServedOptions,
+} from './load.ts';
 
 export interface HostOptions extends ServedOptions {
   /** What there is, at the time of asking: models may come and go. */
@@ -92,7 +100,6 @@ const PROBE_LIMIT_MS = 15_000;
 const RECOVER_MS = 10_000;
 /** What may pass: a driver that is being reset, memory that others have. */
 const GPU_TROUBLE: ReadonlySet<string> = new Set(['device-lost', 'device-timeout', 'no-adapter', 'not-enough-memory']);
-const RETRY_SECONDS = 5;
 
 export function createHost(options: HostOptions): Host {
   const entries = new Map<string, Entry>();
@@ -327,6 +334,7 @@ export function createHost(options: HostOptions): Host {
       return undefined;
     } catch (error) {
       suspect(entry, error);
+      if (entries.get(entry.name) !== entry) return undefined; // it has left meanwhile, and the status tells why
       return `${entry.name} makes no tokens: ${(error as Error).message}`;
     }
   }
@@ -379,8 +387,7 @@ export function createHost(options: HostOptions): Host {
       if (known.status !== 'ok') return known;
       const faults = await Promise.all(entries.size > 0 ? [...entries.values()].map(faultOf) : [faultOfGpu()]);
       const reason = faults.find((fault) => fault !== undefined);
-      if (reason !== undefined) return { status: 'failed', reason };
-      return { status: 'ok' };
+      return reason === undefined ? status() : { status: 'failed', reason };
     },
     drain() {
       return new Promise((resolve) => {
@@ -395,20 +402,4 @@ export function createHost(options: HostOptions): Host {
       gpu.close();
     },
   };
-}
-
-/** What new requests are told from then on. */
-export function aboutToEnd(): RequestError {
-  return new RequestError(503, 'shutting_down', 'the server is about to end: ask another one, or again in a while', {
-    retryAfterSeconds: RETRY_SECONDS,
-  });
-}
-
-function describeLoad({ name, model, batch, loadMs }: Loaded): string {
-  const { weights, kv } = model.memory();
-  const mib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
-  return (
-    `${name} on ${model.device.traits.name}: ${batch.slots} at once, context ${batch.context} each, ` +
-    `weights ${mib(weights)} (${model.weightsOption}), KV ${mib(kv)}, loaded in ${(loadMs / 1000).toFixed(1)} s`
-  );
 }

@@ -97,3 +97,13 @@ export async function loadKnown(
     throw error;
   }
 }
+
+/** For the log. */
+export function describeLoad({ name, model, batch, loadMs }: Loaded): string {
+  const { weights, kv } = model.memory();
+  const mib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
+  return (
+    `${name} on ${model.device.traits.name}: ${batch.slots} at once, context ${batch.context} each, ` +
+    `weights ${mib(weights)} (${model.weightsOption}), KV ${mib(kv)}, loaded in ${(loadMs / 1000).toFixed(1)} s`
+  );
+}
