@@ -1,6 +1,7 @@
 /**
  * What follows a prompt does not depend on how the prompt was read: pass by pass of any size, by kernels for one column, a few
- * or many. FIRSTLIGHT_TEST_LONG=1: 4,000 tokens in passes of every size from 1 to 64, and more models.
+ * or many. FIRSTLIGHT_TEST_LONG=1: 4,000 tokens (500 on CPU drivers, which take seconds for each size) in passes of every size from
+ * 1 to 64, and more models.
  */
 import { existsSync } from 'node:fs';
 import { suite } from 'uvu';
@@ -11,7 +12,7 @@ import { createReference } from '../../engine/reference.ts';
 import { createSession, type GeneratedToken } from '../../engine/session.ts';
 import { openCheckpoint, openFolder } from '../../loaders/checkpoint.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
-import { deviceTests } from '../device.ts';
+import { deviceTests, testDevice } from '../device.ts';
 import { createRandom, relativeError } from '../kernel.ts';
 import { sharedPath } from '../pure/shared-data.ts';
 import { memoryFolder, randomWeights, SMALL_LLAMA, safetensorsFolder } from '../random-model.ts';
@@ -20,7 +21,8 @@ const test = suite('prompts');
 const check = await deviceTests(test);
 
 const LONG = Boolean(process.env.FIRSTLIGHT_TEST_LONG);
-const TOKENS = LONG ? 4000 : 100;
+const software = (await testDevice())?.traits.software;
+const TOKENS = !LONG ? 100 : software ? 500 : 4000;
 const SIZES = LONG ? Array.from({ length: 64 }, (_, i) => i + 1) : [3, 64];
 /** No trained model at hand has so many positions. */
 const MODEL: LlamaConfig = { ...SMALL_LLAMA, heads: 2, kvHeads: 1, context: LONG ? 4096 : 256 };
