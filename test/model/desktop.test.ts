@@ -375,7 +375,10 @@ check('conversations are deleted when that is meant', async () => {
   assert.is(await page.locator('#conversations li').count(), count);
   await trash.click();
   await page.locator('#question').getByRole('button', { name: 'Delete' }).click();
-  await page.waitForFunction(`document.querySelectorAll('#conversations li').length === ${count - 1}`);
+  await page
+    .locator('#conversations li')
+    .nth(count - 1)
+    .waitFor({ state: 'detached' });
   await page.reload();
   await page.locator('#conversations li').first().waitFor();
   assert.is(await page.locator('#conversations li').count(), count - 1);
