@@ -4,7 +4,8 @@ const MONTHS =
   '(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|02-(?:0[1-9]|1\\d|2[0-8])';
 const DATE = `\\d{4}-(?:${MONTHS})`;
 const TIME = '(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,6})?(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)';
-const LABEL = '[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?';
+// hyphens before a letter, so that it is clear at each sign whether the label may end with it
+const LABEL = '[a-z0-9](?:-{0,2}[a-z0-9]){0,30}';
 const HOST = `${LABEL}(?:\\.${LABEL}){1,3}`;
 const BYTE = '(?:\\d|[1-9]\\d|1\\d\\d|2[0-4]\\d|25[0-5])';
 export const FORMATS: Readonly<Record<string, string>> = {

@@ -176,15 +176,27 @@ export function createStates({ nodes, start }: Automaton): States {
   const resume = (stack: number): number =>
     close([[tops[stack] as number, below[stack] as number, counts[stack] as number]]);
 
+  /** A state cut off from the stack that all of its places rest on. */
+  const cutOff = (from: Places, base: number): number => {
+    const inner: [number, number][] = [];
+    for (let i = 0; i < from.length; i += 2) inner.push([from[i] as number, cut(from[i + 1] as number, base)]);
+    inner.sort(([a, x], [b, y]) => a - b || x - y);
+    return intern(inner.flat(), false);
+  };
+
   const divide = (state: number): ReturnType<States['split']> => {
     const from = places[state] as Places;
     if (ending[state] || from.length === 0) return undefined;
     const base = commonStack(from);
     if (base === BOTTOM) return undefined;
-    const inner: [number, number][] = [];
-    for (let i = 0; i < from.length; i += 2) inner.push([from[i] as number, cut(from[i + 1] as number, base)]);
-    inner.sort(([a, x], [b, y]) => a - b || x - y);
-    return { inner: intern(inner.flat(), false), outer: resume(base) };
+    const inner = cutOff(from, base);
+    const loop = nodes[tops[base] as number]?.loop;
+    // between two times through a counted loop its inside is not one time, a character, but all that are left
+    if (loop && loop.most !== Number.POSITIVE_INFINITY && inner === close([[loop.start, BOTTOM, 0]])) {
+      const around = below[base] as number;
+      return around === BOTTOM ? undefined : { inner: cutOff(from, around), outer: resume(around) };
+    }
+    return { inner, outer: resume(base) };
   };
 
   /** The stack at which a loop of this node is, looking from the top; undefined when it is in none. */

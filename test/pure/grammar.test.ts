@@ -270,6 +270,20 @@ test('tokens of plain text that are allowed all at once are those that the gramm
   assert.ok(allowed > 50_000, `${allowed} tokens`);
 });
 
+test('in a counted loop what is left of it is looked at as a whole, the same whatever has been read', () => {
+  const states = createStates(compileAutomaton(parseGbnf('root ::= "<" [a-z]{20,300} ">"')));
+  const after = (text: string) =>
+    [...Buffer.from(text)].reduce((state, byte) => states.next(state, byte), states.start);
+  const starts = new Set<number>();
+  for (const done of [1, 7, 19, 20, 150]) {
+    const state = after(`<${'a'.repeat(done)}`);
+    const counted = states.counted(states.split(state)?.inner ?? state);
+    assert.equal([counted?.least, counted?.most, counted?.done], [20, 300, done]);
+    starts.add(counted!.start);
+  }
+  assert.is(starts.size, 1);
+});
+
 test('UTF-8 of ranges is what encoding each character gives', () => {
   const ranges: readonly (readonly Range[])[] = [
     [[0, 0x10ffff]],
