@@ -135,7 +135,9 @@ export async function createDurableSession(options: DurableOptions): Promise<Ses
           // of a session that was made anew nothing is in the cache
           if (session.history.length < ids.length)
             for await (const _ of session.generate(ids, { temperature: 0, maxTokens: 1 }));
-          return await session.save(path);
+          await session.save(path);
+          keeper.worked();
+          return;
         } catch (error) {
           keeper.recover(session, error);
         }
@@ -145,7 +147,9 @@ export async function createDurableSession(options: DurableOptions): Promise<Ses
       for (;;) {
         const session = await keeper.get();
         try {
-          return await session.restore(path);
+          await session.restore(path);
+          keeper.worked();
+          return;
         } catch (error) {
           keeper.recover(session, error);
         }
