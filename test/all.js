@@ -18,8 +18,8 @@ const RUN_LIMIT_MS = 20 * 60_000;
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 
-/** Runs a command, shows its output and returns it; a time-out ends it. */
-async function show(command, args, env = {}) {
+/** Runs a command, shows its output at its end and returns it; a time-out ends it. */
+async function show(title, command, args, env = {}) {
   const child = spawn(command, args, {
     cwd: root,
     env: { ...process.env, ...env },
@@ -27,7 +27,7 @@ async function show(command, args, env = {}) {
     detached: true, // a group of its own, so that the time-out ends its children too
   });
   const late = setTimeout(() => {
-    console.log(`ended after ${RUN_LIMIT_MS / 60_000} minutes`);
+    output += `ended after ${RUN_LIMIT_MS / 60_000} minutes\n`;
     process.kill(-child.pid, 'SIGKILL');
   }, RUN_LIMIT_MS);
   let output = '';
@@ -35,17 +35,17 @@ async function show(command, args, env = {}) {
     stream.setEncoding('utf8');
     stream.on('data', (text) => {
       output += text;
-      process.stdout.write(text);
     });
   }
   const code = await new Promise((resolve) => {
     child.on('error', (error) => {
-      console.log(error.message);
+      output += `${error.message}\n`;
       resolve(1);
     });
     child.on('close', resolve);
   });
   clearTimeout(late);
+  console.log(`\n---- ${title}\n${output}`);
   return { output, code };
 }
 
@@ -61,9 +61,9 @@ function countTests(output) {
 /** One uvu process over one group. */
 async function runGroup(group, where, prefix, env, pattern = '\\.test\\.ts$') {
   if (!existsSync(join(root, 'test', group))) return;
-  console.log(`\n---- test/${group}${where ? ` on ${where}` : ''}`);
+  const title = `test/${group}${where ? ` on ${where}` : ''}`;
   const [command, ...args] = [...prefix, process.execPath, ...UVU, '--no-color', `test/${group}`, pattern];
-  const { output, code } = await show(command, args, env);
+  const { output, code } = await show(title, command, args, env);
   const closing = countTests(output);
   const counts = closing ?? { passed: 0, failed: 0, skipped: 0 };
   // a run that dies or never gets to its end counts as one failure
@@ -84,30 +84,25 @@ function hasLavapipe() {
 }
 
 async function runAll() {
-  console.log('---- types and lint');
-  const check = await show('npm', ['run', '--silent', 'check']);
+  const check = await show('types and lint', 'npm', ['run', '--silent', 'check']);
   if (check.code !== 0) totals.failed += 1;
 
-  await runGroup('pure', '', [], {});
-  // the Deck's compiler comes with lavapipe
   const lavapipe = hasLavapipe();
-  await runGroup('isa', "the Deck's compiler", [], {});
-
   const chosen = process.env.FIRSTLIGHT_TEST_ADAPTER;
-  const drivers = chosen ? [{ name: chosen, prefix: [] }] : [{ name: 'swiftshader', prefix: [] }];
-  if (!chosen && lavapipe) drivers.push({ name: 'llvmpipe', prefix: [join(vangogh, 'env.sh'), 'lavapipe'] });
-  for (const { name, prefix } of drivers) {
+  const onDriver = async (name, prefix, models) => {
     const env = { FIRSTLIGHT_TEST_ADAPTER: name, ...QUICK_LLVM };
     await runGroup('gpu', name, prefix, env);
+    await runGroup('model', name, prefix, env, models);
+  };
+  const withoutGpu = async () => {
+    await runGroup('pure', '', [], {});
+    await runGroup('isa', "the Deck's compiler", [], {}); // it comes with lavapipe
     // what lavapipe would add to the rest of the models' tests is only time
-    await runGroup(
-      'model',
-      name,
-      prefix,
-      env,
-      name === 'llvmpipe' ? '(expected|steps|prompts)\\.test\\.ts$' : undefined,
-    );
-  }
+    if (!chosen && lavapipe)
+      await onDriver('llvmpipe', [join(vangogh, 'env.sh'), 'lavapipe'], '(expected|steps|prompts)\\.test\\.ts$');
+  };
+  // most tests keep one core busy, and machines have two
+  await Promise.all([withoutGpu(), onDriver(chosen ?? 'swiftshader', [])]);
 
   const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : '';
   console.log(`\n${totals.passed} passed, ${totals.failed} failed${skipped}`);
