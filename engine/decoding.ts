@@ -6,7 +6,8 @@ import { chooseFrom, sampleOnCpu } from './candidates.ts';
 import { type Logprobs, logprobsOf } from './logprobs.ts';
 import type { Pace } from './pace.ts';
 import { type Choice, type ChoiceExtras, IN_FLIGHT } from './plan.ts';
-import type { Pass, Runner } from './runner.ts';
+import type { Pass } from './programs.ts';
+import type { Runner } from './runner.ts';
 import { type CompleteSampling, chooseChoice } from './sampler.ts';
 import type { Steering } from './steering.ts';
 

@@ -5,51 +5,32 @@
 import { budgetBytes } from '../devices/budget.ts';
 import type { StepTime, Timer } from '../devices/timing.ts';
 import { readTopology, type Topology } from '../devices/topology.ts';
-import { mapLate } from '../devices/wait.ts';
 import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf } from '../quant/layout.ts';
 import type { Edits } from './edits.ts';
-import { compileSteps, type Program, recordPass, recordTimedPass, runsOfLayers } from './encode.ts';
+import { type Program, recordPass, recordTimedPass, runsOfLayers } from './encode.ts';
 import { checkSizes, checkSlots, fitContext } from './estimate.ts';
 import { kvCapacity } from './kv-cache.ts';
 import type { Model } from './model.ts';
 import { createPieces, macsOf, pieceBudgetMs } from './pieces.ts';
-import {
-  type Choice,
-  type ChoiceExtras,
-  IN_FLIGHT,
-  mostEdits,
-  type PassChoice,
-  planBatch,
-  planChoice,
-  planCopy,
-  planDecode,
-  planOutput,
-  planPooled,
-  planPrefill,
-  planShift,
-  READBACK_BYTES,
-} from './plan.ts';
+import { type Choice, type ChoiceExtras, IN_FLIGHT, mostEdits } from './plan.ts';
 import { sessionBuffers } from './plan-buffers.ts';
+import { createPrograms, type Pass } from './programs.ts';
+import { createReadbacks, type Readbacks, type Wanted } from './readbacks.ts';
 import { notEnoughMemory } from './refusal.ts';
 import { type CompleteSampling, chooseChoice } from './sampler.ts';
 import { createSequenceCache, FIRST_POSITIONS } from './sequence-cache.ts';
 import {
-  CANDIDATES_BYTES,
   CAPACITY_AT,
-  type Candidates,
-  decodeCandidates,
   editsBytes,
   encodeEdits,
   encodeSampler,
   encodeState,
   type Place,
-  type Report,
-  RING,
   SAMPLER_BYTES,
 } from './state.ts';
-import type { PassSize, PlanOptions, Step } from './steps.ts';
-import { columnsFor, type Tuning, widthOf } from './variants.ts';
+import type { PassSize, PlanOptions } from './steps.ts';
+import type { Tuning } from './variants.ts';
 
 export interface RunnerOptions {
   /** Most positions of each sequence. Default: what the load was planned with. */
@@ -75,23 +56,7 @@ export interface Column extends Place {
   readonly token: number;
 }
 
-/**
- * Which pass: over a prompt without logits, with logits and choice, or one that continues itself on the GPU from
- * `position` on. A choice may also be a pass by itself (`choice`), behind one with the choice `none`: what it depends on, such
- * as edits that the last token decides about, then reaches the GPU while that one is computed.
- */
-export type Pass =
-  | { readonly kind: 'prompt' }
-  | ({ readonly kind: 'ending'; readonly choice: Choice } & ChoiceExtras)
-  | ({ readonly kind: 'decode'; readonly choice: Choice; readonly position: number } & ChoiceExtras)
-  | ({ readonly kind: 'choice'; readonly choice: PassChoice } & ChoiceExtras)
-  | { readonly kind: 'output' }
-  /** The next tokens of several sequences, to their logits. */
-  | { readonly kind: 'batch' }
-  /** A prompt whose states are added up. */
-  | { readonly kind: 'pooled' };
-
-export interface Runner {
+export interface Runner extends Pick<Readbacks, 'chosen' | 'outcome' | 'gather' | 'gathered'> {
   readonly model: Model;
   readonly context: number;
   readonly chunk: number;
@@ -127,14 +92,6 @@ export interface Runner {
    * slot and those behind it, travel to readback buffer `first.ticket` together. At most MOST_AT_ONCE.
    */
   submitBurst(pass: Pass, passes: number, first: Wanted): Promise<void>;
-  /** The tokens that a pass or a burst leaves in a readback buffer, due in about so many milliseconds. */
-  chosen(ticket: number, dueMs: number, tokens?: number): Promise<readonly number[]>;
-  /** The same with all that was wanted. */
-  outcome(ticket: number, dueMs: number): Promise<Outcome>;
-  /** Sends what has been chosen in all slots to gathering buffer `ticket`, as it is after what has been submitted. */
-  gather(ticket: number, extras: ChoiceExtras): void;
-  /** What `gather` sent, due in about so many milliseconds; the ticket, below IN_FLIGHT, is free again then. */
-  gathered(ticket: number, dueMs: number): Promise<Gathered>;
   /** Gives a slot what another one holds of its sequence, up to a position. */
   copyPrefix(from: number, to: number, positions: number): Promise<void>;
   /**
@@ -166,36 +123,6 @@ export interface TimedStep extends StepTime {
   /** Multiply-adds of all columns. */
   readonly macs: number;
 }
-
-export interface Wanted {
-  /** Below IN_FLIGHT; free again once `chosen` has resolved. */
-  readonly ticket: number;
-  readonly slot: number;
-  readonly position: number;
-  /** With what the choice `list` names. Default false. */
-  readonly candidates?: boolean | undefined;
-  /** With what a `reported` choice reports. Default false. */
-  readonly report?: boolean | undefined;
-}
-
-/** What a pass leaves. */
-export interface Outcome {
-  /** The chosen token; of no meaning where the CPU chooses. */
-  readonly id: number;
-  readonly candidates: Candidates | undefined;
-  readonly report: Report | undefined;
-}
-
-/** What passes over several sequences leave; of each slot the last RING tokens are there. */
-export type Gathered = (slot: number, position: number) => Outcome;
-
-function extrasKey({ edited, reported, listed }: ChoiceExtras): string {
-  return `${edited ? 'edited ' : ''}${reported ? 'reported ' : ''}${listed ? 'listed' : ''}`;
-}
-
-/** Where the parts of an outcome lie in a readback buffer. */
-const CANDIDATES_AT = 16;
-const REPORT_AT = CANDIDATES_AT + CANDIDATES_BYTES;
 
 /**
  * Refuses what does not fit beside what the machine holds by now. The margin that the load kept may have gone to others
@@ -242,58 +169,28 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   const buffers = new Map<string, GPUBuffer>();
   const firstCapacity = kvCapacity(Math.min(context, options.reserve ?? FIRST_POSITIONS));
   const cache = createSequenceCache({ device, config, kv: model.kv, slots, context, buffers }, firstCapacity);
-  const readbacks: GPUBuffer[] = [];
-  const gatherings: { readonly buffer: GPUBuffer; extras: ChoiceExtras }[] = [];
-  // in a gathering buffer, behind the rings of all slots: their candidates, then their reports
-  const listsAt = slots * RING * 4;
-  const gatheredBytes = listsAt + 2 * slots * CANDIDATES_BYTES;
+  const own = (name: string): GPUBuffer => {
+    const buffer = buffers.get(name);
+    assert(buffer, `the session has no buffer ${name}`);
+    return buffer;
+  };
+  const readbacks = createReadbacks(device, slots, own);
   const close = () => {
-    const gathered = gatherings.flatMap((each) => (each ? [each.buffer] : []));
-    for (const buffer of [...buffers.values(), ...readbacks, ...gathered]) device.free(buffer);
+    for (const buffer of buffers.values()) device.free(buffer);
+    readbacks.close();
     return device.settle();
   };
   try {
     for (const { name, bytes, purpose } of sessionBuffers({ ...plan, capacity: cache.capacity }))
       buffers.set(name, device.buffer(name, bytes, purpose));
-    for (let i = 0; i < IN_FLIGHT; i++) readbacks.push(device.buffer(`chosen token ${i}`, READBACK_BYTES, 'readback'));
     await cache.writeTurns();
   } catch (error) {
     await close().catch(() => undefined); // the first failure is the one to tell
     throw error;
   }
 
-  function own(name: string): GPUBuffer {
-    const buffer = buffers.get(name);
-    assert(buffer, `the session has no buffer ${name}`);
-    return buffer;
-  }
-
-  const tickets: Wanted[] = []; // by ticket, what its readback buffer was last asked for
-  const programs = new Map<string, Promise<Program>>();
-  const program = (key: string, steps: () => readonly Step[]) => {
-    let compiled = programs.get(key);
-    if (!compiled) {
-      compiled = compileSteps(device, steps(), (name) => buffers.get(name) ?? model.buffer(name));
-      programs.set(key, compiled);
-    }
-    return compiled;
-  };
-  const programFor = (pass: Pass, columns: number): Promise<Program> => {
-    const width = widthOf(device.traits, columns, plan.preferences);
-    if (pass.kind === 'prompt') return program(`prompt ${width}`, () => planPrefill(plan, width, undefined));
-    if (pass.kind === 'output') return program('output', () => planOutput(plan));
-    if (pass.kind === 'pooled') return program(`pooled ${width}`, () => planPooled(plan, width));
-    if (pass.kind === 'batch') {
-      const some = options.fastBatch ? width : columnsFor(device.traits, columns);
-      return program(`batch ${some}`, () => planBatch(plan, some));
-    }
-    const { choice } = pass;
-    const what = `${pass.kind} ${choice} ${extrasKey(pass)}`;
-    if (pass.kind === 'choice') return program(what, () => planChoice(plan, choice, pass));
-    if (pass.kind === 'ending') return program(`${what} ${width}`, () => planPrefill(plan, width, pass.choice, pass));
-    return program(what, () => planDecode(plan, pass.choice, pass));
-  };
-
+  const find = (name: string) => buffers.get(name) ?? model.buffer(name);
+  const programs = createPrograms(device, plan, find, options.fastBatch);
   const { queue } = device.gpu;
   let lastPosition = 0; // of the columns as the next pass will find them
   let advancing = false;
@@ -314,6 +211,12 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     lastPosition = Math.max(0, ...columns.map(({ position }) => position));
     advancing = advance;
   };
+  const submitWhole = (program: Program, size: PassSize, finish?: Finish) => {
+    const encoder = device.gpu.createCommandEncoder();
+    recordPass(encoder, program, size);
+    finish?.(encoder);
+    queue.submit([encoder.finish()]);
+  };
   return {
     model,
     context,
@@ -325,9 +228,9 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       const passes: readonly Pass[] = [{ kind: 'decode', ...end, position: 0 }];
       const last: readonly Pass[] = late ? [{ kind: 'choice', choice, ...extras }] : [];
       await Promise.all([
-        ...columns.slice(0, -1).map((count) => programFor({ kind: 'prompt' }, count)),
-        programFor({ kind: 'ending', ...end }, columns.at(-1) ?? 1),
-        ...[...passes, ...last].map((pass) => programFor(pass, 1)),
+        ...columns.slice(0, -1).map((count) => programs.of({ kind: 'prompt' }, count)),
+        programs.of({ kind: 'ending', ...end }, columns.at(-1) ?? 1),
+        ...[...passes, ...last].map((pass) => programs.of(pass, 1)),
       ]);
     },
     async prepareBatch() {
@@ -337,11 +240,11 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         { kind: 'batch' },
         { kind: 'choice', choice: 'each' },
       ];
-      const prompts = passes.slice(0, 2).map((pass) => programFor(pass, chunk));
+      const prompts = passes.slice(0, 2).map((pass) => programs.of(pass, chunk));
       await Promise.all([
-        ...passes.map((pass) => programFor(pass, 1)),
+        ...passes.map((pass) => programs.of(pass, 1)),
         ...prompts,
-        programFor({ kind: 'batch' }, slots),
+        programs.of({ kind: 'batch' }, slots),
       ]);
     },
     setSampler(slot, sampling) {
@@ -357,26 +260,15 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       await grow(lastPosition + 1);
       const keys = lastPosition + 1;
       if (advancing && 'choice' in pass && pass.choice !== 'none') lastPosition++;
-      const compiled = await programFor(pass, size.columns);
+      const compiled = await programs.of(pass, size.columns);
       const isPrompt = pass.kind === 'prompt' || pass.kind === 'ending' || pass.kind === 'pooled';
       const finish: Finish = (encoder) => {
-        if (!wanted) return;
-        const from = (wanted.slot * RING + (wanted.position % RING)) * 4;
-        const into = readback(wanted.ticket);
-        encoder.copyBufferToBuffer(own('picked'), from, into, 0, 4);
-        const copy = (name: string, at: number) =>
-          encoder.copyBufferToBuffer(own(name), wanted.slot * CANDIDATES_BYTES, into, at, CANDIDATES_BYTES);
-        if (wanted.candidates) copy('candidates', CANDIDATES_AT);
-        if (wanted.report) copy('reports', REPORT_AT);
-        tickets[wanted.ticket] = wanted;
+        if (wanted) readbacks.record(encoder, wanted);
       };
       const work = { size: { ...size, keys }, keys: keys - size.columns / 2 };
       const run = async (program: Program, finish?: Finish, onShare?: (share: number) => void) => {
         if (isPrompt && size.columns > 1) return pieces.run(program, { ...work, onPiece: onShare }, finish);
-        const encoder = device.gpu.createCommandEncoder();
-        recordPass(encoder, program, work.size);
-        finish?.(encoder);
-        queue.submit([encoder.finish()]);
+        submitWhole(program, work.size, finish);
       };
       const { stream } = model;
       if (!stream) return run(compiled, finish, onPiece);
@@ -390,81 +282,35 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
         }
       });
     },
-    async submitBurst(pass, passes, { ticket, slot, position }) {
+    async submitBurst(pass, passes, first) {
       assert(!model.stream, 'streamed layers are brought for one pass at a time');
       await grow(lastPosition + passes);
-      const compiled = await programFor(pass, 1);
+      const compiled = await programs.of(pass, 1);
       const encoder = device.gpu.createCommandEncoder();
       for (let i = 0; i < passes; i++)
         recordPass(encoder, compiled, { columns: 1, outputs: 1, keys: lastPosition + i + 1 });
       lastPosition += passes;
-      // the tokens lie in a ring: up to its end, then from its start
-      const from = position % RING;
-      const before = Math.min(passes, RING - from);
-      const copy = (at: number, into: number, tokens: number) =>
-        encoder.copyBufferToBuffer(own('picked'), (slot * RING + at) * 4, readback(ticket), into * 4, tokens * 4);
-      copy(from, 0, before);
-      if (before < passes) copy(0, before, passes - before);
+      readbacks.recordBurst(encoder, first, passes);
       queue.submit([encoder.finish()]);
     },
-    async chosen(ticket, dueMs, tokens = 1) {
-      const bytes = await mapLate(device, readback(ticket), tokens * 4, dueMs);
-      return Array.from(new Uint32Array(bytes.buffer, bytes.byteOffset, tokens));
-    },
-    async outcome(ticket, dueMs) {
-      const bytes = await mapLate(device, readback(ticket), READBACK_BYTES, dueMs);
-      const part = (at: number) => decodeCandidates(bytes.subarray(at, at + CANDIDATES_BYTES));
-      return {
-        id: new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true),
-        candidates: tickets[ticket]?.candidates ? part(CANDIDATES_AT) : undefined,
-        report: tickets[ticket]?.report ? part(REPORT_AT) : undefined,
-      };
-    },
-    gather(ticket, { listed, reported }) {
-      const encoder = device.gpu.createCommandEncoder();
-      const into = gathering(ticket);
-      const copy = (name: string, at: number, bytes: number) =>
-        encoder.copyBufferToBuffer(own(name), 0, into, at, bytes);
-      copy('picked', 0, slots * RING * 4);
-      if (listed) copy('candidates', listsAt, slots * CANDIDATES_BYTES);
-      if (reported) copy('reports', listsAt + slots * CANDIDATES_BYTES, slots * CANDIDATES_BYTES);
-      queue.submit([encoder.finish()]);
-      gatherings[ticket]!.extras = { listed, reported };
-    },
-    async gathered(ticket, dueMs) {
-      const { listed, reported } = gatherings[ticket]?.extras ?? {};
-      const bytes = await mapLate(
-        device,
-        gathering(ticket),
-        listed || reported ? gatheredBytes : slots * RING * 4,
-        dueMs,
-      );
-      const view = new DataView(bytes.buffer, bytes.byteOffset);
-      const part = (at: number) => decodeCandidates(bytes.subarray(at, at + CANDIDATES_BYTES));
-      return (slot, position) => ({
-        id: view.getUint32((slot * RING + (position % RING)) * 4, true),
-        candidates: listed ? part(listsAt + slot * CANDIDATES_BYTES) : undefined,
-        report: reported ? part(listsAt + (slots + slot) * CANDIDATES_BYTES) : undefined,
-      });
-    },
+    chosen: readbacks.chosen,
+    outcome: readbacks.outcome,
+    gather: readbacks.gather,
+    gathered: readbacks.gathered,
     async copyPrefix(from, to, positions) {
-      const compiled = await program('copy', () => planCopy(plan));
+      const compiled = await programs.copy();
       const places = [
         { position: positions, slot: to },
         { position: 0, slot: from },
       ];
       queue.writeBuffer(own('state'), 0, encodeState(places, [], cache.capacity, false));
-      const encoder = device.gpu.createCommandEncoder();
-      recordPass(encoder, compiled, { columns: positions, outputs: 0 });
-      queue.submit([encoder.finish()]);
+      submitWhole(compiled, { columns: positions, outputs: 0 });
     },
     async shift(slot, first, count, length) {
-      const compiled = await program('shift', () => planShift(plan));
+      const compiled = await programs.shift();
       const places = [first, count, length].map((position) => ({ position, slot }));
       queue.writeBuffer(own('state'), 0, encodeState(places, [], cache.capacity, false));
-      const encoder = device.gpu.createCommandEncoder();
-      recordPass(encoder, compiled, { columns: count, outputs: 0 });
-      queue.submit([encoder.finish()]);
+      submitWhole(compiled, { columns: count, outputs: 0 });
     },
     readRows: cache.readRows,
     async writeRows(slot, positions, next) {
@@ -477,22 +323,19 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       return new Float32Array(bytes.buffer, bytes.byteOffset, config.hidden);
     },
     async logits(output) {
-      const stride = Math.ceil(config.vocab / 32) * 32 * 4;
+      const stride = blocksOf(config.vocab) * BLOCK * 4;
       const bytes = await device.read(own('logits'), output * stride, config.vocab * 4);
       return new Float32Array(bytes.buffer, bytes.byteOffset, config.vocab);
     },
     async residual(column) {
-      const bytes = await device.read(
-        own('residual'),
-        column * Math.ceil(config.hidden / 32) * 32 * 4,
-        config.hidden * 4,
-      );
+      const stride = blocksOf(config.hidden) * BLOCK * 4;
+      const bytes = await device.read(own('residual'), column * stride, config.hidden * 4);
       return new Float32Array(bytes.buffer, bytes.byteOffset, config.hidden);
     },
     async timedPass(position, timer, count = 1) {
       await grow(position + count);
       const pass: Pass = count === 1 ? { kind: 'decode', choice: 'greedy', position } : { kind: 'prompt' };
-      const compiled = await programFor(pass, count);
+      const compiled = await programs.of(pass, count);
       const columns = Array.from({ length: count }, (_, i) => ({ token: 0, position: position + i, slot: 0 }));
       place(columns, [count - 1], false);
       const encoder = device.gpu.createCommandEncoder();
@@ -505,7 +348,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     },
     async timedSubmissions(position, submits, passes) {
       await grow(position + 1);
-      const compiled = await programFor({ kind: 'decode', choice: 'greedy', position }, 1);
+      const compiled = await programs.of({ kind: 'decode', choice: 'greedy', position }, 1);
       place([{ token: 0, position, slot: 0 }], [0], false);
       const times: number[] = [];
       for (let i = 0; i < submits; i++) {
@@ -526,16 +369,4 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     },
     close,
   };
-
-  function gathering(ticket: number): GPUBuffer {
-    assert(ticket < IN_FLIGHT, `gathering buffer ${ticket} is one of ${IN_FLIGHT}`);
-    gatherings[ticket] ??= { buffer: device.buffer(`chosen tokens ${ticket}`, gatheredBytes, 'readback'), extras: {} };
-    return gatherings[ticket].buffer;
-  }
-
-  function readback(ticket: number): GPUBuffer {
-    const buffer = readbacks[ticket];
-    assert(buffer, `readback ${ticket} is one of ${IN_FLIGHT}`);
-    return buffer;
-  }
 }

@@ -2,7 +2,7 @@
 import { chooseFrom, sampleOnCpu } from './candidates.ts';
 import { logprobsOf } from './logprobs.ts';
 import type { Choice } from './plan.ts';
-import type { Outcome } from './runner.ts';
+import type { Outcome } from './readbacks.ts';
 import { type CompleteSampling, chooseChoice } from './sampler.ts';
 import type { GeneratedToken, GenerateOptions, Stats, TokenOptions } from './session.ts';
 import type { Slot } from './slots.ts';
