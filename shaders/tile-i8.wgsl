@@ -80,21 +80,12 @@ fn products(x: Columns, dots: vec4<i32>) -> vec4<f32> {
   return (floats - WHOLE) * x.d;
 }
 
-fn dots_low(w: vec4<u32>, x: Columns, start: vec4<i32>) -> vec4<i32> {
+fn dots(w: vec4<u32>, columns: array<vec4<u32>, 4>, start: vec4<i32>) -> vec4<i32> {
   return vec4<i32>(
-    dot16(w, x.low[0], start.x),
-    dot16(w, x.low[1], start.y),
-    dot16(w, x.low[2], start.z),
-    dot16(w, x.low[3], start.w),
-  );
-}
-
-fn dots_high(w: vec4<u32>, x: Columns, start: vec4<i32>) -> vec4<i32> {
-  return vec4<i32>(
-    dot16(w, x.high[0], start.x),
-    dot16(w, x.high[1], start.y),
-    dot16(w, x.high[2], start.z),
-    dot16(w, x.high[3], start.w),
+    dot16(w, columns[0], start.x),
+    dot16(w, columns[1], start.y),
+    dot16(w, columns[2], start.z),
+    dot16(w, columns[3], start.w),
   );
 }
 
@@ -106,15 +97,15 @@ fn add_row(i: u32, r: u32, c: u32, x: Columns, sums: ptr<function, Sums>) {
   let high = w_codes[EACH_ROWS + i][r];
   let scale = w_scales[i / 4u][r][i % 4u];
   let offset = tile_offsets[0u][c];
-  let low_dots = dots_low(low, x, WHOLE_BITS + start_of(offset));
+  let low_dots = dots(low, x.low, WHOLE_BITS + start_of(offset));
   if (HALVES) {
     let high_offset = tile_offsets[HALF_COUNT - 1u][c];
     let high_scale = w_scales[EACH_ROWS / 4u * (HALF_COUNT - 1u) + i / 4u][r][i % 4u];
     let sum = add_four_columns(scale, products(x, low_dots), offset, (*sums)[i]);
-    let high_dots = dots_high(high, x, WHOLE_BITS + start_of(high_offset));
+    let high_dots = dots(high, x.high, WHOLE_BITS + start_of(high_offset));
     (*sums)[i] = add_four_columns(high_scale, products(x, high_dots), high_offset, sum);
   } else {
-    (*sums)[i] = add_four_columns(scale, products(x, dots_high(high, x, low_dots)), offset, (*sums)[i]);
+    (*sums)[i] = add_four_columns(scale, products(x, dots(high, x.high, low_dots)), offset, (*sums)[i]);
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * The test command: types and lint, then all groups of tests. Those that need a GPU run on SwiftShader and, on a machine
  * that is set up for it, on lavapipe, which has f16 and other subgroups; or on the adapter that FIRSTLIGHT_TEST_ADAPTER
- * names alone. The last line counts everything.
+ * names alone. Most tests keep one core busy, so SwiftShader's groups run beside all others; a group is shown at its end. The
+ * last line counts everything.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -101,7 +102,6 @@ async function runAll() {
     if (!chosen && lavapipe)
       await onDriver('llvmpipe', [join(vangogh, 'env.sh'), 'lavapipe'], '(expected|steps|prompts)\\.test\\.ts$');
   };
-  // most tests keep one core busy, and machines have two
   await Promise.all([withoutGpu(), onDriver(chosen ?? 'swiftshader', [])]);
 
   const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : '';

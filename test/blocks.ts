@@ -91,3 +91,8 @@ export function readBlocks(
   }
   return values;
 }
+
+/** Elements that share a scale of a q8 cache. */
+export function kvBlockOf(headDim: number): number {
+  return [32, 16, 8].find((block) => headDim % block === 0) as number;
+}

@@ -51,11 +51,14 @@ export interface Submits {
   readonly count: number;
   /** Counts the submits of one more device. */
   watch(device: Device): Device;
+  /** Destroys the device at the submit behind so many more. */
+  destroyIn(submits: number): void;
 }
 
 /** Destroys the device at the submit with this number (from 0), of several devices that are opened one after another. */
 export function destroyAt(submit: number): Submits {
   let count = 0;
+  let last = submit;
   return {
     get count() {
       return count;
@@ -64,10 +67,13 @@ export function destroyAt(submit: number): Submits {
       const queue = device.gpu.queue as GPUQueue & Record<string, unknown>;
       const { submit: original } = queue;
       queue.submit = (commands) => {
-        if (count++ === submit) device.gpu.destroy();
+        if (count++ === last) device.gpu.destroy();
         return original.call(queue, commands);
       };
       return device;
+    },
+    destroyIn(submits) {
+      last = count + submits;
     },
   };
 }

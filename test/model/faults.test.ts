@@ -48,12 +48,14 @@ async function collect(session: Session, options: TokenOptions = {}): Promise<nu
 }
 
 let undisturbed: number[] = [];
+let undisturbedBytes: ReturnType<Device['memory']>;
 let submits = 0;
 check('undisturbed, for comparison', async () => {
   const counter = destroyAt(-1);
   const session = await durable({ openDevice: async () => counter.watch(await open()) });
   undisturbed = await collect(session);
   submits = counter.count;
+  undisturbedBytes = session.model.memory();
   await session.close();
   assert.is(undisturbed.length, TOKENS);
   assert.ok(submits > 30, `${submits} submits`);
@@ -71,6 +73,7 @@ check(`a device that is lost at ${PLACES} places from the load to the last token
     });
     assert.equal(await collect(session), undisturbed, `lost at submit ${submit} of ${submits}`);
     assert.ok(told.length <= 1, `lost at submit ${submit} of ${submits}`);
+    assert.equal(session.model.memory(), undisturbedBytes, `lost at submit ${submit} of ${submits}`);
     lost += told.length;
     for (const line of told) assert.match(line, /^the GPU was lost while .*goes on where it was$/);
     await session.close();
@@ -214,6 +217,7 @@ check(
         allocations.restore();
       }
       assert.equal(device.memory(), before, `allocation ${failing}`);
+      if (LONG) assert.equal(await load(), undisturbed, `after allocation ${failing}`);
     }
     assert.equal(await load(), undisturbed);
   },

@@ -12,6 +12,7 @@ import { loadModel } from '../../engine/model.ts';
 import { createSession, type Session } from '../../engine/session.ts';
 import { openFolder } from '../../loaders/checkpoint.ts';
 import { deviceTests, testAdapter } from '../device.ts';
+import { destroyAt } from '../faults.ts';
 import { expectError } from '../pure/expect-error.ts';
 import { memoryFolder, randomWeights, SMALL_LLAMA, safetensorsFolder } from '../random-model.ts';
 
@@ -128,23 +129,38 @@ check('a file that is cut off or changed is no session', async (device) => {
   });
 });
 
-check('a session whose device is lost before it is saved, or restored', async () => {
+check('a session whose device is lost before or while it is saved, or restored', async () => {
   const path = join(folder, 'durable.session');
+  const submits = destroyAt(-1);
+  const told: string[] = [];
   const session = await createDurableSession({
     checkpoint: await openSeed(1),
-    openDevice: () => openDevice({ adapter: testAdapter, validate: true }),
+    openDevice: async () => submits.watch(await openDevice({ adapter: testAdapter, validate: true })),
     load: { arithmetic: 'f32', context: 128 },
+    onFault: (line) => told.push(line),
   });
   const first = await collect(session, PROMPT, 8);
-  session.model.device.gpu.destroy();
-  await session.save(path);
-  const history = [...session.history];
-  assert.equal(history, [...PROMPT, ...first.slice(0, -1)]);
+  const history = [...PROMPT, ...first.slice(0, -1)];
   const rest = await collect(session, [...PROMPT, ...first], 6);
-  session.model.device.gpu.destroy();
-  await session.restore(path);
-  assert.equal(await collect(session, [...PROMPT, ...first], 6), rest);
-  assert.is(session.stats.reusedTokens, history.length);
+  const before = () => session.model.device.gpu.destroy();
+  for (const [lose, work] of [
+    [before, 'save'],
+    [() => submits.destroyIn(0), 'save'],
+    [() => submits.destroyIn(5), 'save'],
+    [before, 'restore'],
+    [() => submits.destroyIn(0), 'restore'],
+  ] as const) {
+    const faults = told.length;
+    session.rewind(history.length);
+    assert.equal(session.history, history);
+    lose();
+    await session[work](path);
+    assert.is(told.length, faults + 1, work);
+    assert.equal(session.history, history);
+    await session.restore(path);
+    assert.equal(await collect(session, [...PROMPT, ...first], 6), rest);
+    assert.is(session.stats.reusedTokens, history.length);
+  }
   await session.close();
 });
 
