@@ -1,7 +1,7 @@
 /**
  * The test command: types and lint, then all groups of tests. Those that need a GPU run on SwiftShader and, on a machine
  * that is set up for it, on lavapipe, which has f16 and other subgroups; or on the adapter that FIRSTLIGHT_TEST_ADAPTER
- * names alone. Most tests keep one core busy, so SwiftShader's groups run beside all others; a group is shown at its end. The
+ * names alone. Most tests keep one core busy, so whole models run beside all others; a group is shown at its end. The
  * last line counts everything.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -90,19 +90,25 @@ async function runAll() {
 
   const lavapipe = hasLavapipe();
   const chosen = process.env.FIRSTLIGHT_TEST_ADAPTER;
-  const onDriver = async (name, prefix, models) => {
-    const env = { FIRSTLIGHT_TEST_ADAPTER: name, ...QUICK_LLVM };
-    await runGroup('gpu', name, prefix, env);
-    await runGroup('model', name, prefix, env, models);
+  const main = { name: chosen ?? 'swiftshader', prefix: [], models: undefined };
+  // what lavapipe would add to the rest of the models' tests is only time
+  const second = {
+    name: 'llvmpipe',
+    prefix: [join(vangogh, 'env.sh'), 'lavapipe'],
+    models: '(expected|steps|prompts)\\.test\\.ts$',
   };
-  const withoutGpu = async () => {
+  const envOf = (name) => ({ FIRSTLIGHT_TEST_ADAPTER: name, ...QUICK_LLVM });
+  const kernels = ({ name, prefix }) => runGroup('gpu', name, prefix, envOf(name));
+  const models = ({ name, prefix, models }) => runGroup('model', name, prefix, envOf(name), models);
+  const allElse = async () => {
     await runGroup('pure', '', [], {});
     await runGroup('isa', "the Deck's compiler", [], {}); // it comes with lavapipe
-    // what lavapipe would add to the rest of the models' tests is only time
-    if (!chosen && lavapipe)
-      await onDriver('llvmpipe', [join(vangogh, 'env.sh'), 'lavapipe'], '(expected|steps|prompts)\\.test\\.ts$');
+    await kernels(main);
+    if (chosen || !lavapipe) return;
+    await kernels(second);
+    await models(second);
   };
-  await Promise.all([withoutGpu(), onDriver(chosen ?? 'swiftshader', [])]);
+  await Promise.all([models(main), allElse()]);
 
   const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : '';
   console.log(`\n${totals.passed} passed, ${totals.failed} failed${skipped}`);
