@@ -8,7 +8,7 @@ import type { LoadOptions, Model } from '../engine/model.ts';
 import type { Session } from '../engine/session.ts';
 import { randomCheckpoint, SHAPE_NAMES } from '../engine/shapes.ts';
 import { streamedBytes } from '../engine/streaming.ts';
-import { createTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
+import { createTokenizer, requireTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
 import { isStored, storeFolder } from '../loaders/hub/store.ts';
 import { BUILTIN, MODEL_FILE, openModel, openModelVocab } from '../loaders/named.ts';
 import type { Checkpoint } from '../loaders/types.ts';
@@ -248,12 +248,6 @@ export function describeAdapter({ name, driver, software }: Pick<AdapterInfo, 'n
 
 /** What a driver is that plays GPU. */
 export const SOFTWARE = 'CPU, not a GPU: slow';
-
-/** Throws `bad-tokenizer` for a model that came without one. */
-export function requireTokenizer(tokenizer: Tokenizer | undefined, path: string): Tokenizer {
-  if (tokenizer) return tokenizer;
-  throw new FirstlightError('bad-tokenizer', `${path} has no tokenizer: put the model's tokenizer.json beside it`);
-}
 
 /** A tokenizer without the model's weights. */
 export async function openTokenizer(model: string): Promise<Tokenizer> {

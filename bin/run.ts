@@ -8,6 +8,7 @@ import type { Model } from '../engine/model.ts';
 import { seedsFrom } from '../engine/sampler.ts';
 import type { Session } from '../engine/session.ts';
 import { describeSpeeds, speedsOf } from '../engine/speeds.ts';
+import { requireTokenizer } from '../engine/tokenizer.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { defineCommand, UsageError } from './arguments.ts';
 import {
@@ -18,7 +19,6 @@ import {
   MODEL_FLAGS,
   readText,
   readTextFile,
-  requireTokenizer,
   splitOperands,
   withSession,
 } from './model.ts';
