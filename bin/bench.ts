@@ -20,14 +20,14 @@ import { defineCommand, UsageError } from './arguments.ts';
 import {
   ADAPTER_FLAG,
   describeStreaming,
-  MODEL_FLAGS,
   openAdapter,
   openMeasured,
+  PLACEMENT_FLAGS,
   readTextFile,
   SHAPE_FLAG,
 } from './model.ts';
 import { mebibytes, note, print, printJson, table } from './output.ts';
-import { tuningFor, tuningMode } from './tuning.ts';
+import { TUNING_FLAGS, tuningFor, tuningMode } from './tuning.ts';
 
 const count = (about: string, most = 1_000_000) => ({ kind: 'number', whole: true, least: 0, most, about }) as const;
 
@@ -67,12 +67,11 @@ export const bench = defineCommand({
       about: 'also the time of every step of one token, and of a pass over 512 prompt tokens',
     },
     exact: { kind: 'switch', about: 'f32 arithmetic' },
-    kv: MODEL_FLAGS.kv,
-    memory: MODEL_FLAGS.memory,
-    'no-stream': MODEL_FLAGS['no-stream'],
+    kv: PLACEMENT_FLAGS.kv,
+    memory: PLACEMENT_FLAGS.memory,
+    'no-stream': PLACEMENT_FLAGS['no-stream'],
     ...ADAPTER_FLAG,
-    'no-tune': { kind: 'switch', about: 'use no measured kernel variants' },
-    retune: { kind: 'switch', about: 'measure the kernel variants anew' },
+    ...TUNING_FLAGS,
     json: { kind: 'switch', about: 'one JSON object' },
   },
   async run(values, [path], signal) {
