@@ -28,8 +28,12 @@ export const convert = defineCommand({
     },
     force: { kind: 'switch', about: 'replace OUT' },
   },
-  async run(values, [model = '', out = ''], signal) {
+  async run(values, [model = '', place = ''], signal) {
     const { weights = values.to === 'hf' ? 'f16' : 'native', to = 'firstlight', force } = values;
+    if (place === '') throw new UsageError('OUT is empty');
+    if (place.endsWith('/') && to === 'firstlight')
+      throw new UsageError(`${place} is a folder: give the name of a file`);
+    const out = place.replace(/(?!^)\/+$/, ''); // as a shell completes a folder
     if (await exists(out)) await checkReplaceable(out, to, force);
     const checkpoint = await openModel(model);
     const progress = startProgress('converting', 'bytes');

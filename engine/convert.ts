@@ -1,8 +1,8 @@
 /** Writes a checkpoint as firstlight's own file, or back as a folder in Hugging Face's layout. */
-import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CONVERTED_FORMAT, configToJson, type Layout, type StoredPart, type StoredRows } from '../loaders/converted.ts';
-import { diskError, freeBytes, syncFolder } from '../loaders/disk.ts';
+import { diskError, freeBytes, isCode, syncFolder } from '../loaders/disk.ts';
 import type { Checkpoint, TensorInfo } from '../loaders/types.ts';
 import { encodeBf16 } from '../quant/bf16.ts';
 import { assert, FirstlightError } from '../quant/errors.ts';
@@ -143,7 +143,8 @@ export async function writeHuggingFace(
     const given = own && JSON.parse(Buffer.from(own).toString());
     // of a model that sees pictures only the text part is there
     const isWhole = given !== undefined && given.text_config === undefined;
-    const { quantization_config: _, ...json } = isWhole ? given : huggingFaceConfig(config, type);
+    // newer files say dtype for torch_dtype, and it would win
+    const { quantization_config: _, dtype: __, ...json } = isWhole ? given : huggingFaceConfig(config, type);
     const torch_dtype = { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }[type];
     for (const [name, bytes] of files)
       if (/^(tokenizer|special_tokens|added_tokens|vocab|merges|chat_template|generation)/.test(name))
@@ -165,12 +166,28 @@ export async function writeHuggingFace(
         }
       }
     });
-    await rm(folder, { recursive: true, force: true });
-    await rename(part, folder);
+    await replaceFolder(folder, part);
   } catch (error) {
     await rm(part, { recursive: true, force: true }).catch(() => undefined);
     throw writeError(error, folder);
   }
+}
+
+/** Moves a folder to a place where another may be. A crash leaves the one or the other there, or none, but never half of one. */
+async function replaceFolder(folder: string, by: string): Promise<void> {
+  const old = `${by}.old`;
+  await rm(old, { recursive: true, force: true }); // of a crash
+  await rename(folder, old).catch((error: unknown) => {
+    if (!isCode(error, 'ENOENT')) throw error;
+  });
+  try {
+    await rename(by, folder);
+  } catch (error) {
+    await rename(old, folder).catch(() => undefined);
+    throw error;
+  }
+  await syncFolder(dirname(folder));
+  await rm(old, { recursive: true, force: true });
 }
 
 interface Target {
@@ -301,16 +318,19 @@ async function writeSafetensors(
 
 /** Makes the folder that `path` goes to, takes away what an attempt left that was cut off, and looks whether there is room. */
 async function prepareDisk(path: string, entries: readonly Entry[]): Promise<void> {
+  const there = await stat(path).catch(() => undefined);
+  if (there && !there.isFile() && !there.isDirectory())
+    throw new FirstlightError('bad-argument', `${path} is a device or the like: give the name of a file`);
   const bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0);
   const folder = dirname(path);
   await mkdir(folder, { recursive: true });
   await rm(`${path}.part`, { recursive: true, force: true });
   const free = await freeBytes(folder);
   if (free >= bytes) return;
-  const [wanted, there] = [bytes, free].map((one) => `${Math.ceil(one / 2 ** 20)} MiB`);
+  const [wanted, left] = [bytes, free].map((one) => `${Math.ceil(one / 2 ** 20)} MiB`);
   throw new FirstlightError(
     'disk-full',
-    `${path} takes ${wanted} where the disk has ${there} left: free some space, or write it to another disk`,
+    `${path} takes ${wanted} where the disk has ${left} left: free some space, or write it to another disk`,
   );
 }
 

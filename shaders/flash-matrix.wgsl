@@ -24,7 +24,7 @@ const LOWEST = -1.0e30;
 const MOST_ABOVE = 8.0;    // the largest weight is 2 to this power
 const LOG2_E = 1.4426950408889634;
 
-@group(0) @binding(5) var<storage, read> q: array<f16>;  // [column][Q_ROWS padded to 32], times the scale
+@group(0) @binding(5) var<storage, read> q: array<f16>;  // [column padded to COLS][Q_ROWS padded to 32], times the scale
 @group(0) @binding(6) var<storage, read> kv: array<f16>; // see kv-place.wgsl
 var<workgroup> scores: array<f32, COLS * SCORE_STRIDE>;   // [column][key]
 var<workgroup> weights: array<f16, COLS * WEIGHT_STRIDE>; // [column][key]

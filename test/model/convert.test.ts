@@ -147,14 +147,36 @@ test('a GGUF file becomes a folder with its rows in the other order, and the sam
   for (const one of [back, rounded]) await one.close();
 });
 
-test('inputs in an order of their own are in order again in a folder', async () => {
-  const options = { method: 'gptq', group: 32, order: (i: number, n: number) => (i * 7) % (n / 32) } as const;
-  const { files, values } = groupFolder(CONFIG, options);
-  const folder = await writeFolder('convert order', new Map());
-  await writeHuggingFace(await openFolder(memoryFolder(files)), join(folder, 'hf'), 'f32');
-  const back = await openCheckpoint(join(folder, 'hf'));
-  for (const name of back.tensors.keys()) assert.equal(await floats(back, name), values.get(name), name);
-  await back.close();
+test('config.json says the new type, under whichever name it said the old one', async () => {
+  const files = safetensorsFolder(SMALL_LLAMA, randomWeights(SMALL_LLAMA));
+  const config = JSON.parse(Buffer.from(files.get('config.json')!).toString());
+  const source = memoryFolder(files.set('config.json', Buffer.from(JSON.stringify({ ...config, dtype: 'bfloat16' }))));
+  const folder = await writeFolder('convert dtype', new Map());
+  await writeHuggingFace(await openFolder(source), join(folder, 'hf'), 'f32');
+  const { dtype, torch_dtype } = JSON.parse(readFileSync(join(folder, 'hf/config.json'), 'utf8'));
+  assert.equal([dtype, torch_dtype], [undefined, 'float32']);
+});
+
+test('a folder takes the place of another, and of what a crash has left', async () => {
+  const folder = await writeFolder('convert replaces', new Map());
+  for (const name of ['hf', 'hf.part', 'hf.part.old'])
+    await writeFolder(`convert replaces/${name}`, new Map([['x', 'old']]));
+  await writeHuggingFace(await openGguf('Q8_0'), join(folder, 'hf'), 'f16');
+  assert.equal(readdirSync(folder), ['hf']);
+  assert.equal(readdirSync(join(folder, 'hf')).sort(), ['config.json', 'model.safetensors']);
+});
+
+test('what is neither file nor folder is not replaced', async () => {
+  const folder = await writeFolder('convert pipe', new Map());
+  const path = join(folder, 'pipe');
+  assert.is(spawnSync('mkfifo', [path]).status, 0);
+  const checkpoint = await openGguf('Q8_0');
+  for (const write of [
+    () => convertCheckpoint(checkpoint, path, 'native'),
+    () => writeHuggingFace(checkpoint, path, 'f16'),
+  ])
+    await expectError(write, 'bad-argument', /is a device or the like/);
+  assert.equal(readdirSync(folder), ['pipe']);
 });
 
 test('what fails or is stopped leaves nothing, and what was there stays', async () => {
@@ -219,6 +241,10 @@ test('a disk that is too small ends the command, and it leaves nothing', async (
   const again = convertWithLimit(out, 'unlimited');
   assert.is(again.status, 2);
   assert.match(again.stderr, /is there already: --force/);
+  const slash = convertWithLimit(`${out}/`, 'unlimited');
+  assert.is(slash.status, 2);
+  assert.match(slash.stderr, /is a folder: give the name of a file/);
+  assert.is(convertWithLimit(join(folder, 'hf/'), 'unlimited', '--to', 'hf').status, 0);
   const other = convertWithLimit(folder, 'unlimited', '--to', 'hf', '--force');
   assert.is(other.status, 2);
   assert.match(other.stderr, /something else than a model in it: --force does not replace that/);
