@@ -2,6 +2,7 @@
 
 import {
   type BenchResult,
+  type BenchTest,
   benchTest,
   bench as measure,
   type ProfileRow,
@@ -16,20 +17,23 @@ import { parseGbnf } from '../engine/grammar-gbnf.ts';
 import { JSON_GRAMMAR } from '../engine/grammar-json.ts';
 import { loadModel } from '../engine/model.ts';
 import { createSession } from '../engine/session.ts';
-import { defineCommand, UsageError } from './arguments.ts';
+import { defineCommand, UsageError, type Values } from './arguments.ts';
 import {
   ADAPTER_FLAG,
   describeStreaming,
-  MODEL_FLAGS,
   openAdapter,
   openMeasured,
+  PLACEMENT_FLAGS,
   readTextFile,
   SHAPE_FLAG,
 } from './model.ts';
 import { mebibytes, note, print, printJson, table } from './output.ts';
-import { tuningFor, tuningMode } from './tuning.ts';
+import { TUNING_FLAGS, tuningFor, tuningMode } from './tuning.ts';
 
 const count = (about: string, most = 1_000_000) => ({ kind: 'number', whole: true, least: 0, most, about }) as const;
+
+const DEFAULT_PROMPT = 512;
+const DEFAULT_TOKENS = 128;
 
 export const bench = defineCommand({
   operands: ['[MODEL]'],
@@ -41,8 +45,8 @@ export const bench = defineCommand({
   ],
   flags: {
     ...SHAPE_FLAG,
-    prompt: { ...count('prompt tokens of the pp test; 0 = leave it out; default 512'), short: 'p' },
-    tokens: { ...count('tokens of the tg test; 0 = leave it out; default 128'), short: 'n' },
+    prompt: { ...count(`prompt tokens of the pp test; 0 = leave it out; default ${DEFAULT_PROMPT}`), short: 'p' },
+    tokens: { ...count(`tokens of the tg test; 0 = leave it out; default ${DEFAULT_TOKENS}`), short: 'n' },
     depth: { ...count('positions that are in the context beforehand; default 0'), short: 'd' },
     repetitions: { kind: 'number', whole: true, least: 1, most: 1000, short: 'r', about: 'default 5' },
     streams: {
@@ -67,12 +71,11 @@ export const bench = defineCommand({
       about: 'also the time of every step of one token, and of a pass over 512 prompt tokens',
     },
     exact: { kind: 'switch', about: 'f32 arithmetic' },
-    kv: MODEL_FLAGS.kv,
-    memory: MODEL_FLAGS.memory,
-    'no-stream': MODEL_FLAGS['no-stream'],
+    kv: PLACEMENT_FLAGS.kv,
+    memory: PLACEMENT_FLAGS.memory,
+    'no-stream': PLACEMENT_FLAGS['no-stream'],
     ...ADAPTER_FLAG,
-    'no-tune': { kind: 'switch', about: 'use no measured kernel variants' },
-    retune: { kind: 'switch', about: 'measure the kernel variants anew' },
+    ...TUNING_FLAGS,
     json: { kind: 'switch', about: 'one JSON object' },
   },
   async run(values, [path], signal) {
@@ -92,15 +95,8 @@ export const bench = defineCommand({
       });
       const loadMs = performance.now() - startMs;
       const tuning = await tuningFor(model, tuningMode(values));
-      const { prompt = 512, tokens = 128, depth = 0 } = values;
-      const tests = values.blog
-        ? [benchTest('decode', 512)]
-        : values.full
-          ? usualTests(model.config.context)
-          : [
-              ...(prompt > 0 ? [benchTest('prefill', prompt, depth)] : []),
-              ...(tokens > 0 ? [benchTest('decode', tokens, depth)] : []),
-            ];
+      const { prompt = DEFAULT_PROMPT, tokens, depth = 0 } = values;
+      const tests = testsOf(values, model.config.context);
       const { name, driver, software } = device.traits;
       const weightBytes = model.memory().weights;
       const streaming = describeStreaming(model);
@@ -171,6 +167,25 @@ export const bench = defineCommand({
     }
   },
 });
+
+/** What is measured of a model with so long a context. */
+export function testsOf(
+  {
+    prompt = DEFAULT_PROMPT,
+    tokens = DEFAULT_TOKENS,
+    depth = 0,
+    full,
+    blog,
+  }: Pick<Values<typeof bench.flags>, 'prompt' | 'tokens' | 'depth' | 'full' | 'blog'>,
+  context: number,
+): readonly BenchTest[] {
+  if (blog) return [benchTest('decode', 512)];
+  if (full) return usualTests(context);
+  return [
+    ...(prompt > 0 ? [benchTest('prefill', prompt, depth)] : []),
+    ...(tokens > 0 ? [benchTest('decode', tokens, depth)] : []),
+  ];
+}
 
 function streamsOf(text: string): number[] {
   const counts = text.split(',').map(Number);

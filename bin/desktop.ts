@@ -9,8 +9,8 @@ import { steamKeyboard } from './desktop/steam.ts';
 import { openWindow, WINDOW_KINDS } from './desktop/window.ts';
 import { loadOptions, MODEL_FLAGS, wantedAdapter } from './model.ts';
 import { note, print } from './output.ts';
+import { keepAliveOfFlag } from './serve/keep-alive.ts';
 import { modelsOf, pulledModels } from './serve/models.ts';
-import { keepAliveMs } from './serve/requests.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
 
 /** Games want the memory back. */
@@ -44,6 +44,7 @@ export const desktop = defineCommand({
     if (values.install && values.uninstall) throw new UsageError('--install and --uninstall together');
     if (values.install) return print(`${(await install()).join('\n')}\n`);
     if (values.uninstall) return print(`${(await uninstall()).join('\n')}\n`);
+    const keepAliveMs = keepAliveOfFlag(values['keep-alive'] ?? KEEP_ALIVE);
     const kind = values.window ?? 'auto';
     if (await raiseRunning()) return note(SHOWN);
 
@@ -54,7 +55,7 @@ export const desktop = defineCommand({
       parallel: 1,
       queue: 64,
       maxLoaded: 1,
-      keepAliveMs: keepAliveMs(values['keep-alive'] ?? KEEP_ALIVE) ?? Number.POSITIVE_INFINITY,
+      keepAliveMs,
       device: { adapter, onNotice: (line) => note(`firstlight: ${line}`) },
       load: loadOptions(values),
       tuning: (model) => tuningFor(model, tuningMode(values)),

@@ -11,8 +11,8 @@ import {
   ABOUT_MODEL,
   describeAdapter,
   loadOptions,
-  MODEL_FLAGS,
   openMeasured,
+  PLACEMENT_FLAGS,
   SHAPE_FLAG,
   wantedAdapter,
 } from './model.ts';
@@ -27,7 +27,7 @@ export const estimate = defineCommand({
   ],
   flags: {
     ...SHAPE_FLAG,
-    ...MODEL_FLAGS,
+    ...PLACEMENT_FLAGS,
     json: { kind: 'switch', about: 'one JSON object; sizes in bytes' },
   },
   async run(values, [model]) {

@@ -16,7 +16,7 @@ import { FirstlightError } from '../quant/errors.ts';
 import { type Flags, UsageError, type Values } from './arguments.ts';
 import { formatBudget } from './memory-lines.ts';
 import { mebibytes, note, startProgress } from './output.ts';
-import { tuningFor, tuningMode } from './tuning.ts';
+import { TUNING_FLAGS, tuningFor, tuningMode } from './tuning.ts';
 
 export const ABOUT_MODEL =
   "MODEL is a folder in Hugging Face's layout or MLC's, a GGUF, safetensors, PyTorch, zip or converted file, a name from " +
@@ -58,7 +58,8 @@ export const ADAPTER_FLAG = {
   },
 } as const satisfies Flags;
 
-export const MODEL_FLAGS = {
+/** How a model lies in the memory of the GPU. */
+export const PLACEMENT_FLAGS = {
   ...ADAPTER_FLAG,
   weights: {
     kind: 'choice',
@@ -93,9 +94,10 @@ export const MODEL_FLAGS = {
     about: 'refuse a model that does not fit instead of bringing some layers to the GPU for every token',
   },
   overcommit: { kind: 'switch', about: 'load even what does not fit the memory that is free' },
-  'no-tune': { kind: 'switch', about: 'use no measured kernel variants' },
-  retune: { kind: 'switch', about: 'measure the kernel variants for this GPU anew' },
 } as const satisfies Flags;
+
+/** Of commands that load a model. */
+export const MODEL_FLAGS = { ...PLACEMENT_FLAGS, ...TUNING_FLAGS } as const satisfies Flags;
 
 export type ModelFlags = Values<typeof MODEL_FLAGS>;
 
@@ -166,7 +168,7 @@ export function openAdapter(flags: Values<typeof ADAPTER_FLAG>): Promise<Device>
   return openDevice({ adapter: wantedAdapter(flags), onNotice: (line) => note(`firstlight: ${line}`) });
 }
 
-export function loadOptions(flags: ModelFlags): LoadOptions {
+export function loadOptions(flags: Values<typeof PLACEMENT_FLAGS>): LoadOptions {
   const { weights, kv, exact, ctx, margin, memory, overcommit } = flags;
   return {
     weights,

@@ -10,7 +10,7 @@ import { describeWeights } from '../engine/weights.ts';
 import { openModel } from '../loaders/named.ts';
 import type { Checkpoint } from '../loaders/types.ts';
 import { defineCommand } from './arguments.ts';
-import { ABOUT_MODEL, loadOptions, MODEL_FLAGS, openAdapter } from './model.ts';
+import { ABOUT_MODEL, loadOptions, openAdapter, PLACEMENT_FLAGS } from './model.ts';
 import { mebibytes, print, printJson, table } from './output.ts';
 
 export const plan = defineCommand({
@@ -20,7 +20,7 @@ export const plan = defineCommand({
       'totals. The plan is for the default sampling and a short context.',
     ABOUT_MODEL,
   ],
-  flags: { ...MODEL_FLAGS, json: { kind: 'switch', about: 'one JSON object: steps, totals' } },
+  flags: { ...PLACEMENT_FLAGS, json: { kind: 'switch', about: 'one JSON object: steps, totals' } },
   async run(values, [model = 'builtin']) {
     const checkpoint = await openModel(model);
     try {

@@ -1,12 +1,12 @@
 /** `firstlight run`: a model answers a prompt, goes on with a text, or tells a story. */
 import { existsSync } from 'node:fs';
 import { encodeChat } from '../engine/chat-template.ts';
-import { type Dropped, withContextEnd } from '../engine/context-end.ts';
+import { withContextEnd } from '../engine/context-end.ts';
 import { generateText, type TextOptions, type TokenSource } from '../engine/generate-text.ts';
 import type { Logprobs } from '../engine/logprobs.ts';
 import type { Model } from '../engine/model.ts';
 import { seedsFrom } from '../engine/sampler.ts';
-import type { Session } from '../engine/session.ts';
+import type { Session, Stats } from '../engine/session.ts';
 import { describeSpeeds, speedsOf } from '../engine/speeds.ts';
 import { requireTokenizer } from '../engine/tokenizer.ts';
 import { FirstlightError } from '../quant/errors.ts';
@@ -94,6 +94,7 @@ export const run = defineCommand({
     const { raw = false, system, file } = values;
     if (raw && values.template !== undefined) throw new UsageError('--raw uses no template: leave one of both out');
     if (raw && system !== undefined) throw new UsageError('--raw has no system message: leave one of both out');
+    if (values.logprobs !== undefined && !values.json) throw new UsageError('--logprobs is told with --json only');
     const given = text === undefined ? [] : [await readText(text)];
     if (file !== undefined) given.push(await readTextFile(file, '--file'));
     const prompt = given.length > 0 ? given.join('\n\n') : undefined;
@@ -110,11 +111,18 @@ export const run = defineCommand({
         system,
       });
       const answers: object[] = [];
+      let last = session.stats;
       if (values.session !== undefined && existsSync(values.session)) await session.restore(values.session);
       for (const [sample, seed] of seedsFrom(firstSeed, samples).entries()) {
         if (signal.aborted) break;
         if (samples > 1 && !values.json) print(`${sample > 0 ? '\n' : ''}--- ${sample + 1}, seed ${seed}\n`);
-        const source = withContextEnd(session, { whenFull: values['when-full'] ?? 'stop', onDrop: noteDropped });
+        let leftOut = 0;
+        const source = withContextEnd(session, {
+          whenFull: values['when-full'] ?? 'stop',
+          onDrop({ count }) {
+            leftOut += count;
+          },
+        });
         const answer = await writeText(source, ids, opening, values.json ? () => {} : show, {
           ...sampling,
           maxTokens: values.tokens ?? (isStory ? undefined : DEFAULT_TOKENS),
@@ -124,16 +132,16 @@ export const run = defineCommand({
           signal,
         });
         const counts = { promptTokens: ids.length, tokens: answer.ids.length };
-        if (values.json) answers.push({ ...answer, ...counts, seed, stats: statsJson(session) });
+        if (values.json) answers.push({ ...answer, ...counts, seed, stats: statsJson(session, source.stats) });
         else if (!answer.text.endsWith('\n')) print('\n');
-        if (answer.finish === 'context')
-          note(
-            `the context of ${session.context} positions is full: ask for more by --ctx, or go on by --when-full shift`,
-          );
+        const full = `the context of ${session.context} positions`;
+        if (leftOut > 0) note(`${full} was full: ${leftOut} older tokens were left out on the way`);
+        if (answer.finish === 'context') note(`${full} is full: ask for more by --ctx, or go on by --when-full shift`);
+        last = source.stats;
       }
       if (values.session !== undefined && session.history.length > 0) await session.save(values.session);
       if (values.json) printJson(samples > 1 ? answers : answers[0]);
-      if (!values.quiet) note(describeStats(session));
+      if (!values.quiet) note(describeStats(session, last));
     });
   },
 });
@@ -211,24 +219,20 @@ async function writeText(
   return { text, ids, finish, ...(options.logprobs === undefined ? {} : { logprobs }) };
 }
 
-function noteDropped({ first, count }: Dropped): void {
-  note(`the context is full: ${count} tokens behind the first ${first} are left out from here on`);
-}
-
 function memoryBytes({ model }: Session): number {
   return Object.values(model.memory()).reduce((sum, bytes) => sum + bytes, 0);
 }
 
-function describeStats(session: Session): string {
-  const { stats, model } = session;
+function describeStats(session: Session, stats: Stats): string {
+  const { model } = session;
   return (
     `${describeSpeeds(stats)} (${stats.promptTokens} + ${stats.tokens} tokens; ` +
     `${describeAdapter(model.device.traits)}; ${mebibytes(memoryBytes(session))})`
   );
 }
 
-function statsJson(session: Session) {
-  const { stats, context, model } = session;
+function statsJson(session: Session, stats: Stats) {
+  const { context, model } = session;
   const { prefill, decode } = speedsOf(stats);
   const { name, driver, software } = model.device.traits;
   return {

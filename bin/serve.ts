@@ -1,16 +1,16 @@
 /** `firstlight serve`: models behind OpenAI's and Ollama's APIs. */
 import { isIP } from 'node:net';
 import { BUILTIN } from '../loaders/named.ts';
-import { defineCommand, UsageError } from './arguments.ts';
+import { defineCommand } from './arguments.ts';
 import { ABOUT_MODEL, loadOptions, MODEL_FLAGS, wantedAdapter } from './model.ts';
 import { note } from './output.ts';
 import { createApp } from './serve/app.ts';
 import { aboutToEnd } from './serve/errors.ts';
 import { createHost } from './serve/host.ts';
+import { keepAliveOfFlag } from './serve/keep-alive.ts';
 import { listen } from './serve/listen.ts';
 import { createMeter } from './serve/metrics.ts';
 import { modelsOf, pulledModels } from './serve/models.ts';
-import { keepAliveMs } from './serve/requests.ts';
 import { ownVersion } from './serve/version.ts';
 import { readTemplate, TEMPLATE_FLAG } from './template.ts';
 import { tuningFor, tuningMode } from './tuning.ts';
@@ -19,6 +19,8 @@ const DEFAULT_PORT = 11435;
 const DEFAULT_PARALLEL = 4;
 const MOST_PARALLEL = 32;
 const DEFAULT_QUEUE = 256;
+/** For ever. */
+const DEFAULT_KEEP_ALIVE = '-1';
 /** Running answers may take so long when the server is told to end. */
 const DEFAULT_DRAIN_SECONDS = 120;
 /** For what has been made to reach the clients. */
@@ -107,7 +109,7 @@ export const serve = defineCommand({
       queue: values.queue ?? DEFAULT_QUEUE,
       fastBatch: values['fast-batch'],
       maxLoaded: values['max-loaded'] ?? 1,
-      keepAliveMs: keepAlive(values['keep-alive']),
+      keepAliveMs: keepAliveOfFlag(values['keep-alive'] ?? DEFAULT_KEEP_ALIVE),
       device: { adapter: wantedAdapter(values), onNotice: (line) => note(`firstlight: ${line}`) },
       load: loadOptions(values),
       tuning: (model) => tuningFor(model, tuningMode(values)),
@@ -143,14 +145,6 @@ export const serve = defineCommand({
     }
   },
 });
-
-function keepAlive(value: string | undefined): number {
-  try {
-    return keepAliveMs(value) ?? Number.POSITIVE_INFINITY;
-  } catch {
-    throw new UsageError(`--keep-alive is ${JSON.stringify(value)}: it must be seconds, or a time such as 5m or 1h30m`);
-  }
-}
 
 function list(value: string | undefined): string[] {
   return (value ?? '')

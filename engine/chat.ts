@@ -4,7 +4,7 @@ import { type ChatMessage, encodeChat } from './chat-template.ts';
 import { type WhenFull, withContextEnd } from './context-end.ts';
 import { generateText, type TextOptions, type TextPart } from './generate-text.ts';
 import type { Model } from './model.ts';
-import { createSession, type Session, type SessionOptions } from './session.ts';
+import { createSession, type Session, type SessionOptions, type Stats } from './session.ts';
 import { describeSpeeds } from './speeds.ts';
 import { requireTokenizer } from './tokenizer.ts';
 
@@ -49,7 +49,9 @@ export interface Chat extends AsyncDisposable {
   undo(): boolean;
   /** Begins anew: with other messages, if given; else with none but the system message. */
   resetChat(start?: Pick<ChatSettings, 'system' | 'messages'>): void;
-  /** `prefill: 47.3 tok/s, decode: 12.4 tok/s` of the last answer. */
+  /** Times and counts of the last answer. */
+  readonly lastStats: Stats;
+  /** The same as `prefill: 47.3 tok/s, decode: 12.4 tok/s`. */
   stats(): string;
   /**
    * Measures: goes on with a text, without the template, for exactly `generateLength` tokens. The conversation stays as it is.
@@ -89,6 +91,7 @@ export async function createChat(base: Model | Session, settings: ChatSettings =
   let dropped = 0; // messages behind the system message
   let starts = new Map<number, number>(); // by message of the user, where it begins in the ids
   let busy = false;
+  let last: { readonly stats: Stats } = session; // what has made the last answer
 
   const encode = (list: readonly ChatMessage[]) => encodeChat(tokenizer, template, list, { variables });
 
@@ -147,6 +150,7 @@ export async function createChat(base: Model | Session, settings: ChatSettings =
           settings.onDrop?.(number);
         },
       });
+      last = source;
       for await (const part of generateText(source, ids, options)) {
         any = true;
         text += part.text;
@@ -200,7 +204,10 @@ export async function createChat(base: Model | Session, settings: ChatSettings =
       dropped = 0;
       starts = new Map();
     },
-    stats: () => describeSpeeds(session.stats),
+    get lastStats() {
+      return last.stats;
+    },
+    stats: () => describeSpeeds(chat.lastStats),
     async benchmarkGenerate(prompt, generateLength) {
       const ids = tokenizer.encode(prompt, { special: false });
       if (ids.length + generateLength > session.context)
@@ -209,6 +216,7 @@ export async function createChat(base: Model | Session, settings: ChatSettings =
           `${ids.length} + ${generateLength} tokens do not fit the context of ${session.context}: measure fewer`,
         );
       let text = '';
+      last = session;
       // whatever comes is fed back, end tokens too
       const options = { temperature: 0, maxTokens: generateLength, stopIds: new Set<number>(), continued: true };
       for await (const part of generateText(session, ids, options)) text += part.text;

@@ -1,7 +1,7 @@
 /** What happens at the end of the context: the caller's choice, and never in silence. */
 import { FirstlightError } from '../quant/errors.ts';
 import type { TokenSource } from './generate-text.ts';
-import type { GeneratedToken, Session, TokenOptions } from './session.ts';
+import type { GeneratedToken, Session, Stats, TokenOptions } from './session.ts';
 
 /**
  * `stop`: generation ends, with the finish `context`.
@@ -36,14 +36,16 @@ const ROOM = 1 / 4;
 /**
  * A session whose text may be longer than its context. `tokens` takes and yields what Session.tokens does, but goes on past
  * the end of the context, and leaves out the beginning of a prompt that is too long. Throws `bad-argument` for `drop` without
- * turns, `context-full` when nothing can be left out.
+ * turns, `context-full` when nothing can be left out. Its `stats` are those of the whole text: of the prompt as it was read first, and
+ * of all tokens, with what was read again between them.
  */
-export function withContextEnd(session: Session, end: ContextEnd): TokenSource {
+export function withContextEnd(session: Session, end: ContextEnd): TokenSource & Pick<Session, 'stats'> {
   const { model, context } = session;
   if (end.whenFull === 'stop') return session;
   if (end.whenFull === 'drop' && end.turns === undefined)
     throw new FirstlightError('bad-argument', 'to drop turns at the end of the context, say where turns begin');
 
+  let { stats } = session;
   async function* tokens(
     prompt: readonly number[],
     options: TokenOptions = {},
@@ -52,6 +54,7 @@ export function withContextEnd(session: Session, end: ContextEnd): TokenSource {
     let ids = prompt;
     let turns = end.turns ?? [];
     let made = 0;
+    let first: { readonly stats: Stats; readonly ms: number } | undefined; // of the first token
     let { seed } = options;
     const choose = () => {
       const room = Math.max(1, Math.min(maxTokens - made, Math.floor(context * ROOM)));
@@ -76,6 +79,8 @@ export function withContextEnd(session: Session, end: ContextEnd): TokenSource {
       let last: GeneratedToken | undefined;
       for await (const token of session.tokens(ids, { ...options, seed, maxTokens: maxTokens - made })) {
         made++;
+        first ??= { stats: session.stats, ms: performance.now() };
+        stats = { ...first.stats, tokens: made, decodeMs: performance.now() - first.ms };
         more.push(token.id);
         last = token;
         if (token.finish !== 'context') yield token;
@@ -89,7 +94,13 @@ export function withContextEnd(session: Session, end: ContextEnd): TokenSource {
     }
   }
 
-  return { model, tokens };
+  return {
+    model,
+    tokens,
+    get stats() {
+      return stats;
+    },
+  };
 }
 
 /** What to leave out of a text of `length` so that there is room for more; undefined when nothing can be. */

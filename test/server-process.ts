@@ -1,6 +1,7 @@
 /** `firstlight serve` as a process of its own. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chatModelFiles } from './chat-model.ts';
@@ -23,6 +24,16 @@ export function writeChatModel(folder: string, name = 'tiny'): string {
   mkdirSync(path, { recursive: true });
   for (const [file, bytes] of chatModelFiles()) writeFileSync(join(path, file), bytes);
   return path;
+}
+
+/** A port of 127.0.0.1 that nobody listened on just now. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
 }
 
 const START_LIMIT_MS = 120_000;
@@ -50,8 +61,8 @@ export async function startServer(args: readonly string[]): Promise<ServerProces
   });
   const startMs = Date.now();
   for (;;) {
-    const port = Number(/listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(log)?.[1]);
-    const url = `http://127.0.0.1:${port}`;
+    const [, url = '', digits] = /listening on (http:\/\/[\d.]+:(\d+))/.exec(log) ?? [];
+    const port = Number(digits);
     const healthy = port > 0 && (await fetch(`${url}/health`).catch(() => undefined))?.status === 200;
     if (healthy) return { url, port, child, exit, log: () => log };
     if (child.exitCode !== null || Date.now() - startMs > START_LIMIT_MS) {

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { startPowerMeter } from '../../devices/power.ts';
 import { findGpu, readTopology } from '../../devices/topology.ts';
-import { type ChatSettings, createChat } from '../../engine/chat.ts';
+import { type Chat, type ChatSettings, createChat } from '../../engine/chat.ts';
 import type { ChatMessage } from '../../engine/chat-template.ts';
 import type { TextOptions, TextPart } from '../../engine/generate-text.ts';
 import type { Session } from '../../engine/session.ts';
@@ -61,7 +61,7 @@ export async function runRepl(session: Session, options: ReplOptions): Promise<L
     const stop = new AbortController();
     const answering = AbortSignal.any([signal, stop.signal]);
     await questions.during(
-      () => answer(session, stream, { ...talk.options, signal: answering }, quiet),
+      () => answer(chat, stream, { ...talk.options, signal: answering }, quiet),
       () => {
         // what does not stop is left, as any program is
         if (interrupted) process.kill(process.pid, 'SIGINT');
@@ -78,7 +78,7 @@ export async function runRepl(session: Session, options: ReplOptions): Promise<L
     settings: options.settings,
     options: optionsOf(options.settings, options.sampling),
     print,
-    describe: () => describe(session),
+    describe: () => describe(chat),
     regenerate: () => show((given) => chat.regenerate(given)),
     async checkModel(name) {
       await (await openModel(name)).close();
@@ -129,11 +129,12 @@ async function keep(model: string, messages: readonly ChatMessage[]): Promise<vo
 
 /** Shows an answer as it comes; that it is interrupted is no error. */
 async function answer(
-  session: Session,
+  chat: Chat,
   stream: (options: TextOptions) => AsyncGenerator<TextPart, void, void>,
   options: TextOptions,
   quiet: boolean,
 ): Promise<void> {
+  const { session } = chat;
   const screen = process.stdout;
   const topology = await readTopology();
   const sensor = findGpu(topology, session.model.device.traits)?.powerSensor;
@@ -165,7 +166,7 @@ async function answer(
   if (!meter || quiet) return;
   const status = formatStatus(
     {
-      stats: session.stats,
+      stats: chat.lastStats,
       used: session.history.length,
       context: session.context,
       deviceBytes: heldBytes(session),
@@ -181,8 +182,8 @@ function heldBytes({ model }: Session): number {
   return Object.values(model.memory()).reduce((sum, bytes) => sum + bytes, 0);
 }
 
-async function describe(session: Session): Promise<string> {
-  const { model, stats, context } = session;
+async function describe({ session, lastStats: stats }: Chat): Promise<string> {
+  const { model, context } = session;
   const memory = Object.entries(model.memory()).filter(([, bytes]) => bytes > 0);
   return [
     `${describeSpeeds(stats)} (${stats.promptTokens} prompt tokens, of which ${stats.reusedTokens} were in the cache; ${stats.tokens} made)`,

@@ -6,13 +6,13 @@ import type { ReplyPart } from '../../engine/reply.ts';
 import type { Tokenizer } from '../../engine/tokenizer.ts';
 import { type Answer, answer, type ChatPart, readReply } from './answer.ts';
 import { callSchema, prepareConstraints } from './constraints.ts';
+import { keepAliveMs } from './keep-alive.ts';
 import { allOrNone, finishReason, head, seeds, streamed, timingsOf, tokenLogprobs, usageOf } from './openai-shapes.ts';
 import { chatPrompt, fittingChatPrompt, tokenizerOf } from './prompts.ts';
 import {
   ChatRequest,
   chatMessages,
   checkToolChoice,
-  keepAliveMs,
   mostTokens,
   parseBody,
   textOptions,

@@ -6,9 +6,10 @@ import { assert } from '../../quant/errors.ts';
 import { type Answer, answer } from './answer.ts';
 import { prepareConstraints } from './constraints.ts';
 import { RequestError } from './errors.ts';
+import { keepAliveMs } from './keep-alive.ts';
 import { allOrNone, finishReason, head, listOf, pieceText, seeds, streamed, timingsOf } from './openai-shapes.ts';
 import { textPrompt, tokenizerOf } from './prompts.ts';
-import { CompletionRequest, keepAliveMs, mostTokens, parseBody, textOptions, wantedSchema } from './requests.ts';
+import { CompletionRequest, mostTokens, parseBody, textOptions, wantedSchema } from './requests.ts';
 import { clientOf, readJson, requestAbort, type Service } from './service.ts';
 import { merge } from './stream.ts';
 

@@ -9,12 +9,12 @@ import { embed } from './embeddings.ts';
 import { describeFailure, RequestError } from './errors.ts';
 import type { FactFinder, ModelFacts } from './facts.ts';
 import type { Lease } from './host.ts';
+import { keepAliveMs } from './keep-alive.ts';
 import type { KnownModel } from './load.ts';
 import { tokenLogprobs } from './openai-shapes.ts';
 import { chatPrompt, fittingChatPrompt, textPrompt, tokenizerOf } from './prompts.ts';
 import {
   chatMessages,
-  keepAliveMs,
   OllamaChatRequest,
   OllamaEmbeddingsRequest,
   OllamaEmbedRequest,

@@ -80,6 +80,20 @@ check('shift: keys that are turned anew are those of their new positions', async
   });
 });
 
+check('times and counts are those of the whole text', async (device) => {
+  await withSessions(device, SMALL_LLAMA, async (session) => {
+    const source = withContextEnd(session, { whenFull: 'shift' });
+    const startMs = performance.now();
+    let made = 0;
+    for await (const _ of source.tokens(PROMPT, { ...GREEDY, maxTokens: 50 })) assert.is(source.stats.tokens, ++made);
+    const { promptTokens, reusedTokens, tokens, prefillMs, decodeMs } = source.stats;
+    assert.equal([promptTokens, reusedTokens, tokens], [PROMPT.length, 0, 50]);
+    assert.ok(
+      prefillMs > 0 && decodeMs > session.stats.decodeMs && prefillMs + decodeMs <= performance.now() - startMs,
+    );
+  });
+});
+
 check('drop: whole turns go, and the rest is what it would be without them', async (device) => {
   await withSessions(device, SMALL_LLAMA, async (session, alone) => {
     const drops: Dropped[] = [];

@@ -1,13 +1,12 @@
 /** Two servers behind HAProxy, by the configuration that comes with firstlight: affinity, a server that dies, one that is drained. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { testDevice } from '../device.ts';
-import { type ServerProcess, startServer, writeChatModel } from '../server-process.ts';
+import { freePort, type ServerProcess, startServer, writeChatModel } from '../server-process.ts';
 
 const test = suite('haproxy');
 
@@ -27,15 +26,6 @@ test.after(() => {
   for (const { child } of servers) child.kill('SIGKILL');
   rmSync(folder, { recursive: true, force: true });
 });
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
-}
 
 /** The documented configuration with other addresses. */
 function configure(port: number): string {

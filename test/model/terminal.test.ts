@@ -190,7 +190,7 @@ check('run takes its prompt from a file, a system message, and makes documents o
     ]),
   );
   const counts: number[] = [];
-  for (const more of [['hi'], ['hi', '-f', join(files, 'question.txt')], ['hi', '--system', 'be kind']]) {
+  for (const more of [['hi'], ['hi', '--file', join(files, 'question.txt')], ['hi', '--system', 'be kind']]) {
     const { code, stdout, stderr } = await runCli(['run', model, ...more, '-n', '2', '--json', ...ADAPTER]);
     assert.is(code, 0, stderr);
     counts.push(JSON.parse(stdout).promptTokens);

@@ -97,6 +97,22 @@ check('a schema makes a document of what would be babble, by all ways of choosin
   });
 });
 
+check('a text that its grammar never ends is ended by the most tokens or the context', async (device) => {
+  await withModel(device, async (model) => {
+    const session = await createSession(model, { context: 24 });
+    const grammar = parseGbnf('root ::= [a-z]+');
+    for (const sampling of [{ temperature: 0 }, { ...FREE, topP: 0.9 }]) {
+      const endless = { ...sampling, grammar, ignoreEos: true };
+      const short = await write(session, [7, 8], { ...endless, maxTokens: 5 });
+      assert.equal([short.parts.length, short.finish], [5, 'length']);
+      const full = await write(session, [7, 8], endless);
+      assert.equal([full.parts.length, full.finish], [24 - 2, 'context']);
+      assert.match(full.text, /^[a-z]+$/);
+    }
+    await session.close();
+  });
+});
+
 check('six sessions of one model at the same time make what each makes alone, drawn or greedy', async (device) => {
   await withModel(device, async (model) => {
     const jobs: { ids: number[]; options: TextOptions }[] = [

@@ -1,6 +1,6 @@
 /** Every flag of every command: what it takes and refuses, that shells complete it, and that the examples of the help are right. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -107,6 +107,16 @@ for (const [name, command] of commands) {
     for (const line of help.split('\n')) assert.ok(line.length <= 100, line);
   });
 }
+
+test('each flag is given in a test of what it does', () => {
+  const folder = new URL('..', import.meta.url);
+  const texts = (readdirSync(folder, { recursive: true }) as string[])
+    .filter((name) => name.endsWith('.test.ts') && name !== 'pure/flags.test.ts')
+    .map((name) => readFileSync(new URL(name, folder), 'utf8'));
+  const all = [...commands.values()].flatMap(({ flags }) => Object.keys(flags));
+  const untested = all.filter((long) => !texts.some((text) => new RegExp(`['"\`]--${long}[='"]`).test(text)));
+  assert.equal([...new Set(untested)], []);
+});
 
 const has = (program: string) => spawnSync(program, ['--version']).status === 0;
 

@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { describeFailure, openaiError, RequestError } from '../../bin/serve/errors.ts';
 import { checkHost, checkKey, checkOrigin, type GuardOptions, type Visitor } from '../../bin/serve/guard.ts';
-import { keepAliveMs } from '../../bin/serve/requests.ts';
+import { keepAliveMs } from '../../bin/serve/keep-alive.ts';
 import { FirstlightError } from '../../quant/errors.ts';
 
 const test = suite('guard');
