@@ -147,7 +147,9 @@ test('bash completes commands, options, and values of options', async () => {
   assert.equal(complete('run', 'm'), ['model.gguf']);
   assert.equal(complete('run', 'bui'), ['builtin']);
   assert.equal(complete('run', '--seed', ''), []);
+  assert.equal(complete('run', '--ctx', 'l'), ['largest']);
   assert.equal(complete('help', 'doc'), ['doctor']);
+  assert.equal(complete('help', 'form'), ['formats']);
   assert.equal(complete('completion', 'z'), ['zsh']);
 });
 
@@ -164,6 +166,12 @@ for (const [shell, ...check] of [
     const { status, stderr } = spawnSync(shell, [...check, 'script'], { cwd: folder, encoding: 'utf8' });
     assert.is(status, 0, stderr);
     for (const name of commands.keys()) assert.match(stdout, new RegExp(`\\b${name}\\b`));
+    if (shell !== 'fish') return;
+    const offered = (line: string) =>
+      execFileSync('fish', ['-c', `source script; complete -C '${line}'`], { cwd: folder, encoding: 'utf8' });
+    assert.match(offered('firstlight tok'), "tokenize\tshow a text as a model's tokens\n");
+    assert.match(offered('firstlight run --adap'), '--adapter\tGPU to use: part of its name');
+    assert.match(offered('firstlight run --ctx '), /^auto\t.*\nlargest\t/);
   });
 }
 
