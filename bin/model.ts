@@ -1,6 +1,6 @@
 /** What users say of models and texts on the command line: which model is meant, where the text comes from. */
 import { createReadStream, existsSync } from 'node:fs';
-import { createTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
+import { createTokenizer, requireTokenizer, type Tokenizer } from '../engine/tokenizer.ts';
 import { isStored, storeFolder } from '../loaders/hub/store.ts';
 import { BUILTIN, MODEL_FILE, openModelVocab } from '../loaders/named.ts';
 import { FirstlightError } from '../quant/errors.ts';
@@ -71,12 +71,6 @@ async function readStream(stream: AsyncIterable<Buffer>, what: string): Promise<
   return Buffer.concat(chunks)
     .toString('utf8')
     .replace(/\r?\n$/, '');
-}
-
-/** Throws `bad-tokenizer` for a model that came without one. */
-export function requireTokenizer(tokenizer: Tokenizer | undefined, path: string): Tokenizer {
-  if (tokenizer) return tokenizer;
-  throw new FirstlightError('bad-tokenizer', `${path} has no tokenizer: put the model's tokenizer.json beside it`);
 }
 
 /** A tokenizer without the model's weights. */

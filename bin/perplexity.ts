@@ -1,11 +1,12 @@
 /** `firstlight perplexity`: how well a model foretells a text. */
 import { measurePerplexity } from '../engine/perplexity.ts';
+import { requireTokenizer } from '../engine/tokenizer.ts';
 import { decodeUtf8 } from '../loaders/json.ts';
 import { BUILTIN } from '../loaders/named.ts';
 import { fileSource } from '../loaders/source.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { defineCommand, UsageError } from './arguments.ts';
-import { ABOUT_MODEL, readText, requireTokenizer } from './model.ts';
+import { ABOUT_MODEL, readText } from './model.ts';
 import { MODEL_FLAGS } from './model-flags.ts';
 import { mebibytes, print, printJson, startProgress } from './output.ts';
 import { withSession } from './session.ts';

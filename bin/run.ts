@@ -8,17 +8,10 @@ import type { Model } from '../engine/model.ts';
 import { seedsFrom } from '../engine/sampler.ts';
 import type { Session, Stats } from '../engine/session.ts';
 import { describeSpeeds, speedsOf } from '../engine/speeds.ts';
+import { requireTokenizer } from '../engine/tokenizer.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { defineCommand, UsageError } from './arguments.ts';
-import {
-  ABOUT_MODEL,
-  ABOUT_TEXT,
-  isBuiltin,
-  readText,
-  readTextFile,
-  requireTokenizer,
-  splitOperands,
-} from './model.ts';
+import { ABOUT_MODEL, ABOUT_TEXT, isBuiltin, readText, readTextFile, splitOperands } from './model.ts';
 import { MODEL_FLAGS } from './model-flags.ts';
 import { describeAdapter, mebibytes, note, print, printJson, startProgress } from './output.ts';
 import { MOST_SEED, SAMPLING_FLAGS, samplingOptions } from './sampling.ts';

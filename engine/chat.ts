@@ -6,6 +6,7 @@ import { generateText, type TextOptions, type TextPart } from './generate-text.t
 import type { Model } from './model.ts';
 import { createSession, type Session, type SessionOptions, type Stats } from './session.ts';
 import { describeSpeeds } from './speeds.ts';
+import { requireTokenizer } from './tokenizer.ts';
 
 /** What a chat does with its options when a call brings none of its own. */
 export interface ChatSettings extends TextOptions {
@@ -70,10 +71,9 @@ const SYSTEM: ReadonlySet<string> = new Set(['system', 'developer']);
  */
 export async function createChat(base: Model | Session, settings: ChatSettings = {}): Promise<Chat> {
   const model = 'model' in base ? base.model : base;
-  const { tokenizer, path } = model;
+  const { path } = model;
+  const tokenizer = requireTokenizer(model.tokenizer, path);
   const template = settings.template ?? model.chatTemplate;
-  if (!tokenizer)
-    throw new FirstlightError('bad-tokenizer', `${path} has no tokenizer: put the model's tokenizer.json beside it`);
   if (template === undefined)
     throw new FirstlightError(
       'bad-argument',

@@ -9,6 +9,7 @@
  * and the tensors are PART.codes U32 [rows][words], PART.scales U32 [rows / 4][words], NAME.order U32 where the inputs of a tensor
  * are not in order, vectors F32 under Hugging Face's names, and files/NAME U8: the small files that the model came with, its tokenizer above all.
  */
+import { asUint32 } from '../quant/bytes.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { type Format, isFormat, ROW_BLOCK, rowWords } from '../quant/layout.ts';
 import { unpackRows } from '../quant/pack.ts';
@@ -111,7 +112,7 @@ async function readOrder(
   if (!entry) return undefined;
   if (entry.dtype !== 'U32' || entry.bytes !== 4 * cols)
     throw damaged(source.name, `has ${entry.name} of another size`);
-  const order = wordsOf(await source.read(entry.offset, entry.bytes));
+  const order = asUint32(await source.read(entry.offset, entry.bytes));
   const seen = new Set(order);
   if (seen.size !== cols || order.some((input) => input >= cols)) {
     throw damaged(source.name, `has ${entry.name} that is no order of ${cols} inputs`);
@@ -157,7 +158,7 @@ async function decodedRows(
         words.scales > 0 ? await packed.read(matrix, 'scales', quadRow, 0, 4 * words.scales) : new Uint8Array();
       quad = {
         row: quadRow,
-        values: unpackRows({ format, rows: 4, cols, codes: wordsOf(codes), scales: wordsOf(scales) }),
+        values: unpackRows({ format, rows: 4, cols, codes: asUint32(codes), scales: asUint32(scales) }),
       };
     }
     values.set(quad.values.subarray((row - quadRow) * cols, (row - quadRow + 1) * cols), i * cols);
@@ -165,11 +166,6 @@ async function decodedRows(
   // what is not asked for of the layout is not read, but a row must be where the layout has one
   partAt(layout, matrix, devicePlace(place, firstRow));
   return values;
-}
-
-function wordsOf(bytes: Uint8Array): Uint32Array {
-  const aligned = bytes.slice();
-  return new Uint32Array(aligned.buffer, 0, aligned.length >> 2);
 }
 
 async function readFiles(

@@ -3,9 +3,10 @@
  * bytes. Group quantisation as in https://github.com/mlc-ai/mlc-llm, python/mlc_llm/quantization/group_quantization.py.
  */
 import { join } from 'node:path';
+import { asUint32 } from '../quant/bytes.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { configFromJson } from './config.ts';
-import { madeTensor, plainTensor, type StoredTensor } from './container.ts';
+import { isSizes, madeTensor, plainTensor, type StoredTensor } from './container.ts';
 import { type Folder, readJson } from './folder.ts';
 import { isJsonObject, type JsonObject } from './json.ts';
 import type { LlamaConfig, Source } from './types.ts';
@@ -142,10 +143,6 @@ function listOf(json: unknown, key: string, file: string): readonly JsonObject[]
   throw damaged(file, `has no list of ${key}`);
 }
 
-function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
-}
-
 /** What config.json would say. */
 function huggingFaceConfig(json: JsonObject, tensors: ReadonlyMap<string, unknown>, file: string): JsonObject {
   const { model_type: type, model_config: model } = json;
@@ -261,8 +258,7 @@ async function readPlane(
 }
 
 function hasCode15(bytes: Uint8Array): boolean {
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
-  const words = new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length >> 2);
+  const words = asUint32(bytes);
   let found = 0;
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!;
