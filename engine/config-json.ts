@@ -9,7 +9,9 @@ import { ropeFrequencies } from './rope.ts';
  * @throws `unsupported-model` for RoPE factors of a GGUF file that are not Llama 3's with usual numbers
  */
 export function huggingFaceConfig(config: LlamaConfig, dtype: 'f32' | 'f16' | 'bf16'): Record<string, unknown> {
-  const row = ARCHITECTURES.find(({ name }) => name === config.architecture)!;
+  // GGUF files call Mistral llama, whose class has no window
+  const architecture = config.architecture === 'llama' && config.slidingWindow ? 'mistral' : config.architecture;
+  const row = ARCHITECTURES.find(({ name }) => name === architecture)!;
   const scaling = config.ropeScaling.kind === 'factors' ? recovered(config) : config.ropeScaling;
   const windowed = (layer: number) => config.slidingLayers?.[layer] ?? true;
   const kinds = Array.from({ length: config.layers }, (_, layer) =>
@@ -41,7 +43,8 @@ export function huggingFaceConfig(config: LlamaConfig, dtype: 'f32' | 'f16' | 'b
   if ('use_sliding_window' in row.defaults) json.use_sliding_window = config.slidingWindow !== undefined;
   if (config.slidingWindow !== undefined) json.layer_types = kinds;
   if (config.localRopeTheta !== undefined) json.rope_local_base_freq = config.localRopeTheta;
-  if (config.attentionScale !== undefined) json.query_pre_attn_scalar = 1 / config.attentionScale ** 2;
+  if ('query_pre_attn_scalar' in row.defaults)
+    json.query_pre_attn_scalar = config.attentionScale === undefined ? config.headDim : 1 / config.attentionScale ** 2;
   if ('attn_logit_softcapping' in row.defaults) json.attn_logit_softcapping = config.attentionCap ?? null;
   if ('final_logit_softcapping' in row.defaults) json.final_logit_softcapping = config.logitCap ?? null;
   if (config.ropeDim !== config.headDim) json.partial_rotary_factor = config.ropeDim / config.headDim;
