@@ -57,6 +57,7 @@ export async function openMlc(folder: Folder, opened: (source: Source) => void):
   const json = await readJson(folder, MLC_CONFIG);
   if (!isJsonObject(json)) throw damaged(file, 'is no JSON object');
   const quantisation = json.quantization;
+  if (quantisation === undefined) await readIndex(folder); // exports of 2023 do not say it: the index tells why they are refused
   if (typeof quantisation !== 'string' || !Object.hasOwn(QUANTISATIONS, quantisation)) {
     const known = Object.keys(QUANTISATIONS).join(', ');
     throw unsupported(file, `MLC's quantisation ${JSON.stringify(quantisation)} is not run, only ${known}`);
@@ -113,10 +114,6 @@ async function readIndex(folder: Folder): Promise<ReadonlyMap<string, Entry>> {
     const { dataPath } = record;
     // some copies name shards as URLs with a query
     const shard = typeof dataPath === 'string' ? dataPath.replace(/\?.*$/s, '') : '';
-    if (!folder.names.has(shard)) {
-      const name = JSON.stringify(dataPath)?.slice(0, 100);
-      throw new FirstlightError('bad-file', `${file} names ${name}, which is not beside it: get all shards`);
-    }
     for (const tensor of listOf(record, 'records', file)) {
       const { name: tensorName, shape, dtype, byteOffset, nbytes } = tensor;
       if (typeof tensorName !== 'string' || typeof dtype !== 'string' || !isSizes(shape)) {
@@ -132,6 +129,10 @@ async function readIndex(folder: Folder): Promise<ReadonlyMap<string, Entry>> {
       }
       if (entries.has(tensorName)) throw damaged(file, `has ${tensorName} twice`);
       entries.set(tensorName, { shard, shape, dtype, offset: byteOffset as number, bytes: nbytes as number });
+    }
+    if (!folder.names.has(shard)) {
+      const name = JSON.stringify(dataPath)?.slice(0, 100);
+      throw new FirstlightError('bad-file', `${file} names ${name}, which is not beside it: get all shards`);
     }
   }
   return entries;
