@@ -47,6 +47,8 @@ export interface Chat extends AsyncDisposable {
   regenerate(options?: TextOptions): AsyncGenerator<TextPart, void, void>;
   /** Takes the last message of the user and its answer back; false when there is none. */
   undo(): boolean;
+  /** Tokens of what the next answer would be made from, before anything more is said. */
+  countTokens(): Promise<number>;
   /** Begins anew: with other messages, if given; else with none but the system message. */
   resetChat(start?: Pick<ChatSettings, 'system' | 'messages'>): void;
   /** Times and counts of the last answer. */
@@ -198,6 +200,10 @@ export async function createChat(base: Model | Session, settings: ChatSettings =
       const last = lastQuestion();
       if (last >= 0) cutBehind(last);
       return last >= 0;
+    },
+    async countTokens() {
+      const { list } = windowOf(messages);
+      return list.length === 0 ? 0 : (await encode(list)).length;
     },
     resetChat(start = {}) {
       messages = begin(start);
