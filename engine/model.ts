@@ -2,6 +2,7 @@
 import { basename } from 'node:path';
 import { readTopology } from '../devices/topology.ts';
 import type { Device, Purpose } from '../devices/types.ts';
+import { settleFreed } from '../devices/wait.ts';
 import { openModel } from '../loaders/named.ts';
 import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
@@ -145,7 +146,7 @@ async function loadCheckpoint(device: Device, checkpoint: Checkpoint, options: L
     await stream?.close().catch(() => undefined); // of a lost device
     for (const buffer of buffers.values()) device.free(buffer);
     buffers.clear();
-    await device.settle();
+    await settleFreed(device);
   };
   let doneBytes = 0;
   try {
