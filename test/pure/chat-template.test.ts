@@ -267,6 +267,8 @@ test('tools that a template has no place for are an error', async () => {
   );
   const quiet = "{% for m in messages %}{{ m.content or '' }}{% endfor %}";
   assert.is(await renderChat(quiet, called), 'Hellorain', 'one that can do without them does');
+  assert.match(await renderChat(`{{ tools | tojson }}${CHATML}`, user('Hello'), { tools }), /get_weather/);
+  assert.not.match(await renderChat(CHATML, user('Hello'), { tools, lossless: false }), /get_weather/);
 });
 
 test('families by tokens and names', () => {
