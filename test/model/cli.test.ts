@@ -215,9 +215,11 @@ check('plan and devices describe what is there', async (device) => {
   const plan = await runCli(['plan', chat, ...ADAPTER]);
   assert.is(plan.code, 0, plan.stderr);
   assert.match(plan.stdout, /^layers\.1\.attention +attention +\d/m);
-  assert.match(plan.stdout, /^13 steps, 5 a layer, \d+ distinct kernels$/m);
+  // a sixth where attention is cut between workgroups and nothing behind it joins the parts
+  const [, steps, each] = plan.stdout.match(/^(\d+) steps, ([56]) a layer, \d+ distinct kernels$/m) ?? [];
+  assert.is(Number(steps), 3 + CONFIG.layers * Number(each), plan.stdout);
   const json = JSON.parse((await runCli(['plan', chat, '--json', '--ctx', '64', ...ADAPTER])).stdout);
-  assert.is(json.steps.length, 13);
+  assert.is(json.steps.length, Number(steps));
   assert.is(json.totals.context, 64);
   assert.is(json.totals.bytes.kv, CONFIG.layers * 2 * CONFIG.kvHeads * 64 * CONFIG.headDim * 2);
 

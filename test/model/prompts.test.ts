@@ -36,7 +36,7 @@ function plannedAsGpu(device: Device): Device {
 }
 
 const RUNS = [
-  ['i8', 'q8', 0.01], // codes on an edge fall either way
+  ['i8', 'q8', 0.03], // codes on an edge fall either way, and matrix units attend in f16
   ['f32', 'f32', 1e-5],
 ] as const;
 for (const [arithmetic, weights, tolerance] of LONG ? RUNS : RUNS.slice(0, 1)) {
