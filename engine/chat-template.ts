@@ -40,7 +40,7 @@ export interface ChatOptions {
   readonly now?: Date;
   /**
    * Nothing is lost: a system message that the template refuses or leaves out goes before the user's first message, and
-   * tools, or calls of tools, that it leaves out are an error. Defaults to true; false does what transformers does.
+   * tools that it leaves out are an error. Defaults to true; false does what transformers does.
    */
   readonly lossless?: boolean;
 }
@@ -74,17 +74,17 @@ export async function renderChat(
   const tools = namesOf(options.tools);
   if (options.tools?.length && !looksAt('tools')) throw noPlace('tools', tools[0], 'never looks at `tools`');
   const calls = looksAt('tool_calls') ? [] : messages.flatMap((message) => namesOf(message.tool_calls));
-  const lostCalls = () => noPlace('calls of tools in earlier answers', calls[0], 'never looks at `tool_calls`');
   const folded = foldSystem(messages);
   const text = await render(template, messages, options).catch((error: unknown) => {
     const refused = error instanceof FirstlightError && error.cause instanceof TemplateRefusal;
-    if (calls.length > 0 && !refused) throw lostCalls(); // nothing but calls in a message is null to it
+    // a message of nothing but calls is null to it
+    if (calls.length > 0 && !refused)
+      throw noPlace('calls of tools in earlier answers', calls[0], 'never looks at `tool_calls`');
     if (folded === undefined || !refused) throw error;
     return render(template, folded, options);
   });
   const missing = tools.find((name) => !text.includes(name));
   if (missing !== undefined) throw noPlace('tools', missing, 'leaves it out');
-  if (calls.some((name) => !text.includes(name))) throw lostCalls();
   const system = messages[0]?.content?.trim() ?? '';
   if (folded === undefined || text.includes(system)) return text;
   const withSystem = await render(template, folded, options);
