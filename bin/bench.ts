@@ -18,17 +18,12 @@ import { JSON_GRAMMAR } from '../engine/grammar-json.ts';
 import { loadModel } from '../engine/model.ts';
 import { createSession } from '../engine/session.ts';
 import { defineCommand, UsageError, type Values } from './arguments.ts';
-import {
-  ADAPTER_FLAG,
-  describeStreaming,
-  openAdapter,
-  openMeasured,
-  PLACEMENT_FLAGS,
-  readTextFile,
-  SHAPE_FLAG,
-} from './model.ts';
+import { openMeasured, SHAPE_FLAG } from './measured.ts';
+import { readTextFile } from './model.ts';
+import { ADAPTER_FLAG, PLACEMENT_FLAGS, TUNING_FLAGS, tuningMode } from './model-flags.ts';
 import { mebibytes, note, print, printJson, table } from './output.ts';
-import { TUNING_FLAGS, tuningFor, tuningMode } from './tuning.ts';
+import { describeStreaming, openAdapter } from './session.ts';
+import { tuningFor } from './tuning.ts';
 
 const count = (about: string, most = 1_000_000) => ({ kind: 'number', whole: true, least: 0, most, about }) as const;
 

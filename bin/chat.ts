@@ -9,10 +9,12 @@ import { pipedQuestions, type Questions, terminalQuestions } from './chat/questi
 import { runRepl } from './chat/repl.ts';
 import { SETTINGS, type Settings, SLASHES } from './chat/slash.ts';
 import { loadTranscript } from './chat/transcript.ts';
-import { ABOUT_MODEL, MODEL_FLAGS, withSession } from './model.ts';
+import { ABOUT_MODEL } from './model.ts';
+import { MODEL_FLAGS } from './model-flags.ts';
 import { print } from './output.ts';
 import { samplingOptions } from './sampling.ts';
 import { styled } from './screen.ts';
+import { withSession } from './session.ts';
 import { readTemplate, TEMPLATE_FLAG, templateFor } from './template.ts';
 
 const PROMPT = '>>> ';

@@ -37,12 +37,13 @@ const HELP: readonly (readonly [string, Flag])[] = [
 
 const flagsOf = (command: Command) => [...Object.entries(command.flags), ...HELP];
 const takesValue = (flag: Flag) => flag.kind !== 'switch';
-/** The first sentence of what a flag does, without quotes that a shell would take for its own. */
-const brief = (about: string) =>
-  about
-    .split(/[;(]/)[0]!
-    .trim()
-    .replaceAll(/['"`$\\[\]:]/g, '');
+/** What a flag does, without its conditions. */
+const brief = (about: string) => about.split(/[;(]/)[0]!.trim();
+/** What may stand for a value besides what the user knows. */
+const wordsOf = (flag: Flag): readonly string[] =>
+  flag.kind === 'choice' ? flag.choices : flag.kind === 'number' ? (flag.words ?? []) : [];
+/** `firstlight help` has a topic that is no command. */
+const topicsOf = (known: readonly Known[]) => [...known.map(({ name }) => name), 'formats'];
 
 /** Words that a command takes first, besides files. */
 function firstWords({ name, command }: Known): readonly string[] {
@@ -55,13 +56,12 @@ function bashScript(known: readonly Known[]): string {
     const flags = flagsOf(one.command);
     const names = flags.flatMap(([long, { short }]) => [`--${long}`, ...(short ? [`-${short}`] : [])]);
     const values = flags.filter(([, flag]) => takesValue(flag));
-    const choices = values.flatMap(([long, flag]) =>
-      flag.kind === 'choice'
-        ? [`        --${long}) COMPREPLY=($(compgen -W '${flag.choices.join(' ')}' -- "$cur")); return ;;`]
-        : [],
-    );
+    const choices = values.flatMap(([long, flag]) => {
+      const words = wordsOf(flag).join(' ');
+      return words === '' ? [] : [`        --${long}) COMPREPLY=($(compgen -W '${words}' -- "$cur")); return ;;`];
+    });
     const numbers = values
-      .filter(([, flag]) => flag.kind === 'number')
+      .filter(([, flag]) => flag.kind === 'number' && wordsOf(flag).length === 0)
       .map(([long, { short }]) => `--${long}${short ? `|-${short}` : ''}`);
     return [
       `    ${one.name})`,
@@ -83,7 +83,7 @@ _firstlight() {
     return
   fi
   case \${COMP_WORDS[1]} in
-    help) COMPREPLY=($(compgen -W '${names.join(' ')}' -- "$cur")) ;;
+    help) COMPREPLY=($(compgen -W '${topicsOf(known).join(' ')}' -- "$cur")) ;;
 ${cases.join('\n')}
   esac
 }
@@ -92,15 +92,14 @@ complete -o filenames -F _firstlight firstlight
 }
 
 function zshScript(known: readonly Known[]): string {
+  /** Within a specification in quotes: the signs that it would end at, and the quote itself. */
+  const quote = (text: string) => text.replaceAll(/[\\[\]:]/g, '\\$&').replaceAll("'", "'\\''");
   const cases = known.map((one) => {
     const specs = flagsOf(one.command).map(([long, flag]) => {
+      const words = wordsOf(flag);
       const value =
-        flag.kind === 'choice'
-          ? `:value:(${flag.choices.join(' ')})`
-          : flag.kind === 'number'
-            ? ':number: '
-            : ':value:_files';
-      const rest = `[${brief(flag.about)}]${takesValue(flag) ? value : ''}`;
+        words.length > 0 ? `:value:(${words.join(' ')})` : flag.kind === 'number' ? ':number: ' : ':value:_files';
+      const rest = `[${quote(brief(flag.about))}]${takesValue(flag) ? value : ''}`;
       const star = flag.kind === 'texts' ? '*' : '';
       return flag.short
         ? `'(-${flag.short} --${long})'{-${flag.short},--${long}}'${rest}'`
@@ -114,7 +113,7 @@ function zshScript(known: readonly Known[]): string {
     );
     return `        ${one.name}) _arguments ${specs.join(' \\\n          ')} ;;`;
   });
-  const described = known.map(({ name, summary }) => `    '${name}:${brief(summary)}'`);
+  const described = known.map(({ name, summary }) => `    '${name}:${quote(summary)}'`);
   return `#compdef firstlight
 _firstlight() {
   local -a commands
@@ -127,7 +126,7 @@ ${described.join('\n')}
     command) _describe command commands ;;
     argument)
       case $words[1] in
-        help) _describe command commands ;;
+        help) _arguments '*:topic:(${topicsOf(known).join(' ')})' ;;
 ${cases.join('\n')}
       esac ;;
   esac
@@ -147,7 +146,7 @@ function fishScript(known: readonly Known[]): string {
       ({ name, summary }) =>
         `complete -c firstlight -n "not __fish_seen_subcommand_from $commands" -a ${name} -d ${quote(summary)}`,
     ),
-    `complete -c firstlight -n "__fish_seen_subcommand_from help" -f -a ${quote(names.join(' '))}`,
+    `complete -c firstlight -n "__fish_seen_subcommand_from help" -f -a ${quote(topicsOf(known).join(' '))}`,
   ];
   for (const one of known) {
     const here = `complete -c firstlight -n "__fish_seen_subcommand_from ${one.name}"`;
@@ -155,9 +154,10 @@ function fishScript(known: readonly Known[]): string {
     if (words.length > 0) lines.push(`${here} -a ${quote(words.join(' '))}`);
     for (const [long, flag] of flagsOf(one.command)) {
       const short = flag.short ? ` -s ${flag.short}` : '';
+      const words = wordsOf(flag);
       const value =
-        flag.kind === 'choice'
-          ? ` -x -a ${quote(flag.choices.join(' '))}`
+        words.length > 0
+          ? ` -x -a ${quote(words.join(' '))}`
           : flag.kind === 'number'
             ? ' -x'
             : takesValue(flag)

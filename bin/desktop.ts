@@ -7,11 +7,11 @@ import { announce, raiseRunning } from './desktop/instance.ts';
 import { startDesktop } from './desktop/start.ts';
 import { steamKeyboard } from './desktop/steam.ts';
 import { openWindow, WINDOW_KINDS } from './desktop/window.ts';
-import { loadOptions, MODEL_FLAGS, wantedAdapter } from './model.ts';
+import { loadOptions, MODEL_FLAGS, tuningMode, wantedAdapter } from './model-flags.ts';
 import { note, print } from './output.ts';
 import { keepAliveOfFlag } from './serve/keep-alive.ts';
 import { modelsOf, pulledModels } from './serve/models.ts';
-import { tuningFor, tuningMode } from './tuning.ts';
+import { tuningFor } from './tuning.ts';
 
 /** Games want the memory back. */
 const KEEP_ALIVE = '10m';

@@ -5,8 +5,7 @@ import { readTopology } from '../devices/topology.ts';
 import type { Traits } from '../devices/types.ts';
 import { defineCommand } from './arguments.ts';
 import { formatBudget, formatTopology } from './memory-lines.ts';
-import { SOFTWARE } from './model.ts';
-import { mebibytes, print, printJson, table } from './output.ts';
+import { mebibytes, print, printJson, SOFTWARE, table } from './output.ts';
 
 export const devices = defineCommand({
   operands: [],

@@ -9,7 +9,7 @@ import { FirstlightError } from '../quant/errors.ts';
 import { defineCommand, wrap } from './arguments.ts';
 import { diagnose, type Facts, type Finding } from './doctor/findings.ts';
 import { formatTopology } from './memory-lines.ts';
-import { ADAPTER_FLAG, wantedAdapter } from './model.ts';
+import { ADAPTER_FLAG, wantedAdapter } from './model-flags.ts';
 import { print, printJson } from './output.ts';
 import { columnsOf, type Style, styled } from './screen.ts';
 

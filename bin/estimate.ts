@@ -6,17 +6,11 @@ import { estimate as estimateModel } from '../engine/estimate.ts';
 import { advise } from '../engine/refusal.ts';
 import { countParameters, describeWeights } from '../engine/weights.ts';
 import { defineCommand } from './arguments.ts';
+import { openMeasured, SHAPE_FLAG } from './measured.ts';
 import { formatEstimate } from './memory-lines.ts';
-import {
-  ABOUT_MODEL,
-  describeAdapter,
-  loadOptions,
-  openMeasured,
-  PLACEMENT_FLAGS,
-  SHAPE_FLAG,
-  wantedAdapter,
-} from './model.ts';
-import { print, printJson } from './output.ts';
+import { ABOUT_MODEL } from './model.ts';
+import { loadOptions, PLACEMENT_FLAGS, wantedAdapter } from './model-flags.ts';
+import { describeAdapter, print, printJson } from './output.ts';
 
 export const estimate = defineCommand({
   operands: ['[MODEL]'],

@@ -1,7 +1,9 @@
 /** `firstlight logits`: the best next tokens at every position, to compare with other engines. */
 import { defineCommand, UsageError } from './arguments.ts';
-import { ABOUT_MODEL, MODEL_FLAGS, pieceOf, withSession } from './model.ts';
+import { ABOUT_MODEL, pieceOf } from './model.ts';
+import { MODEL_FLAGS } from './model-flags.ts';
 import { print, printJson, table } from './output.ts';
+import { withSession } from './session.ts';
 
 const DEFAULT_TOP = 5;
 

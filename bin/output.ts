@@ -1,4 +1,5 @@
 /** What goes to the terminal: results to stdout, all else to stderr. */
+import type { AdapterInfo } from '../devices/types.ts';
 import { wrap } from './arguments.ts';
 import { columnsOf, type Style, styled } from './screen.ts';
 
@@ -39,6 +40,14 @@ export function table(rows: readonly (readonly string[])[]): string {
     )
     .join('');
 }
+
+/** `NAME, DRIVER`, and a warning where it is no GPU. */
+export function describeAdapter({ name, driver, software }: Pick<AdapterInfo, 'name' | 'driver' | 'software'>): string {
+  return `${name}, ${driver}${software ? ` (software: ${SOFTWARE})` : ''}`;
+}
+
+/** What a driver is that plays GPU. */
+export const SOFTWARE = 'CPU, not a GPU: slow';
 
 const PROGRESS_AFTER_MS = 700;
 const PROGRESS_EVERY_MS = 100;

@@ -1,12 +1,15 @@
 /** `firstlight perplexity`: how well a model foretells a text. */
 import { measurePerplexity } from '../engine/perplexity.ts';
+import { requireTokenizer } from '../engine/tokenizer.ts';
 import { decodeUtf8 } from '../loaders/json.ts';
 import { BUILTIN } from '../loaders/named.ts';
 import { fileSource } from '../loaders/source.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { defineCommand, UsageError } from './arguments.ts';
-import { ABOUT_MODEL, MODEL_FLAGS, readText, requireTokenizer, withSession } from './model.ts';
+import { ABOUT_MODEL, readText } from './model.ts';
+import { MODEL_FLAGS } from './model-flags.ts';
 import { mebibytes, print, printJson, startProgress } from './output.ts';
+import { withSession } from './session.ts';
 
 const DEFAULT_CONTEXT = 512;
 const MOST_BYTES = 64 << 20;

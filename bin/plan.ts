@@ -10,8 +10,10 @@ import { describeWeights } from '../engine/weights.ts';
 import { openModel } from '../loaders/named.ts';
 import type { Checkpoint } from '../loaders/types.ts';
 import { defineCommand } from './arguments.ts';
-import { ABOUT_MODEL, loadOptions, openAdapter, PLACEMENT_FLAGS } from './model.ts';
+import { ABOUT_MODEL } from './model.ts';
+import { loadOptions, PLACEMENT_FLAGS } from './model-flags.ts';
 import { mebibytes, print, printJson, table } from './output.ts';
+import { openAdapter } from './session.ts';
 
 export const plan = defineCommand({
   operands: ['[MODEL]'],

@@ -8,23 +8,15 @@ import type { Model } from '../engine/model.ts';
 import { seedsFrom } from '../engine/sampler.ts';
 import type { Session, Stats } from '../engine/session.ts';
 import { describeSpeeds, speedsOf } from '../engine/speeds.ts';
+import { requireTokenizer } from '../engine/tokenizer.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { defineCommand, UsageError } from './arguments.ts';
-import {
-  ABOUT_MODEL,
-  ABOUT_TEXT,
-  describeAdapter,
-  isBuiltin,
-  MODEL_FLAGS,
-  readText,
-  readTextFile,
-  requireTokenizer,
-  splitOperands,
-  withSession,
-} from './model.ts';
-import { mebibytes, note, print, printJson, startProgress } from './output.ts';
+import { ABOUT_MODEL, ABOUT_TEXT, isBuiltin, readText, readTextFile, splitOperands } from './model.ts';
+import { MODEL_FLAGS } from './model-flags.ts';
+import { describeAdapter, mebibytes, note, print, printJson, startProgress } from './output.ts';
 import { MOST_SEED, SAMPLING_FLAGS, samplingOptions } from './sampling.ts';
 import { withoutControls } from './screen.ts';
+import { withSession } from './session.ts';
 import { readTemplate, TEMPLATE_FLAG, templateFor } from './template.ts';
 
 const DEFAULT_TOKENS = 128;

@@ -2,7 +2,8 @@
 import { isIP } from 'node:net';
 import { BUILTIN } from '../loaders/named.ts';
 import { defineCommand } from './arguments.ts';
-import { ABOUT_MODEL, loadOptions, MODEL_FLAGS, wantedAdapter } from './model.ts';
+import { ABOUT_MODEL } from './model.ts';
+import { loadOptions, MODEL_FLAGS, tuningMode, wantedAdapter } from './model-flags.ts';
 import { note } from './output.ts';
 import { createApp } from './serve/app.ts';
 import { aboutToEnd } from './serve/errors.ts';
@@ -13,7 +14,7 @@ import { createMeter } from './serve/metrics.ts';
 import { modelsOf, pulledModels } from './serve/models.ts';
 import { ownVersion } from './serve/version.ts';
 import { readTemplate, TEMPLATE_FLAG } from './template.ts';
-import { tuningFor, tuningMode } from './tuning.ts';
+import { tuningFor } from './tuning.ts';
 
 const DEFAULT_PORT = 11435;
 const DEFAULT_PARALLEL = 4;

@@ -2,8 +2,10 @@
 
 import { loadModel } from '../engine/model.ts';
 import { defineCommand } from './arguments.ts';
-import { ADAPTER_FLAG, openAdapter, openMeasured, SHAPE_FLAG } from './model.ts';
+import { openMeasured, SHAPE_FLAG } from './measured.ts';
+import { ADAPTER_FLAG } from './model-flags.ts';
 import { note, print, table } from './output.ts';
+import { openAdapter } from './session.ts';
 import { tuningFor, tuningPath } from './tuning.ts';
 
 /** Longer than at load: every variant gets its turn. */

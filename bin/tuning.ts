@@ -6,21 +6,8 @@ import type { Model } from '../engine/model.ts';
 import { type ShapeReport, tune } from '../engine/tune.ts';
 import { deviceKey, readTuning, writeTuning } from '../engine/tuning-store.ts';
 import type { Tuning } from '../engine/variants.ts';
-import type { Flags, Values } from './arguments.ts';
+import type { TuningMode } from './model-flags.ts';
 import { note } from './output.ts';
-
-/** `auto`: measure once for each device and kernel version; `never`: neither measure nor read; `again`: measure anew. */
-export type TuningMode = 'auto' | 'never' | 'again';
-
-export const TUNING_FLAGS = {
-  'no-tune': { kind: 'switch', about: 'use no measured kernel variants' },
-  retune: { kind: 'switch', about: 'measure the kernel variants for this GPU anew' },
-} as const satisfies Flags;
-
-export function tuningMode(values: Values<typeof TUNING_FLAGS>): TuningMode {
-  if (values['no-tune']) return 'never';
-  return values.retune ? 'again' : 'auto';
-}
 
 export function tuningPath(): string {
   const { XDG_CACHE_HOME } = process.env;

@@ -161,3 +161,12 @@ export async function mapLate(
     buffer.unmap(); // also calls off a mapping that came too late
   }
 }
+
+/** Waits until memory that was freed is back. A device that is lost, or closed, has given all of it back. */
+export async function settleFreed(device: Pick<Device, 'settle'>): Promise<void> {
+  try {
+    await device.settle();
+  } catch (error) {
+    if (!(error instanceof FirstlightError && error.code === 'device-lost')) throw error;
+  }
+}

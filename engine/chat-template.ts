@@ -16,6 +16,7 @@ import { FirstlightError } from '../quant/errors.ts';
 import { renderTemplate, TemplateRefusal } from './jinja.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
+/** A message of a conversation, as templates take it. */
 export interface ChatMessage {
   readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
   readonly content: string | null;
@@ -23,6 +24,7 @@ export interface ChatMessage {
   readonly [field: string]: unknown;
 }
 
+/** Options of encodeChat(). */
 export interface ChatOptions {
   /** Ends the text with the beginning of an answer. Defaults to true. */
   readonly addGenerationPrompt?: boolean;
@@ -68,22 +70,35 @@ export async function renderChat(
     }
   }
   if (options.lossless === false) return render(template, messages, options);
+  const looksAt = (variable: string) => new RegExp(`\\b${variable}\\b`).test(template);
+  const tools = namesOf(options.tools);
+  if (options.tools?.length && !looksAt('tools')) throw noPlace('tools', tools[0], 'never looks at `tools`');
+  const calls = looksAt('tool_calls') ? [] : messages.flatMap((message) => namesOf(message.tool_calls));
   const folded = foldSystem(messages);
   const text = await render(template, messages, options).catch((error: unknown) => {
     const refused = error instanceof FirstlightError && error.cause instanceof TemplateRefusal;
+    // a message of nothing but calls is null to it
+    if (calls.length > 0 && !refused)
+      throw noPlace('calls of tools in earlier answers', calls[0], 'never looks at `tool_calls`');
     if (folded === undefined || !refused) throw error;
     return render(template, folded, options);
   });
-  const missing = (options.tools ?? []).map(toolName).find((name) => name !== undefined && !text.includes(name));
-  if (missing !== undefined)
-    throw new FirstlightError(
-      'bad-argument',
-      `the chat template has no place for tools such as ${missing}: leave them out, or use another model or --template`,
-    );
+  const missing = tools.find((name) => !text.includes(name));
+  if (missing !== undefined) throw noPlace('tools', missing, 'leaves it out');
   const system = messages[0]?.content?.trim() ?? '';
   if (folded === undefined || text.includes(system)) return text;
   const withSystem = await render(template, folded, options);
   return withSystem.includes(system) ? withSystem : text;
+}
+
+function noPlace(what: string, example: string | undefined, why: string): FirstlightError {
+  const advice =
+    'leave them out, or take a model that was trained to call functions, or a template that has a place for them (--template)';
+  const named = example === undefined ? '' : ` (${example})`;
+  return new FirstlightError(
+    'bad-argument',
+    `the model's chat template has no place for ${what}${named}: it ${why}; ${advice}`,
+  );
 }
 
 /** The messages with the text of a leading system message put before the first one of the user. */
@@ -96,9 +111,12 @@ function foldSystem(messages: readonly ChatMessage[]): ChatMessage[] | undefined
   return turns.with(first, { ...user, content: `${system.content}\n\n${user.content}` });
 }
 
-function toolName(tool: unknown): string | undefined {
-  const described = isJsonObject(tool) && isJsonObject(tool.function) ? tool.function : tool;
-  return isJsonObject(described) && typeof described.name === 'string' ? described.name : undefined;
+/** Names of the functions in a list of tools or of calls. */
+function namesOf(list: unknown): string[] {
+  return (Array.isArray(list) ? list : []).flatMap((one: unknown) => {
+    const described = isJsonObject(one) && isJsonObject(one.function) ? one.function : one;
+    return isJsonObject(described) && typeof described.name === 'string' ? [described.name] : [];
+  });
 }
 
 async function render(template: string, messages: readonly ChatMessage[], options: ChatOptions): Promise<string> {

@@ -6,6 +6,7 @@ import { generateText, type TextOptions, type TextPart } from './generate-text.t
 import type { Model } from './model.ts';
 import { createSession, type Session, type SessionOptions, type Stats } from './session.ts';
 import { describeSpeeds } from './speeds.ts';
+import { requireTokenizer } from './tokenizer.ts';
 
 /** What a chat does with its options when a call brings none of its own. */
 export interface ChatSettings extends TextOptions {
@@ -25,6 +26,7 @@ export interface ChatSettings extends TextOptions {
   readonly session?: SessionOptions | undefined;
 }
 
+/** A conversation: made by createChat(). */
 export interface Chat extends AsyncDisposable {
   readonly session: Session;
   /** The whole conversation, also what is no longer read. */
@@ -46,6 +48,8 @@ export interface Chat extends AsyncDisposable {
   regenerate(options?: TextOptions): AsyncGenerator<TextPart, void, void>;
   /** Takes the last message of the user and its answer back; false when there is none. */
   undo(): boolean;
+  /** Tokens of what the next answer would be made from, before anything more is said. */
+  countTokens(): Promise<number>;
   /** Begins anew: with other messages, if given; else with none but the system message. */
   resetChat(start?: Pick<ChatSettings, 'system' | 'messages'>): void;
   /** Times and counts of the last answer. */
@@ -70,10 +74,9 @@ const SYSTEM: ReadonlySet<string> = new Set(['system', 'developer']);
  */
 export async function createChat(base: Model | Session, settings: ChatSettings = {}): Promise<Chat> {
   const model = 'model' in base ? base.model : base;
-  const { tokenizer, path } = model;
+  const { path } = model;
+  const tokenizer = requireTokenizer(model.tokenizer, path);
   const template = settings.template ?? model.chatTemplate;
-  if (!tokenizer)
-    throw new FirstlightError('bad-tokenizer', `${path} has no tokenizer: put the model's tokenizer.json beside it`);
   if (template === undefined)
     throw new FirstlightError(
       'bad-argument',
@@ -198,6 +201,10 @@ export async function createChat(base: Model | Session, settings: ChatSettings =
       const last = lastQuestion();
       if (last >= 0) cutBehind(last);
       return last >= 0;
+    },
+    async countTokens() {
+      const { list } = windowOf(messages);
+      return list.length === 0 ? 0 : (await encode(list)).length;
     },
     resetChat(start = {}) {
       messages = begin(start);

@@ -9,7 +9,10 @@ import { ropeFrequencies } from './rope.ts';
  * @throws `unsupported-model` for RoPE factors of a GGUF file that are not Llama 3's with usual numbers
  */
 export function huggingFaceConfig(config: LlamaConfig, dtype: 'f32' | 'f16' | 'bf16'): Record<string, unknown> {
-  const row = ARCHITECTURES.find(({ name }) => name === config.architecture)!;
+  // GGUF files call Mistral llama, whose class has no window
+  const architecture = config.architecture === 'llama' && config.slidingWindow ? 'mistral' : config.architecture;
+  const row = ARCHITECTURES.find(({ name }) => name === architecture)!;
+  const scaling = config.ropeScaling.kind === 'factors' ? recovered(config) : config.ropeScaling;
   const windowed = (layer: number) => config.slidingLayers?.[layer] ?? true;
   const kinds = Array.from({ length: config.layers }, (_, layer) =>
     config.slidingWindow !== undefined && windowed(layer) ? 'sliding_attention' : 'full_attention',
@@ -24,20 +27,24 @@ export function huggingFaceConfig(config: LlamaConfig, dtype: 'f32' | 'f16' | 'b
     num_key_value_heads: config.kvHeads,
     head_dim: config.headDim,
     vocab_size: config.vocab,
-    max_position_embeddings: config.context,
+    // of dynamic scaling the positions before it
+    max_position_embeddings: scaling.kind === 'dynamic' ? scaling.originalContext : config.context,
     rms_norm_eps: config.normEpsilon,
     rope_theta: config.ropeTheta,
-    rope_scaling: scalingJson(config.ropeScaling.kind === 'factors' ? recovered(config) : config.ropeScaling),
+    rope_scaling: scalingJson(scaling),
     sliding_window: config.slidingWindow ?? null,
     attention_bias: config.attentionBias,
     tie_word_embeddings: config.tiedEmbeddings,
     hidden_act: config.activation === 'silu' ? 'silu' : 'gelu_pytorch_tanh',
     torch_dtype: { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }[dtype],
   };
+  // where Phi-3's class looks for it
+  if (scaling.kind === 'longrope') json.original_max_position_embeddings = scaling.originalContext;
   if ('use_sliding_window' in row.defaults) json.use_sliding_window = config.slidingWindow !== undefined;
   if (config.slidingWindow !== undefined) json.layer_types = kinds;
   if (config.localRopeTheta !== undefined) json.rope_local_base_freq = config.localRopeTheta;
-  if (config.attentionScale !== undefined) json.query_pre_attn_scalar = 1 / config.attentionScale ** 2;
+  if ('query_pre_attn_scalar' in row.defaults)
+    json.query_pre_attn_scalar = config.attentionScale === undefined ? config.headDim : 1 / config.attentionScale ** 2;
   if ('attn_logit_softcapping' in row.defaults) json.attn_logit_softcapping = config.attentionCap ?? null;
   if ('final_logit_softcapping' in row.defaults) json.final_logit_softcapping = config.logitCap ?? null;
   if (config.ropeDim !== config.headDim) json.partial_rotary_factor = config.ropeDim / config.headDim;

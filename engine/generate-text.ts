@@ -7,8 +7,9 @@ import type { Logprobs } from './logprobs.ts';
 import { completeSampling, seedsFrom } from './sampler.ts';
 import type { GeneratedToken, Session, TokenOptions } from './session.ts';
 import { createTextStream } from './text-stream.ts';
-import type { Tokenizer } from './tokenizer.ts';
+import { requireTokenizer, type Tokenizer } from './tokenizer.ts';
 
+/** Options of generateText(): those of tokens, and what concerns text. */
 export interface TextOptions extends TokenOptions {
   /** Texts at which to stop; they are not shown themselves. Default none. */
   readonly stop?: readonly string[] | undefined;
@@ -45,13 +46,10 @@ export async function* generateText(
   ids: readonly number[],
   options: TextOptions = {},
 ): AsyncGenerator<TextPart, void, void> {
-  const { tokenizer, path } = source.model;
-  if (!tokenizer)
-    throw new FirstlightError('bad-tokenizer', `${path} has no tokenizer: put the model's tokenizer.json beside it`);
+  const { model } = source;
+  const tokenizer = requireTokenizer(model.tokenizer, model.path);
   const { grammar, continued = false } = options;
-  const constraint = grammar
-    ? prepareGrammar(grammar, tokenizer, source.model.config.vocab).start()
-    : options.constraint;
+  const constraint = grammar ? prepareGrammar(grammar, tokenizer, model.config.vocab).start() : options.constraint;
   const stream = createTextStream(tokenizer, { ...options, continued: continued || grammar !== undefined });
   const tokens = source.tokens(ids, { ...endingOptions(tokenizer, options), constraint });
   for await (const { id, logprobs, finish } of tokens) {

@@ -2,6 +2,7 @@
 import { basename } from 'node:path';
 import { readTopology } from '../devices/topology.ts';
 import type { Device, Purpose } from '../devices/types.ts';
+import { settleFreed } from '../devices/wait.ts';
 import { openModel } from '../loaders/named.ts';
 import type { Checkpoint, LlamaConfig } from '../loaders/types.ts';
 import { FirstlightError } from '../quant/errors.ts';
@@ -37,6 +38,7 @@ export interface MemoryOptions {
   readonly root?: string | undefined;
 }
 
+/** Options of loadModel(). */
 export interface LoadOptions extends Preferences, MemoryOptions {
   /** Device format of the matrices; default: as in the file, but 4 bits for float checkpoints of over 100 M parameters. */
   readonly weights?: WeightsOption | undefined;
@@ -53,6 +55,7 @@ export interface LoadOptions extends Preferences, MemoryOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A model on a device: made by loadModel(), shared by any number of sessions, chats and batches. */
 export interface Model extends AsyncDisposable {
   readonly device: Device;
   readonly config: LlamaConfig;
@@ -145,7 +148,7 @@ async function loadCheckpoint(device: Device, checkpoint: Checkpoint, options: L
     await stream?.close().catch(() => undefined); // of a lost device
     for (const buffer of buffers.values()) device.free(buffer);
     buffers.clear();
-    await device.settle();
+    await settleFreed(device);
   };
   let doneBytes = 0;
   try {

@@ -1,5 +1,6 @@
 /** What is done to a text before it is cut into pieces. */
 import type { NormalizationRules, Normalizer, SentencePieceNormalizer } from '../loaders/types.ts';
+import { orderMarks } from './mark-order.ts';
 import { createTrie } from './trie.ts';
 
 const WHITE_SPACE = /\p{White_Space}/u;
@@ -16,7 +17,7 @@ export function createNormalizer(steps: readonly Normalizer[]): (text: string) =
 function compile(step: Normalizer): (text: string) => string {
   switch (step.kind) {
     case 'unicode':
-      return (text) => text.normalize(step.form);
+      return (text) => orderMarks(text).normalize(step.form);
     case 'lowercase':
       // character by character, in which a sigma at a word's end is like any other
       return (text) => text.replaceAll('\u03a3', '\u03c3').toLowerCase();

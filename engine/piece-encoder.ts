@@ -192,7 +192,7 @@ function scoredPairs(
     for (let at = 1; at < text.length; at++) {
       if ((text.charCodeAt(at) & 0xfc00) === 0xdc00) continue; // within a character
       const left = halfOf(text.slice(0, at));
-      const right = halfOf(text.slice(at));
+      const right = left === undefined ? undefined : halfOf(text.slice(at));
       if (left === undefined || right === undefined) continue;
       pairs.push(left, right, id);
       ranks.push(rankOf.get(scores[id]!)!);

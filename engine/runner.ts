@@ -5,6 +5,7 @@
 import { budgetBytes } from '../devices/budget.ts';
 import type { StepTime, Timer } from '../devices/timing.ts';
 import { readTopology, type Topology } from '../devices/topology.ts';
+import { settleFreed } from '../devices/wait.ts';
 import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf } from '../quant/layout.ts';
 import type { Edits } from './edits.ts';
@@ -178,7 +179,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
   const close = () => {
     for (const buffer of buffers.values()) device.free(buffer);
     readbacks.close();
-    return device.settle();
+    return settleFreed(device);
   };
   try {
     for (const { name, bytes, purpose } of sessionBuffers({ ...plan, capacity: cache.capacity }))

@@ -1,10 +1,12 @@
 /** Text to token ids and back. */
 import type { Vocab } from '../loaders/types.ts';
+import { FirstlightError } from '../quant/errors.ts';
 import { createAddedFinder } from './added-tokens.ts';
 import { createNormalizer } from './normalize.ts';
 import { createByteAlphabet, createPieceEncoder, isByteToken } from './piece-encoder.ts';
 import { createPreTokenizer } from './pre-tokenize.ts';
 
+/** Texts to ids and back. */
 export interface Tokenizer {
   readonly vocabSize: number;
   readonly bos: number | undefined;
@@ -22,6 +24,18 @@ export interface Tokenizer {
   /** The bytes that a token stands for; those of its name for a control token; none for an id outside the vocabulary. */
   bytes(id: number): Uint8Array;
   isSpecial(id: number): boolean;
+}
+
+/**
+ * The tokenizer of a model that may have come without one.
+ * @throws FirstlightError 'bad-tokenizer'
+ */
+export function requireTokenizer(tokenizer: Tokenizer | undefined, path: string): Tokenizer {
+  if (tokenizer) return tokenizer;
+  const advice = path.endsWith('.gguf')
+    ? 'get a GGUF file with one'
+    : "put the model's tokenizer.json or tokenizer.model beside it";
+  throw new FirstlightError('bad-tokenizer', `${path} has no tokenizer: ${advice}`);
 }
 
 export interface EncodeOptions {

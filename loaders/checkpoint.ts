@@ -274,6 +274,8 @@ const WEIGHTS_OF = {
 function noConfig(folder: Folder): FirstlightError {
   const { path, names } = folder;
   let advice = adviseGguf(folder) ?? "a model in Hugging Face's layout has config.json beside its weights";
+  if (names.has('params.json')) advice = "it is in its maker's own layout: get the model in Hugging Face's, or as GGUF";
+  if (names.has('adapter_config.json')) advice = 'it is an adapter (LoRA): merge it into its model first';
   if (names.has('snapshots')) advice = `of Hugging Face's cache give a folder in ${join(path, 'snapshots')}`;
   return new FirstlightError('bad-file', `${path} has no config.json: ${advice}`);
 }

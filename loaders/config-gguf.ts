@@ -16,6 +16,9 @@ import type { LlamaConfig, RopeScaling } from './types.ts';
 
 type Metadata = ReadonlyMap<string, GgufValue>;
 
+/** Architectures by their names in GGUF files. */
+const KNOWN: ReadonlySet<string> = new Set(ARCHITECTURES.map(({ ggufName }) => ggufName));
+
 /** Models whose attention is scaled by the heads' share of the hidden size, by their number of layers: GGUF does not say it. */
 const SCALED_BY_SHARE: ReadonlyMap<string, number> = new Map([
   ['gemma2', 46], // 27B
@@ -86,7 +89,7 @@ export function ggufArchitecture(metadata: Metadata, file: string): Architecture
   const windowed = name === 'olmo2' && readNumber(metadata, 'olmo2.attention.sliding_window', file, 0) > 0;
   const row = rows[windowed ? 1 : 0];
   if (row) return row;
-  throw unknownArchitecture(name, new Set(ARCHITECTURES.map(({ ggufName }) => ggufName)), file);
+  throw unknownArchitecture(name, KNOWN, file);
 }
 
 /**
@@ -141,7 +144,7 @@ async function readFactors(tensor: StoredTensor, name: string, pairs: number, fi
 
 function refuseVariants(metadata: Metadata, architecture: string, file: string): void {
   if (readNumber(metadata, `${architecture}.expert_count`, file, 0) > 0) {
-    throw unsupported(file, 'mixtures of experts are not run');
+    throw unsupported(file, `mixtures of experts are not run, only dense models of ${[...KNOWN].join(', ')}`);
   }
 }
 

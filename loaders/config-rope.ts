@@ -167,6 +167,7 @@ export function checkRopeScaling(scaling: RopeScaling, file: string): void {
   }
 }
 
+/** The refusal of a kind of scaling, with the reason where one is known. */
 export function refusedRopeScaling(kind: unknown, file: string): Error {
   const name = typeof kind === 'string' && Object.hasOwn(REFUSED, kind) ? kind : undefined;
   const reason = name === undefined ? '' : ` (${REFUSED[name]})`;

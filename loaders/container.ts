@@ -16,6 +16,11 @@ export interface StoredTensor {
   readBytes(start: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
 }
 
+/** Whether a value from a file's header is a list of sizes: a shape, strides, offsets. */
+export function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+}
+
 /** A tensor that is put together while it is read, and has no bytes of its own. */
 export function madeTensor(type: string, shape: readonly number[], readRows: StoredTensor['readRows']): StoredTensor {
   return {

@@ -9,16 +9,19 @@
  * and the tensors are PART.codes U32 [rows][words], PART.scales U32 [rows / 4][words], NAME.order U32 where the inputs of a tensor
  * are not in order, vectors F32 under Hugging Face's names, and files/NAME U8: the small files that the model came with, its tokenizer above all.
  */
+import { asUint32 } from '../quant/bytes.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { type Format, isFormat, ROW_BLOCK, rowWords } from '../quant/layout.ts';
 import { unpackRows } from '../quant/pack.ts';
 import { devicePlace } from '../quant/row-order.ts';
 import { isArchitecture } from './architectures.ts';
 import { checkConfig } from './config.ts';
+import { isSizes } from './container.ts';
 import type { Folder } from './folder.ts';
 import { readGgufHeader } from './gguf.ts';
 import { isJsonObject, parseJson } from './json.ts';
 import { MLC_CONFIG, mlcTokenIds } from './mlc.ts';
+import { expectedTensors } from './model-tensors.ts';
 import { readSafetensorsHeader, type SafetensorsEntry, type SafetensorsHeader } from './safetensors.ts';
 import { memorySource } from './source.ts';
 import type { Checkpoint, LlamaConfig, PackedWeights, Source, TensorInfo, Vocab } from './types.ts';
@@ -75,6 +78,12 @@ export async function openConverted(source: Source): Promise<Checkpoint> {
   for (const { name, dtype, shape } of header.entries) {
     if (dtype === 'F32' && shape.length === 1) tensors.set(name, { name, type: 'F32', rows: 1, cols: shape[0]! });
   }
+  for (const [name, shape] of expectedTensors(config)) {
+    const tensor = tensors.get(name);
+    const [rows, cols] = shape.length === 1 ? [1, shape[0]] : shape;
+    if (tensor?.rows !== rows || tensor.cols !== cols)
+      throw damaged(source.name, `lacks ${name} [${shape.join(', ')}]`);
+  }
   const packed = packedReader(source, layout, entries);
   const files = () => readFiles(source, entries);
   return {
@@ -111,7 +120,7 @@ async function readOrder(
   if (!entry) return undefined;
   if (entry.dtype !== 'U32' || entry.bytes !== 4 * cols)
     throw damaged(source.name, `has ${entry.name} of another size`);
-  const order = wordsOf(await source.read(entry.offset, entry.bytes));
+  const order = asUint32(await source.read(entry.offset, entry.bytes));
   const seen = new Set(order);
   if (seen.size !== cols || order.some((input) => input >= cols)) {
     throw damaged(source.name, `has ${entry.name} that is no order of ${cols} inputs`);
@@ -157,7 +166,7 @@ async function decodedRows(
         words.scales > 0 ? await packed.read(matrix, 'scales', quadRow, 0, 4 * words.scales) : new Uint8Array();
       quad = {
         row: quadRow,
-        values: unpackRows({ format, rows: 4, cols, codes: wordsOf(codes), scales: wordsOf(scales) }),
+        values: unpackRows({ format, rows: 4, cols, codes: asUint32(codes), scales: asUint32(scales) }),
       };
     }
     values.set(quad.values.subarray((row - quadRow) * cols, (row - quadRow + 1) * cols), i * cols);
@@ -165,11 +174,6 @@ async function decodedRows(
   // what is not asked for of the layout is not read, but a row must be where the layout has one
   partAt(layout, matrix, devicePlace(place, firstRow));
   return values;
-}
-
-function wordsOf(bytes: Uint8Array): Uint32Array {
-  const aligned = bytes.slice();
-  return new Uint32Array(aligned.buffer, 0, aligned.length >> 2);
 }
 
 async function readFiles(
@@ -237,14 +241,13 @@ function readLayout({ metadata, entries }: SafetensorsHeader, file: string): Lay
   }
   const byName = new Map(entries.map((entry) => [entry.name, entry]));
   const layout = json as unknown as Layout;
-  for (const [name, place] of Object.entries(layout.tensors)) {
-    const parts = Object.hasOwn(layout.matrices, String(place?.matrix)) ? layout.matrices[place.matrix] : undefined;
-    if (!Array.isArray(parts) || !isPlace(place)) throw damaged(file, `has no place for ${name}`);
+  for (const [name, place] of Object.entries(json.tensors)) {
+    if (!isPlace(place)) throw damaged(file, `has no place for ${name}`);
+    const parts = Object.hasOwn(json.matrices, place.matrix) ? json.matrices[place.matrix] : undefined;
+    if (!Array.isArray(parts) || !parts.every(isPart)) throw damaged(file, `has no rows for ${name}`);
     const ends = [0, place.rows - 1].map((row) => devicePlace({ ...place, head: 0 }, row));
     const holds = ({ firstRow, rows }: StoredPart) => ends.every((row) => row >= firstRow && row < firstRow + rows);
-    if (!parts.every(isPart) || !parts.some(holds)) {
-      throw damaged(file, `has no rows for ${name}`);
-    }
+    if (!parts.some(holds)) throw damaged(file, `has no rows for ${name}`);
     for (const part of parts) {
       const words = rowWords(part.format, place.cols);
       const codes = byName.get(`${part.name}.codes`);
@@ -257,27 +260,30 @@ function readLayout({ metadata, entries }: SafetensorsHeader, file: string): Lay
   return layout;
 }
 
-function isPlace(place: StoredRows): boolean {
-  const { rows, cols, firstRow, side, head, ropeDim, format } = place;
-  const sizes = [rows, cols, firstRow, head, ropeDim];
+function isPlace(value: unknown): value is StoredRows {
+  if (!isJsonObject(value)) return false;
+  const { matrix, rows, cols, firstRow, side, head, ropeDim, format } = value;
   return (
-    sizes.every((size) => Number.isSafeInteger(size) && size >= 0 && size < 2 ** 31) &&
-    rows > 0 &&
-    cols > 0 &&
-    [0, 1, 2].includes(side) &&
+    typeof matrix === 'string' &&
+    isSizes([rows, cols, firstRow, head, ropeDim]) &&
+    [rows, cols, firstRow, head, ropeDim].every((size) => Number(size) < 2 ** 31) &&
+    rows !== 0 &&
+    cols !== 0 &&
+    (side === 0 || side === 1 || side === 2) &&
     isFormat(format)
   );
 }
 
-function isPart({ name, format, firstRow, rows }: StoredPart): boolean {
+function isPart(value: unknown): value is StoredPart {
+  if (!isJsonObject(value)) return false;
+  const { name, format, firstRow, rows } = value;
   return (
     typeof name === 'string' &&
     isFormat(format) &&
-    Number.isSafeInteger(firstRow) &&
-    Number.isSafeInteger(rows) &&
-    rows > 0 &&
-    rows % ROW_BLOCK === 0 &&
-    firstRow % ROW_BLOCK === 0
+    isSizes([firstRow, rows]) &&
+    rows !== 0 &&
+    Number(rows) % ROW_BLOCK === 0 &&
+    Number(firstRow) % ROW_BLOCK === 0
   );
 }
 

@@ -2,6 +2,8 @@
  * GPTQ and AWQ in 4 bits: matrices with their inputs outermost, eight codes to a word, an f16 scale and a zero point for each
  * group of inputs. https://github.com/AutoGPTQ/AutoGPTQ, https://github.com/casper-hansen/AutoAWQ
  */
+import { bf16ToF32 } from '../quant/bf16.ts';
+import { asUint32 } from '../quant/bytes.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { f16ToF32, f32ToF16 } from '../quant/f16.ts';
 import type { FileType } from '../quant/file-types.ts';
@@ -32,7 +34,9 @@ const WHOLE_BYTES = 64 * 2 ** 20;
  */
 export function readQuantisation(json: JsonObject, file: string): GroupQuantisation | undefined {
   const { quantization_config: given, quantization: mlx } = json;
-  if (isJsonObject(mlx) && mlx.bits !== undefined && given == null) throw refused(file, 'by MLX');
+  const named = isJsonObject(given) && given.quant_method !== undefined;
+  // newer files repeat it as quantization_config, without a method
+  if (isJsonObject(mlx) && mlx.bits !== undefined && !named) throw refused(file, 'by MLX');
   if (given == null) return undefined;
   if (!isJsonObject(given)) throw refused(file, 'in an unknown way');
   const { quant_method: method, bits, group_size: group = -1, checkpoint_format: format, version, dynamic } = given;
@@ -165,7 +169,7 @@ async function readOrder(
   if (type !== 'I32' || shape.length !== 1 || shape[0] !== cols) {
     throw damaged(file, `has ${base}.g_idx ${type} [${shape.join(', ')}] where I32 [${cols}] is expected`);
   }
-  const groups = asInt32(await groupOf.readBytes(0, 4 * cols));
+  const groups = asUint32(await groupOf.readBytes(0, 4 * cols));
   if (groups.every((index, i) => index === Math.floor(i / group))) return undefined;
   const order = Uint32Array.from({ length: cols }, (_, i) => i).sort((a, b) => groups[a]! - groups[b]! || a - b);
   if (order.some((input, i) => groups[input] !== Math.floor(i / group))) {
@@ -277,7 +281,7 @@ async function readScales(
         out[group * rowCount + row] = view.getUint16(2 * row, true);
         continue;
       }
-      const value = size === 4 ? view.getFloat32(4 * row, true) : bf16At(view, 2 * row);
+      const value = size === 4 ? view.getFloat32(4 * row, true) : bf16ToF32(view.getUint16(2 * row, true));
       const half = f32ToF16(value);
       if (f16ToF32(half) !== value) {
         throw new FirstlightError('unsupported-model', `${what}: ${value} is no f16: such scales are not run`);
@@ -286,13 +290,6 @@ async function readScales(
     }
   }
   return out;
-}
-
-const widening = new DataView(new ArrayBuffer(4));
-
-function bf16At(view: DataView, at: number): number {
-  widening.setUint32(0, view.getUint16(at, true) << 16);
-  return widening.getFloat32(0);
 }
 
 /** As stored, [group][row of the range]. */
@@ -322,16 +319,6 @@ async function readZeros(
 async function isZero(tensor: StoredTensor): Promise<boolean> {
   const bytes = await tensor.readRows(0, 1);
   return bytes.every((byte) => (byte & 0x7f) === 0);
-}
-
-function asUint32(bytes: Uint8Array): Uint32Array {
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
-  return new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength >> 2);
-}
-
-function asInt32(bytes: Uint8Array): Int32Array {
-  const words = asUint32(bytes);
-  return new Int32Array(words.buffer, words.byteOffset, words.length);
 }
 
 function refused(file: string, how: string): FirstlightError {

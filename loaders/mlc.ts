@@ -3,9 +3,10 @@
  * bytes. Group quantisation as in https://github.com/mlc-ai/mlc-llm, python/mlc_llm/quantization/group_quantization.py.
  */
 import { join } from 'node:path';
+import { asUint32 } from '../quant/bytes.ts';
 import { FirstlightError } from '../quant/errors.ts';
 import { configFromJson } from './config.ts';
-import { madeTensor, plainTensor, type StoredTensor } from './container.ts';
+import { isSizes, madeTensor, plainTensor, type StoredTensor } from './container.ts';
 import { type Folder, readJson } from './folder.ts';
 import { isJsonObject, type JsonObject } from './json.ts';
 import type { LlamaConfig, Source } from './types.ts';
@@ -56,6 +57,7 @@ export async function openMlc(folder: Folder, opened: (source: Source) => void):
   const json = await readJson(folder, MLC_CONFIG);
   if (!isJsonObject(json)) throw damaged(file, 'is no JSON object');
   const quantisation = json.quantization;
+  if (quantisation === undefined) await readIndex(folder); // exports of 2023 do not say it: the index tells why they are refused
   if (typeof quantisation !== 'string' || !Object.hasOwn(QUANTISATIONS, quantisation)) {
     const known = Object.keys(QUANTISATIONS).join(', ');
     throw unsupported(file, `MLC's quantisation ${JSON.stringify(quantisation)} is not run, only ${known}`);
@@ -112,10 +114,6 @@ async function readIndex(folder: Folder): Promise<ReadonlyMap<string, Entry>> {
     const { dataPath } = record;
     // some copies name shards as URLs with a query
     const shard = typeof dataPath === 'string' ? dataPath.replace(/\?.*$/s, '') : '';
-    if (!folder.names.has(shard)) {
-      const name = JSON.stringify(dataPath)?.slice(0, 100);
-      throw new FirstlightError('bad-file', `${file} names ${name}, which is not beside it: get all shards`);
-    }
     for (const tensor of listOf(record, 'records', file)) {
       const { name: tensorName, shape, dtype, byteOffset, nbytes } = tensor;
       if (typeof tensorName !== 'string' || typeof dtype !== 'string' || !isSizes(shape)) {
@@ -132,6 +130,10 @@ async function readIndex(folder: Folder): Promise<ReadonlyMap<string, Entry>> {
       if (entries.has(tensorName)) throw damaged(file, `has ${tensorName} twice`);
       entries.set(tensorName, { shard, shape, dtype, offset: byteOffset as number, bytes: nbytes as number });
     }
+    if (!folder.names.has(shard)) {
+      const name = JSON.stringify(dataPath)?.slice(0, 100);
+      throw new FirstlightError('bad-file', `${file} names ${name}, which is not beside it: get all shards`);
+    }
   }
   return entries;
 }
@@ -140,10 +142,6 @@ function listOf(json: unknown, key: string, file: string): readonly JsonObject[]
   const list = isJsonObject(json) ? json[key] : undefined;
   if (Array.isArray(list) && list.every(isJsonObject)) return list;
   throw damaged(file, `has no list of ${key}`);
-}
-
-function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
 
 /** What config.json would say. */
@@ -261,8 +259,7 @@ async function readPlane(
 }
 
 function hasCode15(bytes: Uint8Array): boolean {
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
-  const words = new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length >> 2);
+  const words = asUint32(bytes);
   let found = 0;
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!;

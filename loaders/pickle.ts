@@ -7,6 +7,7 @@
  * error that says what the file asked for. Do not add a name whose meaning is more than data.
  */
 import { FirstlightError } from '../quant/errors.ts';
+import { isSizes } from './container.ts';
 
 /** A tensor as it stands in the table: a view of a storage. */
 export interface PickledTensor {
@@ -275,10 +276,6 @@ function rebuilt(callee: PickleValue, args: PickleValue, fail: Fail): PickleValu
   }
   const { type: storageType, key } = storage;
   return { kind: 'tensor', storageType, key, storageOffset: storageOffset as number, shape, strides };
-}
-
-function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
 
 /** Whether a value is one of the things that are no plain data of Python's. */

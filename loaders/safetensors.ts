@@ -6,7 +6,7 @@ import { FirstlightError } from '../quant/errors.ts';
 import { FILE_TYPES } from '../quant/file-types.ts';
 import { BLOCK } from '../quant/layout.ts';
 import { Q4_CODE_BYTES } from '../quant/q4.ts';
-import { madeTensor, plainTensor, type StoredTensor } from './container.ts';
+import { isSizes, madeTensor, plainTensor, type StoredTensor } from './container.ts';
 import { isJsonObject, parseJson } from './json.ts';
 import type { Source } from './types.ts';
 
@@ -92,10 +92,6 @@ function readEntry(file: string, name: string, info: unknown, dataStart: number)
     throw damaged(file, `${where} with ${bytes} bytes where ${dtype} [${shape.join(', ')}] takes ${expected}`);
   }
   return { name, dtype, shape, offset: dataStart + offsets[0]!, bytes };
-}
-
-function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
 
 /** The data must be covered by the tensors, without holes, overlaps or a rest. */

@@ -30,7 +30,9 @@ export async function fileSource(path: string): Promise<Source> {
 }
 
 /** Bytes in memory. Reads are views, not copies, unless a place to read to is given. */
-export function memorySource(name: string, bytes: Uint8Array): Source {
+export function memorySource(name: string, given: Uint8Array): Source {
+  // a Buffer's slice() is no copy, as that of its class is: readers of a source get what they expect
+  const bytes = new Uint8Array(given.buffer, given.byteOffset, given.length);
   return {
     name,
     size: bytes.length,

@@ -29,6 +29,7 @@ const TURN_STARTS: ReadonlySet<string> = new Set([
   '<start_of_turn>',
 ]);
 
+/** Refuses a vocabulary that is damaged. */
 export function fail(file: string, what: string): never {
   throw new FirstlightError(
     'bad-tokenizer',
@@ -95,6 +96,7 @@ export function markSpecial(
   });
 }
 
+/** Ids that end an answer: those that the files name, and the tokens that do so wherever they are. */
 export function answerEnds(named: readonly (number | undefined)[], added: readonly AddedToken[]): number[] {
   const known = added.filter((token) => ANSWER_ENDS.has(token.text)).map((token) => token.id);
   return [...new Set([...named, ...known])].filter((id) => id !== undefined);

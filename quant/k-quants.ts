@@ -2,14 +2,11 @@
  * GGML's types of 256 weights ("super-blocks") whose scales are quantised themselves: https://github.com/ggml-org/ggml,
  * ggml-quants.c. Minima are subtracted there and added here, so their f16 changes its sign.
  */
+import { uint16At } from './bytes.ts';
 import type { TakenApart } from './taken-apart.ts';
 
 const SUPER = 256;
 const SIGN = 0x8000;
-
-function half(bytes: Uint8Array, at: number): number {
-  return bytes[at]! | (bytes[at + 1]! << 8);
-}
 
 /** Q2_K: 16 bytes of 4-bit scales and minima, 64 bytes of codes, f16 d, f16 dmin. */
 export function takeQ2_K(bytes: Uint8Array, at: number, block: TakenApart): void {
@@ -19,8 +16,8 @@ export function takeQ2_K(bytes: Uint8Array, at: number, block: TakenApart): void
     minima[i] = bytes[at + i]! >> 4;
   }
   twoBits(bytes, at + 16, codes);
-  block.d = half(bytes, at + 80);
-  block.m = half(bytes, at + 82) ^ SIGN;
+  block.d = uint16At(bytes, at + 80);
+  block.m = uint16At(bytes, at + 82) ^ SIGN;
 }
 
 /** 128 weights to 32 bytes: weight 32j + l of them in bits 2j, 2j + 1 of byte l. Q2_K and Q3_K. */
@@ -42,13 +39,13 @@ export function takeQ3_K(bytes: Uint8Array, at: number, block: TakenApart): void
     const high = (bytes[packed + 8 + (i & 3)]! >> (2 * (i >> 2))) & 3;
     scales[i] = (low | (high << 4)) - 32;
   }
-  block.d = half(bytes, at + 108);
+  block.d = uint16At(bytes, at + 108);
 }
 
 /** Q4_K: f16 d, f16 dmin, 12 bytes of 6-bit scales and minima, 128 bytes of codes. */
 export function takeQ4_K(bytes: Uint8Array, at: number, block: TakenApart): void {
-  block.d = half(bytes, at);
-  block.m = half(bytes, at + 2) ^ SIGN;
+  block.d = uint16At(bytes, at);
+  block.m = uint16At(bytes, at + 2) ^ SIGN;
   sixBits(bytes, at + 4, block);
   byPairs(bytes, at + 16, block.codes);
 }
@@ -56,8 +53,8 @@ export function takeQ4_K(bytes: Uint8Array, at: number, block: TakenApart): void
 /** Q5_K: as Q4_K, with 32 bytes of fifth bits before the codes. */
 export function takeQ5_K(bytes: Uint8Array, at: number, block: TakenApart): void {
   const { codes } = block;
-  block.d = half(bytes, at);
-  block.m = half(bytes, at + 2) ^ SIGN;
+  block.d = uint16At(bytes, at);
+  block.m = uint16At(bytes, at + 2) ^ SIGN;
   sixBits(bytes, at + 4, block);
   byPairs(bytes, at + 48, codes);
   for (let i = 0; i < SUPER; i++) codes[i] = codes[i]! | (((bytes[at + 16 + (i & 31)]! >> (i >> 5)) & 1) << 4);
@@ -103,14 +100,14 @@ export function takeQ6_K(bytes: Uint8Array, at: number, block: TakenApart): void
     codes[i] = low | (high << 4);
   }
   for (let i = 0; i < 16; i++) scales[i] = bytes[at + 192 + i]!; // wraps to int8
-  block.d = half(bytes, at + 208);
+  block.d = uint16At(bytes, at + 208);
 }
 
 /** IQ4_XS: f16 d, upper two bits of eight 6-bit scales in a halfword, lower four in 4 bytes, 128 bytes of codes. */
 export function takeIQ4_XS(bytes: Uint8Array, at: number, block: TakenApart): void {
   const { codes, scales } = block;
-  block.d = half(bytes, at);
-  const upper = half(bytes, at + 2);
+  block.d = uint16At(bytes, at);
+  const upper = uint16At(bytes, at + 2);
   for (let i = 0; i < 8; i++) {
     const low = (bytes[at + 4 + (i >> 1)]! >> (4 * (i & 1))) & 15;
     const scale = (low | (((upper >> (2 * i)) & 3) << 4)) - 32;

@@ -7,7 +7,7 @@ export function halfSplitRow(i: number, ropeDim: number): number {
 }
 
 /** Where element `i` of a head with half-split pairs stands in a head with interleaved ones. */
-export function interleavedRow(i: number, ropeDim: number): number {
+function interleavedRow(i: number, ropeDim: number): number {
   if (i >= ropeDim) return i;
   return i < ropeDim / 2 ? 2 * i : 2 * (i - ropeDim / 2) + 1;
 }

@@ -2,11 +2,8 @@
  * Types whose codes and scales lie in planes, as MLC, GPTQ and AWQ store them: a row is the codes of all its weights, weight i
  * in bits 4(i % 8).. of word i / 8, and behind them what belongs to its groups.
  */
+import { uint16At } from './bytes.ts';
 import type { TakenApart } from './taken-apart.ts';
-
-function half(bytes: Uint8Array, at: number): number {
-  return bytes[at]! | (bytes[at + 1]! << 8);
-}
 
 function nibbles(bytes: Uint8Array, at: number, count: number, offset: number, codes: Int8Array): void {
   for (let i = 0; i < count; i++) codes[i] = ((bytes[at + (i >> 1)]! >> (4 * (i & 1))) & 15) + offset;
@@ -15,7 +12,7 @@ function nibbles(bytes: Uint8Array, at: number, count: number, offset: number, c
 /** MLC's q4f16: weight = scale * (code - 7) with codes up to 14, which is code + 1 where 8 is zero; an f16 scale for 32. */
 export function takeMlc4(bytes: Uint8Array, row: number, cols: number, nth: number, block: TakenApart): void {
   nibbles(bytes, row + 16 * nth, 32, 1, block.codes);
-  block.d = half(bytes, row + cols / 2 + 2 * nth);
+  block.d = uint16At(bytes, row + cols / 2 + 2 * nth);
 }
 
 const wide = new Uint8Array(4);
@@ -33,7 +30,7 @@ export function takeGroup4(group: number) {
   return (bytes: Uint8Array, row: number, cols: number, nth: number, block: TakenApart): void => {
     nibbles(bytes, row + (group / 2) * nth, group, 0, block.codes);
     const groups = cols / group;
-    block.d = half(bytes, row + cols / 2 + 2 * nth);
-    block.m = half(bytes, row + cols / 2 + 2 * (groups + nth));
+    block.d = uint16At(bytes, row + cols / 2 + 2 * nth);
+    block.m = uint16At(bytes, row + cols / 2 + 2 * (groups + nth));
   };
 }

@@ -1,5 +1,5 @@
 /** The lines that were said before, kept between chats for the arrow keys. */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -28,12 +28,13 @@ export async function writeHistory(path: string, lines: readonly string[]): Prom
     .reverse()
     .map((line) => `${line}\n`)
     .join('');
+  const fresh = `${path}.${process.pid}`;
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    const fresh = `${path}.${process.pid}`;
     await writeFile(fresh, text, { mode: 0o600 });
     await rename(fresh, path);
   } catch {
     // the next chat has one history less
+    await rm(fresh, { force: true }).catch(() => undefined); // what a full disk took of it
   }
 }

@@ -90,8 +90,11 @@ export function terminalQuestions({ input, output, history, prompt, words, hint 
         historySize: MOST_HISTORY,
         removeHistoryDuplicates: true,
         prompt,
-        completer: (line: string) => [words.filter((word) => word.startsWith(line)), line],
+        // a tab that is pasted stays a tab
+        completer: (line: string) => [pasting ? [`${line}\t`] : words.filter((word) => word.startsWith(line)), line],
       });
+      // Without it, of keys that arrive together Node's editor adds letters to the line's end, wherever the cursor is.
+      Object.defineProperty(lines, 'isCompletionEnabled', { get: () => true, set: () => {} });
       let ended = false;
       const onKey = (text: string | undefined, key: { readonly name?: string }) => {
         // what came together with the line's end

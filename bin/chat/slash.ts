@@ -120,7 +120,7 @@ export const SLASHES: Readonly<Record<string, Slash>> = {
     about: 'writes the conversation to a file',
     async run({ chat, model, print }, path) {
       await saveTranscript(needed(path, '/save FILE'), { model, messages: chat.messages });
-      print(`${chat.messages.length} messages are in ${path}\n`);
+      print(`${path} has ${countMessages(chat.messages)}\n`);
       return undefined;
     },
   },
@@ -131,7 +131,7 @@ export const SLASHES: Readonly<Record<string, Slash>> = {
       const saved = await loadTranscript(needed(path, '/load FILE'));
       chat.resetChat({ system: undefined, messages: saved.messages });
       const other = saved.model === model ? '' : `, which was with ${saved.model}`;
-      print(`goes on with ${saved.messages.length} messages${other}\n`);
+      print(`goes on with ${countMessages(saved.messages)}${other}\n`);
       return undefined;
     },
   },
@@ -156,17 +156,22 @@ export const SLASHES: Readonly<Record<string, Slash>> = {
   context: {
     args: '',
     about: 'how full the context is',
-    run({ chat, print }) {
+    async run({ chat, print }) {
       const { session, messages, dropped } = chat;
-      const used = session.history.length;
+      const used = await chat.countTokens();
       const width = 40;
-      const bar = '#'.repeat(Math.round((width * used) / session.context)).padEnd(width, '.');
+      const full = Math.min(width, Math.round((width * used) / session.context));
+      const bar = '#'.repeat(full).padEnd(width, '.');
       const gone = dropped > 0 ? `, ${dropped} of them no longer read` : '';
-      print(`[${bar}] ${used} of ${session.context} tokens; ${messages.length} messages${gone}\n`);
+      print(`[${bar}] ${used} of ${session.context} tokens; ${countMessages(messages)}${gone}\n`);
       return undefined;
     },
   },
 };
+
+function countMessages({ length }: readonly ChatMessage[]): string {
+  return length === 1 ? '1 message' : `${length} messages`;
+}
 
 /** The commands with their arguments, in two columns. */
 export function slashHelp(columns: number): string {

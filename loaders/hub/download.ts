@@ -68,7 +68,7 @@ export async function download(file: RemoteFile, path: string, options: Download
 }
 
 /** Removes what an unfinished download left. */
-export async function removePart(path: string): Promise<void> {
+async function removePart(path: string): Promise<void> {
   await rm(`${path}.part`, { force: true });
   await rm(`${path}.part.json`, { force: true });
 }

@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { FirstlightError } from '../../quant/errors.ts';
 import { diskError, isCode } from '../disk.ts';
 import { isJsonObject } from '../json.ts';
@@ -40,6 +41,7 @@ export interface StoredVariant {
   readonly pulled: string;
 }
 
+/** A model in the store of pull(). */
 export interface StoredModel {
   /** `OWNER/NAME`. */
   readonly name: string;
@@ -290,20 +292,33 @@ export async function lockModel(store: string, name: string): Promise<() => Prom
   for (let tries = 0; ; tries++) {
     try {
       const handle = await open(path, 'wx');
-      await handle.writeFile(String(process.pid));
+      await handle.writeFile(`${process.pid} ${await startOf(process.pid)}`);
       await handle.close();
       return () => rm(path, { force: true });
     } catch (error) {
       if (!isCode(error, 'EEXIST') || tries > 3) throw diskError(error, path);
     }
-    const pid = Number(await readFile(path, 'utf8').catch(() => ''));
-    if (pid > 0 && pid !== process.pid && isAlive(pid))
+    const text = await readFile(path, 'utf8').catch(() => '');
+    if (text === '' && tries < 2) {
+      await sleep(100); // its process is just about to write
+      continue;
+    }
+    const [pid = 0, start] = text.split(' ').map(Number);
+    const isOther = start !== undefined && start !== (await startOf(pid)); // the number has gone to another process
+    if (pid > 0 && pid !== process.pid && isAlive(pid) && !isOther)
       throw new FirstlightError(
         'bad-argument',
         `another firstlight (process ${pid}) is busy with ${name}: wait for it`,
       );
     await rm(path, { force: true });
   }
+}
+
+/** When a process began, in clock ticks since the machine did; 0 where the system does not tell. */
+async function startOf(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  // behind the name, which may have anything in it, it is the twentieth field
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? 0);
 }
 
 function isAlive(pid: number): boolean {

@@ -1,10 +1,15 @@
 /** What is fuzzed: for each kind of file a way to break a good one and to read the result to its end. */
-import { readFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { zipSync } from 'fflate';
 import { CHAT_FAMILIES } from '../../engine/chat-families.ts';
 import { renderChat } from '../../engine/chat-template.ts';
+import { convertCheckpoint } from '../../engine/convert.ts';
 import { createTokenizer } from '../../engine/tokenizer.ts';
 import { openFolder, openGgufSource } from '../../loaders/checkpoint.ts';
+import { openConverted } from '../../loaders/converted.ts';
 import { zipFolder } from '../../loaders/folder.ts';
 import { parseJson } from '../../loaders/json.ts';
 import { memorySource } from '../../loaders/source.ts';
@@ -22,6 +27,7 @@ import {
   SMALL_LLAMA,
   safetensorsFolder,
 } from '../random-model.ts';
+import { groupFolder } from '../write-groups.ts';
 import { mlcExport } from '../write-mlc.ts';
 import { writePyTorch } from '../write-pytorch.ts';
 import {
@@ -85,13 +91,35 @@ const GGUF = ggufFile(CONFIG, WEIGHTS, 'Q4_0', {
 const GGUF_SPANS = ggufSpans(GGUF);
 
 const SAFETENSORS = FOLDER.get('model.safetensors')!;
-const HEADER_BYTES = new DataView(SAFETENSORS.buffer, SAFETENSORS.byteOffset).getUint32(0, true);
+const HEADER_BYTES = headerBytes(SAFETENSORS);
 
-function withHeader(header: Uint8Array): Uint8Array {
+function headerBytes(file: Uint8Array): number {
+  return new DataView(file.buffer, file.byteOffset).getUint32(0, true);
+}
+
+function withHeader(file: Uint8Array, header: Uint8Array): Uint8Array {
   const length = new Uint8Array(8);
   new DataView(length.buffer).setUint32(0, header.length, true);
-  return Buffer.concat([length, header, SAFETENSORS.subarray(8 + HEADER_BYTES)]);
+  return Buffer.concat([length, header, file.subarray(8 + headerBytes(file))]);
 }
+
+const GROUPS = groupFolder(
+  { ...CONFIG, hidden: 64, feedForward: 64, ropeDim: 32, headDim: 32 },
+  { method: 'gptq', group: 32, order: (input, inputs) => input % (inputs / 32) },
+).files;
+const GROUP_TENSORS = GROUPS.get('model.safetensors')!;
+
+/** What `firstlight convert` makes of the GGUF file. */
+async function convertedFile(): Promise<Uint8Array> {
+  const path = join(tmpdir(), `firstlight-fuzz-${randomUUID()}`);
+  try {
+    await convertCheckpoint(await openGgufSource(memorySource('model.gguf', GGUF)), path, 'native');
+    return readFileSync(path);
+  } finally {
+    rmSync(path, { force: true });
+  }
+}
+const CONVERTED = await convertedFile();
 
 const scored = (piece: string, i: number) => [piece, -1 - i / 8];
 const UNIGRAM: Json = spmJson(
@@ -276,9 +304,29 @@ export const TARGETS: Readonly<Record<string, Target>> = {
     make(random) {
       if (random() < 0.1) return mutateInteger(SAFETENSORS, { at: 0, bytes: 8 }, random);
       if (random() < 0.2) return mutateBytes(SAFETENSORS, random, 8 + HEADER_BYTES);
-      return withHeader(mutateJson(jsonOf(SAFETENSORS.subarray(8, 8 + HEADER_BYTES)), random));
+      return withHeader(SAFETENSORS, mutateJson(jsonOf(SAFETENSORS.subarray(8, 8 + HEADER_BYTES)), random));
     },
     read: openWith(FOLDER, 'model.safetensors'),
+  },
+  converted: {
+    make(random) {
+      const header = jsonOf(CONVERTED.subarray(8, 8 + headerBytes(CONVERTED))) as {
+        __metadata__: Record<string, string>;
+      };
+      const key = pick(['config', 'layout', 'layout', ''], random);
+      if (key === '') return withHeader(CONVERTED, mutateJson(header, random));
+      header.__metadata__[key] = mutateJson(JSON.parse(header.__metadata__[key]!), random).toString();
+      return withHeader(CONVERTED, Buffer.from(JSON.stringify(header)));
+    },
+    read: async (file) => readCheckpoint(await openConverted(memorySource('model.firstlight', file))),
+  },
+  GPTQ: {
+    make(random) {
+      const name = randomIndex(2, random);
+      const file = name === 0 ? mutateJson(jsonOf(GROUPS.get('config.json')!), random) : brokenGroups(random);
+      return Buffer.concat([Uint8Array.of(name), file]);
+    },
+    read: (file) => openWith(GROUPS, ['config.json', 'model.safetensors'][file[0]!]!)(file.subarray(1)),
   },
   'tokenizer.json': {
     make: (random) => mutateJson(pick(TOKENIZERS, random), random),
@@ -313,7 +361,10 @@ export const TARGETS: Readonly<Record<string, Target>> = {
       return Buffer.from(random() < 0.6 ? replacePieces(pieces, kindOf, random) : mutatePieces(pieces, JINJA, random));
     },
     async read(file) {
-      await renderChat(Buffer.from(file).toString(), MESSAGES, { tools: TOOLS, bosToken: '<s>', eosToken: '</s>' });
+      const template = Buffer.from(file).toString();
+      const options = { bosToken: '<s>', eosToken: '</s>' };
+      await renderChat(template, MESSAGES, { ...options, tools: TOOLS, lossless: false });
+      await renderChat(template, MESSAGES, options);
     },
   },
   'config.json': {
@@ -327,6 +378,14 @@ export const TARGETS: Readonly<Record<string, Target>> = {
 };
 
 const ZIP = zipSync({ 'config.json': FOLDER.get('config.json')!, 'model.safetensors': SAFETENSORS });
+
+/** Shapes and types of the parts, or the groups of inputs. */
+function brokenGroups(random: Random): Uint8Array {
+  const start = 8 + headerBytes(GROUP_TENSORS);
+  if (random() < 0.3)
+    return mutateInteger(GROUP_TENSORS, { at: start + 4 * randomIndex(2000, random), bytes: 4 }, random);
+  return withHeader(GROUP_TENSORS, mutateJson(jsonOf(GROUP_TENSORS.subarray(8, start)), random));
+}
 
 function randomIndex(length: number, random: Random): number {
   return Math.floor(random() * length);

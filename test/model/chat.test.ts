@@ -70,8 +70,11 @@ check('answers are made anew, questions taken back, conversations begun again', 
     await withChat(model, {}, async (chat) => {
       await expectError(async () => chat.regenerate().next(), 'bad-argument', /nothing has been asked yet/);
       assert.not.ok(chat.undo());
+      assert.is(await chat.countTokens(), 0);
       const first = await chat.generate('one');
+      const count = await chat.countTokens();
       const second = await chat.generate('two');
+      assert.ok(count > 0 && (await chat.countTokens()) > count);
       let again = '';
       for await (const { text } of chat.regenerate()) again += text;
       assert.is(again, second, 'greedy');
@@ -80,6 +83,7 @@ check('answers are made anew, questions taken back, conversations begun again', 
       assert.is.not(chat.messages[3]?.content, second);
       assert.ok(chat.undo());
       assert.is(roles(chat), 'user assistant');
+      assert.is(await chat.countTokens(), count);
       assert.is(await chat.generate('two'), second, 'as if it had not been');
       chat.resetChat({ system: 'x', messages: [{ role: 'user', content: 'one' }] });
       assert.is(roles(chat), 'system user');

@@ -269,6 +269,8 @@ test('a damaged converted file is an error', async () => {
     [quoted('"format":"q4k"'), quoted('"format":"abc"'), /no place|no rows/],
     [quoted('"activation":"silu"'), quoted('"activation":"sinu"'), /no config that makes sense/],
     [quoted('"heads":8'), quoted('"heads":7'), /heads|kvHeads/],
+    [quoted('"vocab":101'), quoted('"vocab":100'), /lacks model\.embed_tokens\.weight \[100, 256\]/],
+    ['"model.norm.weight"', '"model.morn.weight"', /lacks model\.norm\.weight/],
     [quoted('"firstRow":0'), quoted('"firstRow":9'), /no rows|another size|no place/],
   ] as const)
     await expectError(change(from, to), 'bad-file', message);

@@ -236,4 +236,15 @@ check('an allocation that fails while text is made is tried again on a fresh dev
   await session.close();
 });
 
+check('closing what lies on a device that is closed already is no fault', async () => {
+  const device = await open();
+  const model = await loadModel(device, CHECKPOINT, { context: 128 });
+  const session = await createSession(model, SESSION);
+  await collect(session, { maxTokens: 2 });
+  device.close();
+  await expectError(() => collect(session), 'device-lost', /./);
+  await session.close();
+  await model.close();
+});
+
 test.run();

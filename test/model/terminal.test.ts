@@ -62,7 +62,7 @@ if (hasTmux) {
       await terminal.waitFor(/\| context \d+\/512 \|.*\]\n>>>$/);
       const saved = join(folder, 'a b', 'saved.json');
       say(terminal, `/save ${saved}`);
-      await terminal.waitFor(/5 messages are in/);
+      await terminal.waitFor(/saved\.json has 5 messages/);
       const { messages } = JSON.parse(readFileSync(saved, 'utf8'));
       assert.equal(
         messages.map(({ role }: { role: string }) => role),
@@ -83,7 +83,8 @@ if (hasTmux) {
       say(terminal, '/reload');
       await terminal.waitFor(/weights [\s\S]*\n>>>$/);
       say(terminal, '/context');
-      await terminal.waitFor(/0 of 512 tokens; 5 messages\n>>>$/);
+      const told = await terminal.waitFor(/ \d+ of 512 tokens; 5 messages\n>>>$/);
+      assert.ok(Number(told.match(/ (\d+) of 512/)?.[1]) > 20, 'of the conversation, whether it has been read or not');
       say(terminal, '/reload none.gguf');
       await terminal.waitFor(/does not exist[\s\S]*\n>>>$/);
       terminal.keys('Up');

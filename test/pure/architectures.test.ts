@@ -1,9 +1,11 @@
 /**
  * Every architecture on the CPU: the reference gives the logits that transformers computed for the miniature models, from
- * Hugging Face's files and from GGUF files made of the same weights; and it would not if it left any feature out.
+ * Hugging Face's files, from GGUF files made of the same weights, and from these converted back; and it would not if it left any feature out.
  */
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { writeHuggingFace } from '../../engine/convert.ts';
 import { createReference } from '../../engine/reference.ts';
 import { ARCHITECTURES } from '../../loaders/architectures.ts';
 import { openCheckpoint, openGgufSource } from '../../loaders/checkpoint.ts';
@@ -18,8 +20,11 @@ import {
   readWeights,
 } from '../fixture-models.ts';
 import { ggufFile } from '../random-model.ts';
+import { expectError } from './expect-error.ts';
+import { temporaryFolder } from './temporary-folder.ts';
 
 const test = suite('architectures');
+const writeFolder = temporaryFolder(test);
 
 /** transformers computes in f32; its own ways of doing so differ by up to 1.5e-5 on these models. */
 const TOLERANCE = 5e-5;
@@ -60,6 +65,14 @@ for (const name of FIXTURES) {
       const gguf = await openGgufSource(memorySource(`${name}.gguf`, file));
       const error = await worstError(gguf, runs);
       assert.ok(error < 2 * TOLERANCE, `a logit is off by ${error}`);
+      const folder = join(await writeFolder(name, new Map()), 'hf');
+      const back = () => writeHuggingFace(gguf, folder, 'f32');
+      // Llama 3's numbers are found again only where they are those of its models
+      if (gguf.config.ropeScaling.kind === 'factors') return expectError(back, 'unsupported-model', /RoPE factors/);
+      await back();
+      const converted = await openCheckpoint(folder);
+      assert.ok((await worstError(converted, runs)) < 2 * TOLERANCE, 'and so does what it is converted to');
+      await converted.close();
     }));
 }
 

@@ -245,7 +245,28 @@ test('a system message that a template refuses or drops goes before the first me
 
 test('tools that a template has no place for are an error', async () => {
   const tools = [{ type: 'function', function: { name: 'get_weather' } }];
-  await expectError(() => renderChat(CHATML, user('Hello'), { tools }), 'bad-argument', /get_weather.*--template/);
+  const reason =
+    /no place for tools \(get_weather\): it never looks at `tools`; leave them out, or take a model .*--template/;
+  await expectError(() => renderChat(CHATML, user('Hello'), { tools }), 'bad-argument', reason);
+  await expectError(() => renderChat(CHATML, user('What does get_weather do?'), { tools }), 'bad-argument', reason);
+  const drops = `{# no tools #}${CHATML}`;
+  await expectError(
+    () => renderChat(drops, user('Hello'), { tools }),
+    'bad-argument',
+    /tools \(get_weather\): it leaves it out/,
+  );
+  const called: ChatMessage[] = [
+    ...user('Hello'),
+    { role: 'assistant', content: null, tool_calls: [{ function: { name: 'get_weather', arguments: {} } }] },
+    { role: 'tool', content: 'rain' },
+  ];
+  await expectError(
+    () => renderChat(CHATML, called),
+    'bad-argument',
+    /calls of tools .*\(get_weather\): it never looks at `tool_calls`/,
+  );
+  const quiet = "{% for m in messages %}{{ m.content or '' }}{% endfor %}";
+  assert.is(await renderChat(quiet, called), 'Hellorain', 'one that can do without them does');
   assert.match(await renderChat(`{{ tools | tojson }}${CHATML}`, user('Hello'), { tools }), /get_weather/);
   assert.not.match(await renderChat(CHATML, user('Hello'), { tools, lossless: false }), /get_weather/);
 });

@@ -1,13 +1,13 @@
 /** The parts of `firstlight chat` that need no terminal: Markdown as it arrives, messages of several lines, lines that fit. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { historyPath, readHistory, writeHistory } from '../../bin/chat/history.ts';
 import { createMarkdownWriter } from '../../bin/chat/markdown.ts';
-import { createMessageReader, pipedQuestions } from '../../bin/chat/questions.ts';
+import { createMessageReader, pipedQuestions, terminalQuestions } from '../../bin/chat/questions.ts';
 import { runSlash, SETTINGS, SLASHES, slashHelp, type Talk } from '../../bin/chat/slash.ts';
 import { formatStatus } from '../../bin/chat/status.ts';
 import { loadTranscript, saveTranscript } from '../../bin/chat/transcript.ts';
@@ -141,6 +141,31 @@ test('from a pipe each line is a message, the last one too', async () => {
   assert.equal(got, ['one', 'two', 'three\nfour', 'five', undefined]);
 });
 
+test('in a line, what is typed or pasted stands where the cursor is, beside wide characters too', async () => {
+  const input = new PassThrough();
+  const questions = terminalQuestions({
+    input: input as unknown as NodeJS.ReadStream,
+    output: Object.assign(new PassThrough().resume(), { columns: 80 }) as unknown as NodeJS.WriteStream,
+    ...{ history: [], prompt: '> ', words: ['/help'], hint: '' },
+  });
+  const left = '\x1b[D';
+  for (const [keys, wanted] of [
+    [['ac', left, 'XY', '!', '\r'], 'aXY!c'],
+    [['\u4e2d\u{1f389}\u6587', left, left, 'XY\u{1f389}', '\r'], '\u4e2dXY\u{1f389}\u{1f389}\u6587'],
+    [['\u{1f389}b', '\x7f\x7f', 'c', '\r'], 'c'],
+    [['end', 'less\r'], 'endless'],
+    [['/h', '\t', '\r'], '/help'],
+    [['\x1b[200~a\tb\tc\x1b[201~', '\r'], 'a\tb\tc'],
+  ] as const) {
+    const asked = questions.ask(false);
+    for (const key of keys) {
+      input.write(key);
+      await new Promise(setImmediate);
+    }
+    assert.is(await asked, wanted);
+  }
+});
+
 test('the status line tells what there is room for', () => {
   const pool = (used: number, total: number) => ({ usedBytes: used * 2 ** 30, totalBytes: total * 2 ** 30 });
   const status = {
@@ -219,6 +244,9 @@ test('history keeps lines for the next time, the newest first', async () => {
   assert.equal(await readHistory(path), ['third', 'second', 'first']);
   assert.is(readFileSync(path, 'utf8'), 'first\nsecond\nthird\n');
   await writeHistory(join(path, 'below', 'a file'), ['x']); // that it cannot is no error
+  mkdirSync(join(folder, 'taken'));
+  await writeHistory(join(folder, 'taken'), ['x']);
+  assert.equal(readdirSync(folder).sort(), ['firstlight', 'taken'], 'nothing is left behind');
 });
 
 /** A talk whose model nobody asks. */
@@ -230,7 +258,8 @@ function talkOf(messages: Chat['messages'] = []) {
       return present;
     },
     dropped: 2,
-    session: { history: [1, 2, 3], context: 10 },
+    session: { context: 10 },
+    countTokens: async () => 3,
     resetChat(start: Parameters<Chat['resetChat']>[0]) {
       const system = start?.system === undefined ? [] : [{ role: 'system' as const, content: start.system }];
       present = [...system, ...(start?.messages ?? [])];

@@ -151,6 +151,8 @@ test('what is missing beside a model is said', async () => {
     [['config.json', 'm.gguf'], /neither.*nor.*give its own path, for instance memory\/m\.gguf/],
     [['config.json', ...[1, 2].map((i) => `model-0000${i}-of-00002.safetensors`)], /get the index too/],
     [['blobs', 'snapshots'], /give a folder in memory\/snapshots/],
+    [['params.json', 'consolidated.00.pth'], /maker's own layout: get the model in Hugging Face's, or as GGUF/],
+    [['adapter_config.json', 'adapter_model.safetensors'], /an adapter \(LoRA\): merge it/],
     [['m.gguf'], /no config\.json: to open a GGUF file/],
   ];
   for (const [names, message] of cases) {

@@ -139,7 +139,12 @@ const GGUF_BAD: readonly (readonly [
     'unsupported-model',
     /"gpt2".*llama, qwen2, qwen3.*smollm3/,
   ],
-  ['experts', ['llama.expert_count', 'u32', 8], 'unsupported-model', /experts/],
+  [
+    'experts',
+    ['llama.expert_count', 'u32', 8],
+    'unsupported-model',
+    /experts are not run, only dense models of llama, qwen2, .*smollm3/,
+  ],
   ['a kind of RoPE', ['llama.rope.scaling.type', 'string', 'spiral'], 'unsupported-model', /"spiral"/],
   ['values of another size', ['llama.attention.value_length', 'u32', 8], 'unsupported-model', /values of 8 per head/],
   ['a text', ['llama.block_count', 'string', '2'], 'bad-file', /block_count is no number/],

@@ -1,7 +1,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { huggingFaceConfig } from '../../engine/config-json.ts';
+import { openCheckpoint } from '../../loaders/checkpoint.ts';
 import { configFromJson } from '../../loaders/config.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
+import { FIXTURES, fixturePath } from '../fixture-models.ts';
 import { configJson, SMALL_LLAMA } from '../random-model.ts';
 import { expectError } from './expect-error.ts';
 import { hasSharedData, readSharedJson, reportSkipped } from './shared-data.ts';
@@ -45,7 +48,22 @@ test('config.json of all families comes back', () => {
     { ...SMALL_LLAMA, architecture: 'olmo2', norms: 'after', qkNorm: 'all' },
     { ...SMALL_LLAMA, architecture: 'smollm3', ropeLayers: [true, false] },
   ];
-  for (const config of families) assert.equal(configFromJson(configJson(config), 'config.json'), config);
+  for (const config of families) {
+    assert.equal(configFromJson(configJson(config), 'config.json'), config);
+    assert.equal(
+      configFromJson(huggingFaceConfig(config, 'f32'), 'config.json'),
+      config,
+      'as convert --to hf writes it',
+    );
+  }
+});
+
+test('config.json as convert --to hf writes it says what each miniature model computes', async () => {
+  for (const name of FIXTURES) {
+    const { config, close } = await openCheckpoint(fixturePath(name));
+    assert.equal(configFromJson(huggingFaceConfig(config, 'f16'), 'config.json'), config, name);
+    await close();
+  }
 });
 
 test('what is missing or null is as in transformers', () => {

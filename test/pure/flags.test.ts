@@ -147,7 +147,9 @@ test('bash completes commands, options, and values of options', async () => {
   assert.equal(complete('run', 'm'), ['model.gguf']);
   assert.equal(complete('run', 'bui'), ['builtin']);
   assert.equal(complete('run', '--seed', ''), []);
+  assert.equal(complete('run', '--ctx', 'l'), ['largest']);
   assert.equal(complete('help', 'doc'), ['doctor']);
+  assert.equal(complete('help', 'form'), ['formats']);
   assert.equal(complete('completion', 'z'), ['zsh']);
 });
 
@@ -164,25 +166,54 @@ for (const [shell, ...check] of [
     const { status, stderr } = spawnSync(shell, [...check, 'script'], { cwd: folder, encoding: 'utf8' });
     assert.is(status, 0, stderr);
     for (const name of commands.keys()) assert.match(stdout, new RegExp(`\\b${name}\\b`));
+    if (shell !== 'fish') return;
+    const offered = (line: string) =>
+      execFileSync('fish', ['-c', `source script; complete -C '${line}'`], { cwd: folder, encoding: 'utf8' });
+    assert.match(offered('firstlight tok'), "tokenize\tshow a text as a model's tokens\n");
+    assert.match(offered('firstlight run --adap'), '--adapter\tGPU to use: part of its name');
+    assert.match(offered('firstlight run --ctx '), /^auto\t.*\nlargest\t/);
   });
 }
 
-test('what every command loads at its start is little, and no engine', () => {
+/** The modules that come with one before anything runs. */
+function loadedWith(first: string): string[] {
   const root = new URL('../../', import.meta.url);
   const loaded = new Set<string>();
   const visit = (file: string) => {
     if (loaded.has(file)) return;
     loaded.add(file);
     const text = readFileSync(new URL(file, root), 'utf8');
-    for (const [, path] of text.matchAll(/^import (?!type)[^;]*?from '(\.[^']+)';/gms))
+    for (const [, path] of text.matchAll(/^(?:import|export) (?!type)[^;]*?from '(\.[^']+)';/gms))
       visit(new URL(path!, new URL(file, root)).href.slice(root.href.length));
   };
-  visit('bin/firstlight.ts');
-  assert.equal(
-    [...loaded].filter((file) => !file.startsWith('bin/')),
-    [],
+  visit(first);
+  return [...loaded];
+}
+
+test('what every command loads at its start is little', () => {
+  const loaded = loadedWith('bin/firstlight.ts');
+  assert.ok(
+    loaded.every((file) => file.startsWith('bin/')),
+    loaded.join(),
   );
-  assert.ok(loaded.size <= 6, [...loaded].join());
+  assert.ok(loaded.length <= 6, loaded.join());
+});
+
+test('commands load no engine without a model, and nothing of a GPU without one', () => {
+  const without = {
+    devices: /^(engine|loaders)\//,
+    list: /^(engine|devices|shaders)\//,
+    pull: /^(engine|devices|shaders)\//,
+    rm: /^(engine|devices|shaders)\//,
+    convert: /^(devices|shaders)\//,
+    tokenize: /^(devices|shaders)\//,
+  };
+  for (const [name, unwanted] of Object.entries(without))
+    assert.equal(
+      loadedWith(`bin/${name}.ts`).filter((file) => unwanted.test(file)),
+      [],
+      name,
+    );
 });
 
 test('another shell is refused', async () => {

@@ -96,6 +96,7 @@ test('refuses what it cannot run, by name', async () => {
     [changed('"gptq","bits"', '"fp8","bits"'), /"fp8"/],
     [changed('"gptq","bits"', '"compressed-tensors","bits"'), /"compressed-tensors"/],
     [changed('"quantization_config"', '"quantization"'), /by MLX/],
+    [changed('"quant_method":"gptq",', '"group":1},"quantization":{"group_size":64,'), /by MLX/],
     [changed('"checkpoint_format":"gptq"', '"checkpoint_format":"marlin"'), /format "marlin"/],
     [changed('"group_size":64', '"group_size":40'), /groups of 40/],
     [changed('"gptq","bits"', '"awq","version":"gemv","bits"'), /by awq in the order "gemv"/],

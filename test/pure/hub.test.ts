@@ -392,7 +392,16 @@ test('one process at a time, and an interrupted one', () =>
       'bad-argument',
       /another firstlight \(process 1\) is busy with owner\/model/,
     );
+    const lock = join(store, 'owner/model/.firstlight.lock');
     await unlock();
+    const again = await lockModel(store, 'owner/model');
+    assert.match(await readFile(lock, 'utf8'), new RegExp(`^${process.pid} \\d+$`));
+    // left by a process of before a reboot, whose number has gone to another one
+    for (const left of ['1 123456789', '99999999 5', '']) {
+      await writeFile(lock, left);
+      await (await lockModel(store, 'owner/model'))();
+    }
+    await again();
     hub.play('a-Q4_0.gguf', [{ kind: 'slow', pauseMs: 20 }]);
     const stop = new AbortController();
     const reason = await get('owner/model', {

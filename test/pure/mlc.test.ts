@@ -55,6 +55,15 @@ test('refuses what it cannot read, by name', async () => {
     [changed(chat, '"llama"', '"gpt_neox"'), 'unsupported-model', /model_type "gpt_neox"/],
     [changed(chat, 'shards":1', 'shards":2'), 'unsupported-model', /cut for several GPUs/],
     [changed(index, /model\.embed_tokens\.q_weight/, 'param_0'), 'unsupported-model', /param_0 and so on.*compiled/],
+    [
+      new Map([
+        [chat, Buffer.from('{"model_lib": "Llama-2-7b-chat-hf-q4f16_1", "conv_template": "llama-2"}')],
+        ['ndarray-cache.json', Buffer.from(text(index).replace('model.embed_tokens.q_weight', 'param_0'))],
+      ]),
+      'unsupported-model',
+      /param_0 and so on.*get an export of 2024/,
+    ],
+    [changed(chat, /"quantization": ?"q4f16_1",?/, ''), 'unsupported-model', /quantisation undefined is not run/],
     [changed(index, 'params_shard_1', '../params_shard_1'), 'bad-file', /names "\.\.\/params_shard_1.*not beside/],
     [changed(index, 'q_scale', 'q_scales'), 'bad-file', /without its q_scale/],
     [changed(index, '"uint32"', '"uint8"'), 'bad-file', /with scales/],

@@ -2,16 +2,15 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readArguments } from '../../bin/arguments.ts';
+import { openMeasured, SHAPE_FLAG } from '../../bin/measured.ts';
 import {
   loadOptions,
   MODEL_FLAGS,
   type ModelFlags,
-  openMeasured,
   type PLACEMENT_FLAGS,
-  SHAPE_FLAG,
+  tuningMode,
   wantedAdapter,
-} from '../../bin/model.ts';
-import { tuningMode } from '../../bin/tuning.ts';
+} from '../../bin/model-flags.ts';
 import type { LoadOptions } from '../../engine/model.ts';
 import { expectError } from './expect-error.ts';
 

@@ -4,6 +4,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openCheckpoint } from '../../loaders/checkpoint.ts';
 import { fileSource, memorySource } from '../../loaders/source.ts';
+import { asFloat32, asUint16, asUint32 } from '../../quant/bytes.ts';
 import { ggufFile, randomWeights, SMALL_LLAMA } from '../random-model.ts';
 import { expectError } from './expect-error.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -28,6 +29,19 @@ const OUTSIDE = [
   [0, 2 ** 40],
   [Number.NaN, 1],
 ] as const;
+
+test('words of bytes at any place, of a Buffer too', async () => {
+  const pool = Buffer.from(BYTES);
+  for (const start of [0, 1, 2, 3]) {
+    const bytes = pool.subarray(start, start + 8);
+    const expected = Array.from({ length: 4 }, (_, i) => bytes.readUInt16LE(2 * i));
+    assert.equal([...asUint16(bytes)], expected);
+    assert.equal([...asUint32(bytes)], [bytes.readUInt32LE(0), bytes.readUInt32LE(4)]);
+    assert.equal(asFloat32(bytes)[1], bytes.readFloatLE(4));
+    const read = await memorySource('pool', pool).read(start, 8);
+    assert.is(read.slice().buffer.byteLength, 8, 'slice() copies');
+  }
+});
 
 test('files and memory give the same bytes and the same errors', async () => {
   const path = join(await writeFolder('same', new Map([['file', BYTES]])), 'file');

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { createNormalizer } from '../../engine/normalize.ts';
 import { randomVocab } from '../../engine/shapes.ts';
 import { createTokenizer, type Tokenizer } from '../../engine/tokenizer.ts';
 import { vocabFromGguf } from '../../loaders/vocab-gguf.ts';
@@ -350,6 +351,29 @@ test('twice the text takes about twice the time', () => {
       assert.ok(found.at(-1)! < 3, `${kind}, ${name}: ${found.map((one) => one.toFixed(1))} times`);
     }
   }
+});
+
+test('marks in any order are normalised as ever, and long runs of them in about linear time', () => {
+  const random = createRandom(5);
+  const all = Array.from({ length: 0x1e95f }, (_, code) => code).filter((code) =>
+    /\p{M}/u.test(String.fromCodePoint(code)),
+  );
+  assert.ok(all.length > 2000);
+  const few = [0x301, 0x323, 0x334, 0x344, 0x345, 0x35c, 0x3099, 0x903, 0xf73];
+  for (const marks of [all, few]) {
+    for (let round = 0; round < 40; round++) {
+      const codes = Array.from({ length: 60 + random(300) }, () => marks[random(marks.length)]!);
+      const text = `a${String.fromCodePoint(...codes)}e\u0301\u0323\u{1d15e}`;
+      for (const form of ['NFC', 'NFD', 'NFKC', 'NFKD'] as const)
+        assert.is(createNormalizer([{ kind: 'unicode', form }])(text), text.normalize(form));
+    }
+  }
+  const normalize = createNormalizer([{ kind: 'unicode', form: 'NFC' }]);
+  const run = '\u0301\u0323'.repeat(20_000);
+  const ratio = () => leastMs(() => normalize(run.repeat(4))) / leastMs(() => normalize(run.repeat(2)));
+  const found = [ratio()];
+  while (found.at(-1)! > 3 && found.length < 4) found.push(ratio());
+  assert.ok(found.at(-1)! < 3, `${found.map((one) => one.toFixed(1))} times`);
 });
 
 /** Whole numbers from 0 to below `limit`. */

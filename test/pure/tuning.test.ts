@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { dawnVersion, tuningMode, tuningPath } from '../../bin/tuning.ts';
+import { tuningMode } from '../../bin/model-flags.ts';
+import { dawnVersion, tuningPath } from '../../bin/tuning.ts';
 
 const test = suite('tuning of the command line');
 
