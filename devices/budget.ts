@@ -2,6 +2,7 @@
 import { findGpu, type Gpu, type Topology } from './topology.ts';
 import type { AdapterInfo } from './types.ts';
 
+/** What memory of an adapter may be taken. */
 export interface Budget {
   /** Memory that the GPU could use on an idle machine; undefined when the system does not tell. */
   readonly totalBytes: number | undefined;

@@ -9,6 +9,7 @@ import type { AdapterInfo } from './types.ts';
 
 export type MachineKind = 'steam-deck-lcd' | 'steam-deck-oled' | 'apu' | 'discrete' | 'unknown';
 
+/** What the system tells of this machine: its memory, its GPUs, and the pools that they share. */
 export interface Topology {
   readonly kind: MachineKind;
   /** Vendor and product as the firmware tells them, e.g. `Valve Jupiter`. */

@@ -1,6 +1,7 @@
 /** What the engine knows of a GPU. */
 import type { ShaderName, Spec } from '../shaders/specialise.ts';
 
+/** What a device is and can do. */
 export interface Traits {
   /** Adapter name as the driver tells it. */
   readonly name: string;
@@ -41,6 +42,7 @@ export interface SubgroupMatrixConfig {
 /** What a buffer is for: bytes are counted by purpose. */
 export type Purpose = 'weights' | 'kv' | 'activations' | 'state' | 'staging' | 'readback';
 
+/** Options of openDevice(). */
 export interface DeviceOptions {
   /** Part of the adapter's name (any case), or its index in `listAdapters()`. */
   readonly adapter?: string | number | undefined;
@@ -62,6 +64,7 @@ export interface Pipeline {
   readonly bindings: readonly { readonly name: string; readonly binding: number }[];
 }
 
+/** A GPU that is open. All that lies on it is given back by `close()`. */
 export interface Device extends Disposable {
   readonly gpu: GPUDevice;
   readonly traits: Traits;

@@ -12,11 +12,13 @@ import { type BatchTokenOptions, createSequence, isPaused, type Sequence, statsO
 import { checkLogprobs, checkPrompt, type GeneratedToken, tokenFacts } from './session.ts';
 import { createSteering } from './steering.ts';
 
+/** Options of createBatch(). */
 export interface BatchOptions extends RunnerOptions {
   /** Requests that may wait for a slot. Default 256. */
   readonly queue?: number | undefined;
 }
 
+/** Many texts over one model at the same time: made by createBatch(). */
 export interface Batch {
   readonly model: Model;
   /** Positions of each sequence. */

@@ -14,6 +14,7 @@ const REFUSE = "{{ raise_exception('the role ' + m.role + ' has no place in this
 
 const START = '{% if add_generation_prompt %}';
 
+/** Jinja templates by family. */
 export const CHAT_FAMILIES = {
   llama2:
     `${SYSTEM}{% for m in turns %}{% if m.role == 'user' %}` +
@@ -44,6 +45,7 @@ export const CHAT_FAMILIES = {
     `${START}{{ '<|assistant|>\\n' }}{% endif %}`,
 } as const;
 
+/** A name of CHAT_FAMILIES. */
 export type ChatFamily = keyof typeof CHAT_FAMILIES;
 
 /** Whether a model's names (of its file or folder, and within it) say that it was trained to answer. */

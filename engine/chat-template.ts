@@ -16,6 +16,7 @@ import { FirstlightError } from '../quant/errors.ts';
 import { renderTemplate, TemplateRefusal } from './jinja.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
+/** A message of a conversation, as templates take it. */
 export interface ChatMessage {
   readonly role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
   readonly content: string | null;
@@ -23,6 +24,7 @@ export interface ChatMessage {
   readonly [field: string]: unknown;
 }
 
+/** Options of encodeChat(). */
 export interface ChatOptions {
   /** Ends the text with the beginning of an answer. Defaults to true. */
   readonly addGenerationPrompt?: boolean;

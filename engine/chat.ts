@@ -26,6 +26,7 @@ export interface ChatSettings extends TextOptions {
   readonly session?: SessionOptions | undefined;
 }
 
+/** A conversation: made by createChat(). */
 export interface Chat extends AsyncDisposable {
   readonly session: Session;
   /** The whole conversation, also what is no longer read. */

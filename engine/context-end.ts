@@ -10,6 +10,7 @@ import type { GeneratedToken, Session, Stats, TokenOptions } from './session.ts'
  */
 export type WhenFull = 'stop' | 'drop' | 'shift';
 
+/** What was left out of a text that had outgrown its context. */
 export interface Dropped {
   /** Ids from here on were left out of the text so far... */
   readonly first: number;
@@ -17,6 +18,7 @@ export interface Dropped {
   readonly count: number;
 }
 
+/** Options of withContextEnd(). */
 export interface ContextEnd {
   readonly whenFull: WhenFull;
   /**

@@ -6,6 +6,7 @@ import { type LoadOptions, loadModel, type Model } from './model.ts';
 import { completeSampling } from './sampler.ts';
 import { createSession, type Session, type SessionOptions, type TokenOptions } from './session.ts';
 
+/** Options of createDurableSession(). */
 export interface DurableOptions {
   /** Stays open as long as the session. */
   readonly checkpoint: Checkpoint;

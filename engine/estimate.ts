@@ -24,6 +24,7 @@ import { defaultWeights, describeWeights, vectorLength, type Weights, type Weigh
 /** Positions; `auto`: what fits, at most 4096; `largest`: what fits, up to what the model was made for. */
 export type ContextOption = number | 'auto' | 'largest';
 
+/** Options of estimate(). */
 export interface EstimateOptions extends Preferences {
   /** As in loadModel. */
   readonly weights?: WeightsOption | undefined;
@@ -70,6 +71,7 @@ export interface Fit {
   readonly bindableContext: number;
 }
 
+/** What a model will take of the memory, and what is there: made by estimate(). */
 export interface Estimate extends Fit {
   /** Where layers are streamed: most positions with which none would have to be; 0 when there is no such context. */
   readonly wholeContext: number;

@@ -9,6 +9,7 @@ import type { GeneratedToken, Session, TokenOptions } from './session.ts';
 import { createTextStream } from './text-stream.ts';
 import { requireTokenizer, type Tokenizer } from './tokenizer.ts';
 
+/** Options of generateText(): those of tokens, and what concerns text. */
 export interface TextOptions extends TokenOptions {
   /** Texts at which to stop; they are not shown themselves. Default none. */
   readonly stop?: readonly string[] | undefined;

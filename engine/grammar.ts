@@ -12,6 +12,7 @@ export type Expression =
 
 export type Range = readonly [first: number, last: number];
 
+/** What a text must be: made by grammarOfSchema() and parseGbnf(). */
 export interface Grammar {
   /** The rule that a whole text follows. */
   readonly root: string;

@@ -2,12 +2,14 @@
 import { beforeEdits, type Edits } from './edits.ts';
 import type { Report } from './state.ts';
 
+/** A token and its log probability. */
 export interface Logprob {
   readonly id: number;
   /** Natural logarithm of the probability that the model itself gives, whatever temperature, penalties and masks do after. */
   readonly logprob: number;
 }
 
+/** The log probability of a chosen token, and its alternatives. */
 export interface Logprobs extends Logprob {
   /** The most probable tokens, descending; the chosen one need not be among them. */
   readonly top: readonly Logprob[];

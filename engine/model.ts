@@ -38,6 +38,7 @@ export interface MemoryOptions {
   readonly root?: string | undefined;
 }
 
+/** Options of loadModel(). */
 export interface LoadOptions extends Preferences, MemoryOptions {
   /** Device format of the matrices; default: as in the file, but 4 bits for float checkpoints of over 100 M parameters. */
   readonly weights?: WeightsOption | undefined;
@@ -54,6 +55,7 @@ export interface LoadOptions extends Preferences, MemoryOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A model on a device: made by loadModel(), shared by any number of sessions, chats and batches. */
 export interface Model extends AsyncDisposable {
   readonly device: Device;
   readonly config: LlamaConfig;

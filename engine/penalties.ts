@@ -3,6 +3,7 @@ import { FirstlightError } from '../quant/errors.ts';
 import { type Edits, FORBIDDEN } from './edits.ts';
 import { MOST_BIASES } from './plan.ts';
 
+/** What makes tokens less probable, or more, by what the text has so far. */
 export interface Penalties {
   /**
    * Logits of tokens that prompt or text have: above 0 divided by this, else multiplied (Keskar et al. 2019, CTRL). 1 = off.

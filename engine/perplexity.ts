@@ -12,6 +12,7 @@
 import { FirstlightError } from '../quant/errors.ts';
 import type { Session } from './session.ts';
 
+/** Options of measurePerplexity(). */
 export interface PerplexityOptions {
   /** Tokens between the beginnings of two windows. Default half of the window. */
   readonly stride?: number | undefined;
@@ -22,6 +23,7 @@ export interface PerplexityOptions {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
+/** How well a model foretells a text. */
 export interface Perplexity {
   readonly perplexity: number;
   /** Standard error of `perplexity`, taking tokens for independent. */

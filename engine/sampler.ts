@@ -3,6 +3,7 @@ import { FirstlightError } from '../quant/errors.ts';
 import type { Choice } from './plan.ts';
 import { MOST_CANDIDATES } from './state.ts';
 
+/** How the next token is drawn. */
 export interface Sampling {
   /** 0 = always the most probable token. Default 0.8. */
   readonly temperature?: number | undefined;
@@ -21,6 +22,7 @@ export interface Sampling {
   readonly seed?: number | undefined;
 }
 
+/** Sampling with its defaults filled in. */
 export type CompleteSampling = { readonly [Key in keyof Sampling]-?: number };
 
 /** Fills in defaults. Throws `bad-argument` for values outside their range. */

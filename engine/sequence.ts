@@ -8,6 +8,7 @@ import type { GeneratedToken, GenerateOptions, Stats, TokenOptions } from './ses
 import type { Slot } from './slots.ts';
 import type { Constraint, Steering } from './steering.ts';
 
+/** Options of one text of a batch. */
 export interface BatchTokenOptions extends TokenOptions {
   /** Whose request it is: the queue is fair between clients. Default: all are one. */
   readonly client?: string | undefined;
@@ -15,6 +16,7 @@ export interface BatchTokenOptions extends TokenOptions {
   readonly onStats?: ((stats: BatchStats) => void) | undefined;
 }
 
+/** Counts of a batch. */
 export interface BatchStats extends Stats {
   /** From the request to its first pass. */
   readonly queuedMs: number;

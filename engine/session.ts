@@ -15,8 +15,10 @@ import { checkSnapshot, openSnapshot, writeSnapshot } from './snapshot.ts';
 import { MOST_CANDIDATES } from './state.ts';
 import { type Constraint, createSteering } from './steering.ts';
 
+/** Options of createSession(). */
 export type SessionOptions = Omit<RunnerOptions, 'slots'>;
 
+/** Options of Session.generate(). */
 export interface GenerateOptions extends Sampling, Penalties {
   /** Most tokens to make. Default: until the context is full. */
   readonly maxTokens?: number | undefined;
@@ -29,6 +31,7 @@ export interface GenerateOptions extends Sampling, Penalties {
   readonly onPrefill?: ((done: number, total: number) => void) | undefined;
 }
 
+/** Options of Session.tokens(). */
 export interface TokenOptions extends GenerateOptions {
   /** Reports the log probability of each token and of so many alternatives, at most 64. Default none. */
   readonly logprobs?: number | undefined;
@@ -36,6 +39,7 @@ export interface TokenOptions extends GenerateOptions {
   readonly promptTokens?: number | undefined;
 }
 
+/** A token as it is made. */
 export interface GeneratedToken {
   readonly id: number;
   readonly logprobs: Logprobs | undefined;
@@ -63,6 +67,7 @@ export interface LogitsOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** One sequence over a model, with a KV cache of its own: made by createSession(). */
 export interface Session extends AsyncDisposable {
   readonly model: Model;
   /** Positions that the KV cache holds. */

@@ -1,6 +1,7 @@
 /** How fast a text was made. */
 import type { Stats } from './session.ts';
 
+/** Tokens a second. */
 export interface Speeds {
   /** Prompt tokens a second, without those that were in the cache; undefined where nothing was timed. */
   readonly prefill: number | undefined;
@@ -8,6 +9,7 @@ export interface Speeds {
   readonly decode: number | undefined;
 }
 
+/** Tokens a second of a text, from its times and counts. */
 export function speedsOf({ promptTokens, reusedTokens, prefillMs, tokens, decodeMs }: Stats): Speeds {
   return {
     prefill: prefillMs > 0 ? (1000 * (promptTokens - reusedTokens)) / prefillMs : undefined,

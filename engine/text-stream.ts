@@ -2,11 +2,13 @@
 import { FirstlightError } from '../quant/errors.ts';
 import type { DecodeOptions, Tokenizer } from './tokenizer.ts';
 
+/** Options of createTextStream(). */
 export interface TextStreamOptions extends DecodeOptions {
   /** Texts at which to stop; they are not shown themselves. Default none. */
   readonly stop?: readonly string[] | undefined;
 }
 
+/** Turns ids into text as it may be shown: made by createTextStream(). */
 export interface TextStream {
   /** What can be shown once this id is there: '' while a character, or what may be a stop string, is incomplete. */
   push(id: number): string;

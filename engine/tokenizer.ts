@@ -6,6 +6,7 @@ import { createNormalizer } from './normalize.ts';
 import { createByteAlphabet, createPieceEncoder, isByteToken } from './piece-encoder.ts';
 import { createPreTokenizer } from './pre-tokenize.ts';
 
+/** Texts to ids and back. */
 export interface Tokenizer {
   readonly vocabSize: number;
   readonly bos: number | undefined;

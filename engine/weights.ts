@@ -53,6 +53,7 @@ export interface Weights {
   readonly vectors: ReadonlyMap<string, Vector>;
 }
 
+/** Form of the weights on the device; `native` is the file's own. */
 export type WeightsOption = 'native' | Format;
 
 /** Float checkpoints above this many parameters are quantised to 4 bits on the way in unless the caller says otherwise. */

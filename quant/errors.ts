@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'disk-full'
   | 'wrong-result'; // a self-test failed: driver or hardware computes wrongly
 
+/** An error that the caller can act on: `code` says what kind it is, the message what to do. */
 export class FirstlightError extends Error {
   readonly code: ErrorCode;
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {

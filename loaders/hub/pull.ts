@@ -22,6 +22,7 @@ import {
 /** Free space that is left to others. */
 const SPARE_BYTES = 64 << 20;
 
+/** Options of pull(). */
 export interface PullOptions extends Pick<DownloadOptions, 'signal' | 'stallMs' | 'tries' | 'pauseMs' | 'onRetry'> {
   /** Address of the hub. Default HF_ENDPOINT, or the public one. */
   readonly endpoint?: string | undefined;
@@ -35,6 +36,7 @@ export interface PullOptions extends Pick<DownloadOptions, 'signal' | 'stallMs' 
   readonly onBytes?: ((doneBytes: number, totalBytes: number | undefined) => void) | undefined;
 }
 
+/** What pull() brought. */
 export interface Pulled {
   /** What commands take as MODEL. */
   readonly name: string;

@@ -41,6 +41,7 @@ export interface StoredVariant {
   readonly pulled: string;
 }
 
+/** A model in the store of pull(). */
 export interface StoredModel {
   /** `OWNER/NAME`. */
   readonly name: string;

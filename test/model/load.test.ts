@@ -19,7 +19,7 @@ const LONG = process.env.FIRSTLIGHT_TEST_LONG === '1';
 const CLIENTS = LONG ? 32 : 8;
 const RUN_MS = LONG ? 60_000 : 4000;
 /** Memory after the run beside that after its first part; a leak of a few KiB a request would be far above. */
-const MOST_GROWTH = 1.1;
+const MOST_GROWTH = LONG ? 1.05 : 1.1;
 
 setFlagsFromString('--expose-gc');
 const collect: () => void = runInNewContext('gc');
@@ -39,6 +39,9 @@ const QUESTIONS: readonly Question[] = [
   'a rather longer question that takes more than one pass to be read',
   'a rather longer question that takes more than one pass to be read, and then goes on in another way',
 ].map((content, i) => ({ content, max_tokens: 6 + 7 * i }));
+
+/** One for all: each waiting client would keep its own, and their tens of MiB would hide what the server keeps. */
+const TOO_LARGE = Buffer.alloc(8_500_000, 'x');
 
 const KINDS = ['whole', 'streamed', 'left', 'large', 'slow', 'streamed', 'left'] as const;
 
@@ -74,9 +77,8 @@ check('clients of all kinds', async () => {
         const kind = KINDS[(seed + turn) % KINDS.length] as keyof typeof counts;
         if (kind === 'whole') assert.is(await whole(question), alone.get(question));
         else if (kind === 'large') {
-          const body = 'x'.repeat(8_500_000);
           // the server may hang up before all of it is sent
-          const status = await fetch(`${url}/v1/completions`, { method: 'POST', body }).then(
+          const status = await fetch(`${url}/v1/completions`, { method: 'POST', body: TOO_LARGE }).then(
             (response) => response.status,
             () => 413,
           );
@@ -117,9 +119,11 @@ check('clients of all kinds', async () => {
         assert.ok(i < 500, 'no request is stuck');
         await sleep(20);
       }
-      await sleep(200);
-      collect();
-      await sleep(200);
+      // objects of sockets and of Dawn end in finalizers, which run after a turn and let go of others
+      for (let i = 0; i < 3; i++) {
+        await sleep(100);
+        collect();
+      }
       return {
         rss: process.memoryUsage.rss(),
         device: Object.values(host.memory()).reduce((sum, bytes) => sum + bytes, 0),
