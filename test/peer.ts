@@ -5,7 +5,7 @@
  *   npm run bench:peer -- --peer PATH/llama-bench model.gguf [-p 512] [-n 128] [-d 0] [-r 3] [--turns 3] [--json]
  *
  * `--peer` is llama.cpp's llama-bench, or a program that prints one line of JSON with `runs: [{pp512: [...], tg128: [...]}]`,
- * the samples behind two summary figures. `--peer-args` are given to it as they are.
+ * the samples behind two summary figures. `--peer-args=...` are given to it as they are, such as `--peer-args='-p 2048 -n 512'`.
  *
  *   npm run bench:peer -- --peer PATH/llama-batched-bench model.gguf --streams 1,4,16,32 [-n 128] [-r 3] [--turns 3]
  *
