@@ -30,11 +30,8 @@ const check = await deviceTests(test);
 
 const CONTEXT = 16;
 const IDS = [1, 42, 7, 99];
-/**
- * Errors add up over the steps. An int8 value on the edge of two codes may fall either way: a few per mille of a result. So do all
- * values of a 4-bit embedding that are half of the largest, 63.5 codes, at once.
- */
-const TOLERANCE: Readonly<Record<Arithmetic, number>> = { f32: 1e-5, mix: 3e-3, i8: 2.5e-2 };
+/** Errors add up over the steps. An int8 value on the edge of two codes may fall either way: a few per mille of a result. */
+const TOLERANCE: Readonly<Record<Arithmetic, number>> = { f32: 1e-5, mix: 3e-3, i8: 1e-2 };
 /** Likewise a key or value on the edge of two codes of a q8 cache. */
 const EDGE_TOLERANCE = 1e-2;
 /** Rounding to the block's own form comes on top. */
@@ -125,7 +122,11 @@ const CASES: readonly Case[] = [
       headDim: 12,
       ropeDim: 12,
     },
-    runs: QUANTISED,
+    // no gain before the first product: of a 4-bit embedding all values that are half of the largest, 63.5 codes, would be on an edge
+    runs: [
+      ['f32', 'f32'],
+      ['q8', 'i8'],
+    ],
   },
   {
     name: 'SmolLM 3: a layer without RoPE',
