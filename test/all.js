@@ -1,8 +1,8 @@
 /**
  * The test command: types and lint, then all groups of tests. Those that need a GPU run on SwiftShader and, on a machine
  * that is set up for it, on lavapipe, which has f16 and other subgroups; or on the adapter that FIRSTLIGHT_TEST_ADAPTER
- * names alone. Most tests keep one core busy, so whole models run beside all others; a group is shown at its end. The
- * last line counts everything.
+ * names alone. Most tests keep one core busy, so two processes run side by side: whole models, and everything else with the tests
+ * of whole programs at its end; a group is shown when it has ended. The last line counts everything.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -16,6 +16,8 @@ const UVU = ['--import', 'tsx', 'node_modules/uvu/bin.js'];
 /** lavapipe compiles each kernel by LLVM for seconds; without its optimisation passes for half of them. */
 const QUICK_LLVM = { GALLIVM_PERF: 'nopt' };
 const RUN_LIMIT_MS = 20 * 60_000;
+/** Of test/model: tests of whole programs, so many that both processes have about as much to do. */
+const PROGRAMS = 'bundle|desktop|flags|haproxy|ollama|openai|package|readme|terminal|window';
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 
@@ -90,25 +92,22 @@ async function runAll() {
 
   const lavapipe = hasLavapipe();
   const chosen = process.env.FIRSTLIGHT_TEST_ADAPTER;
-  const main = { name: chosen ?? 'swiftshader', prefix: [], models: undefined };
-  // what lavapipe would add to the rest of the models' tests is only time
-  const second = {
-    name: 'llvmpipe',
-    prefix: [join(vangogh, 'env.sh'), 'lavapipe'],
-    models: '(expected|steps|prompts)\\.test\\.ts$',
-  };
+  const main = { name: chosen ?? 'swiftshader', prefix: [] };
+  const second = { name: 'llvmpipe', prefix: [join(vangogh, 'env.sh'), 'lavapipe'] };
   const envOf = (name) => ({ FIRSTLIGHT_TEST_ADAPTER: name, ...QUICK_LLVM });
   const kernels = ({ name, prefix }) => runGroup('gpu', name, prefix, envOf(name));
-  const models = ({ name, prefix, models }) => runGroup('model', name, prefix, envOf(name), models);
+  const models = ({ name, prefix }, files) => runGroup('model', name, prefix, envOf(name), files);
   const allElse = async () => {
     await runGroup('pure', '', [], {});
     await runGroup('isa', "the Deck's compiler", [], {}); // it comes with lavapipe
     await kernels(main);
-    if (chosen || !lavapipe) return;
-    await kernels(second);
-    await models(second);
+    if (!chosen && lavapipe) {
+      await kernels(second);
+      await models(second, '^(expected|steps|prompts)\\.test\\.ts$'); // more would add only time
+    }
+    await models(main, `^(${PROGRAMS})\\.test\\.ts$`);
   };
-  await Promise.all([models(main), allElse()]);
+  await Promise.all([models(main, `^(?!(${PROGRAMS})\\.).*\\.test\\.ts$`), allElse()]);
 
   const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : '';
   console.log(`\n${totals.passed} passed, ${totals.failed} failed${skipped}`);
