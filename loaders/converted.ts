@@ -263,10 +263,11 @@ function readLayout({ metadata, entries }: SafetensorsHeader, file: string): Lay
 function isPlace(value: unknown): value is StoredRows {
   if (!isJsonObject(value)) return false;
   const { matrix, rows, cols, firstRow, side, head, ropeDim, format } = value;
+  const sizes: unknown = [rows, cols, firstRow, head, ropeDim];
   return (
     typeof matrix === 'string' &&
-    isSizes([rows, cols, firstRow, head, ropeDim]) &&
-    [rows, cols, firstRow, head, ropeDim].every((size) => Number(size) < 2 ** 31) &&
+    isSizes(sizes) &&
+    sizes.every((size) => size < 2 ** 31) &&
     rows !== 0 &&
     cols !== 0 &&
     (side === 0 || side === 1 || side === 2) &&

@@ -1,5 +1,5 @@
 /** The command line as its users meet it: a child process on small models, good and broken. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -215,9 +215,10 @@ check('plan and devices describe what is there', async (device) => {
   const plan = await runCli(['plan', chat, ...ADAPTER]);
   assert.is(plan.code, 0, plan.stderr);
   assert.match(plan.stdout, /^layers\.1\.attention +attention +\d/m);
-  // a sixth where attention is cut between workgroups and nothing behind it joins the parts
-  const [, steps, each] = plan.stdout.match(/^(\d+) steps, ([56]) a layer, \d+ distinct kernels$/m) ?? [];
-  assert.is(Number(steps), 3 + CONFIG.layers * Number(each), plan.stdout);
+  const [, steps, each] = plan.stdout.match(/^(\d+) steps, (\d) a layer, \d+ distinct kernels$/m) ?? [];
+  // a sixth where GPUs cut attention between workgroups and nothing behind it joins the parts
+  assert.ok(each === '5' || (each === '6' && !device.traits.software), plan.stdout);
+  assert.is(Number(steps), 3 + CONFIG.layers * Number(each));
   const json = JSON.parse((await runCli(['plan', chat, '--json', '--ctx', '64', ...ADAPTER])).stdout);
   assert.is(json.steps.length, Number(steps));
   assert.is(json.totals.context, 64);
@@ -288,15 +289,10 @@ if (hasSharedData) {
   reportSkipped('cli', 2);
 }
 
-const builtin = new URL('../../engine/builtin/storyteller.zip', import.meta.url);
-if (existsSync(builtin)) {
-  check('without arguments the built-in model tells a story', async () => {
-    const { code, stdout, stderr } = await runCli(['run', '-n', '24', ...ADAPTER]);
-    assert.is(code, 0, stderr);
-    assert.match(stdout, /^Once upon a time, \w/);
-  });
-} else {
-  test.skip('no built-in model');
-}
+check('without arguments the built-in model tells a story', async () => {
+  const { code, stdout, stderr } = await runCli(['run', '-n', '24', ...ADAPTER]);
+  assert.is(code, 0, stderr);
+  assert.match(stdout, /^Once upon a time, \w/);
+});
 
 test.run();

@@ -10,7 +10,7 @@ import type { Checkpoint } from '../../loaders/types.ts';
 import { decodeRows } from '../../quant/file-types.ts';
 import { deviceTests } from '../device.ts';
 import type { Weights } from '../gguf-conventions.ts';
-import { sharedPath } from '../pure/shared-data.ts';
+import { sharedPath, skipModel } from '../pure/shared-data.ts';
 import { memoryFolder } from '../random-model.ts';
 import { mlcExport } from '../write-mlc.ts';
 import { writePyTorch } from '../write-pytorch.ts';
@@ -51,7 +51,7 @@ async function compare(device: Device, path: string, files: ReadonlyMap<string, 
 for (const name of ['tiny-llama3', 'tiny-qwen2', 'tiny-mistral']) {
   const path = sharedPath(`models/${name}`);
   if (!existsSync(path)) {
-    test.skip(`${name}: no shared data`);
+    skipModel(test, name);
     continue;
   }
   check(`${name} as MLC's q0f32`, async (device) => {
@@ -74,6 +74,6 @@ if (existsSync(llama3)) {
     ]);
     await compare(device, llama3, files);
   });
-}
+} else skipModel(test, 'tiny-llama3 as pytorch_model.bin');
 
 test.run();

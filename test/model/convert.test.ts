@@ -147,6 +147,16 @@ test('a GGUF file becomes a folder with its rows in the other order, and the sam
   for (const one of [back, rounded]) await one.close();
 });
 
+test('inputs in an order of their own are in order again in a folder', async () => {
+  const options = { method: 'gptq', group: 32, order: (i: number, n: number) => (i * 7) % (n / 32) } as const;
+  const { files, values } = groupFolder(CONFIG, options);
+  const folder = await writeFolder('convert order', new Map());
+  await writeHuggingFace(await openFolder(memoryFolder(files)), join(folder, 'hf'), 'f32');
+  const back = await openCheckpoint(join(folder, 'hf'));
+  for (const name of back.tensors.keys()) assert.equal(await floats(back, name), values.get(name), name);
+  await back.close();
+});
+
 test('config.json says the new type, under whichever name it said the old one', async () => {
   const files = safetensorsFolder(SMALL_LLAMA, randomWeights(SMALL_LLAMA));
   const config = JSON.parse(Buffer.from(files.get('config.json')!).toString());

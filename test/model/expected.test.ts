@@ -8,7 +8,7 @@ import { createReference } from '../../engine/reference.ts';
 import { createSession, type Session } from '../../engine/session.ts';
 import { openCheckpoint } from '../../loaders/checkpoint.ts';
 import { deviceTests } from '../device.ts';
-import { sharedPath } from '../pure/shared-data.ts';
+import { sharedPath, skipModel } from '../pure/shared-data.ts';
 
 interface Run {
   readonly prompt_ids: readonly number[];
@@ -102,7 +102,7 @@ async function compareLogits(session: Session, ids: readonly number[], wanted: r
 for (const name of MODELS) {
   const path = sharedPath(`models/${name}`);
   if (!existsSync(path)) {
-    test.skip(`${name}: no shared data`);
+    skipModel(test, name);
     continue;
   }
   check(`${name}: exact arithmetic gives the expected logits and greedy ids`, async (device) => {
@@ -131,7 +131,7 @@ const TILED = ['aidreams260K/hf', 'tiny-mistral', 'tiny-kquant/tiny-kquant-Q4_K_
 for (const name of LONG ? MODELS : TILED) {
   const path = sharedPath(`models/${name}`);
   if (!existsSync(path)) {
-    test.skip(`${name}: no shared data`);
+    skipModel(test, name);
     continue;
   }
   check(`${name}: prompts in tiles give the expected logits`, async (device) => {
@@ -151,7 +151,7 @@ for (const [name, most] of [
 ] as const) {
   const path = sharedPath(`models/${name}`);
   if (!existsSync(path)) {
-    test.skip(`${name}: no shared data`);
+    skipModel(test, name);
     continue;
   }
   check(`${name}: a q8 cache stays near the expected logits`, async (device) => {
@@ -180,7 +180,7 @@ for (const [name, most] of [
 for (const name of ['aidreams260K/gguf/aidreams260K-Q8_0.gguf', 'aidreams260K/gguf/aidreams260K-Q4_0.gguf']) {
   const path = sharedPath(`models/${name}`);
   if (!existsSync(path)) {
-    test.skip(`${name}: no shared data`);
+    skipModel(test, name);
     continue;
   }
   check(`${name}: int8 activations agree with the CPU reference that rounds alike`, async (device) => {

@@ -237,7 +237,7 @@ async function compareSteps(
       const got = readBlocks(form, await read(y_codes), floats(await read(y_meta)), 1, truth.length);
       const gain = gains && step.spec.GAIN !== 'none' ? floats(await read(gains)) : undefined;
       const wanted = truth.map((value, i) => value * (gain?.[i] ?? 1));
-      compare(`${form} blocks`, got, wanted, tolerance + BLOCK_TOLERANCE[form]);
+      compare(`${form} blocks`, got, wanted, Math.max(tolerance, BLOCK_TOLERANCE[form]));
     }
   }
 }

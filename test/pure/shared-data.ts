@@ -19,3 +19,9 @@ export function readSharedJson(name: string): unknown {
 export function reportSkipped(file: string, cases: number): void {
   console.log(`${file}: ${cases} tests skipped, no ../shared/data`);
 }
+
+/** Skips the test of a model that is not there. */
+export function skipModel(test: { skip(name?: string): void }, name: string): void {
+  test.skip(`${name}: no shared data`);
+  reportSkipped(name, 1);
+}
