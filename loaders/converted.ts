@@ -270,9 +270,15 @@ function isPlace(value: unknown): value is StoredRows {
     sizes.every((size) => size < 2 ** 31) &&
     rows !== 0 &&
     cols !== 0 &&
+    areHeads(Number(rows), Number(head), Number(ropeDim)) &&
     (side === 0 || side === 1 || side === 2) &&
     isFormat(format)
   );
+}
+
+/** Whether rows stay among themselves when the pairs of heads become neighbours. */
+function areHeads(rows: number, head: number, ropeDim: number): boolean {
+  return head === 0 || (rows % head === 0 && ropeDim % 2 === 0 && ropeDim <= head);
 }
 
 function isPart(value: unknown): value is StoredPart {

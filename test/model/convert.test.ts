@@ -282,6 +282,7 @@ test('a damaged converted file is an error', async () => {
     [quoted('"vocab":101'), quoted('"vocab":100'), /lacks model\.embed_tokens\.weight \[100, 256\]/],
     ['"model.norm.weight"', '"model.morn.weight"', /lacks model\.norm\.weight/],
     [quoted('"firstRow":0'), quoted('"firstRow":9'), /no rows|another size|no place/],
+    [quoted('"head":0'), quoted('"head":7'), /no place for/],
   ] as const)
     await expectError(change(from, to), 'bad-file', message);
   writeFileSync(path, bytes);
