@@ -74,15 +74,20 @@ async function* decodeAhead(
 ): AsyncGenerator<Made, void, void> {
   const edits = steering.changes === 'once' ? steering.edits() : undefined;
   pace.restart();
-  // streamed layers keep the GPU waiting for the CPU, and passes ahead would only make tokens late
   const { stream } = runner.model;
-  const inFlight = () => (stream ? 1 : pace.burst() > 1 ? BURSTS_IN_FLIGHT : IN_FLIGHT);
   const flights = [{ ticket: 0, tokens: 1 }]; // on their way, the next to arrive first
   let made = 1; // tokens that are there or on their way
+  let most = 1; // tokens of the next submit: twice as many each time, so that none is recorded for longer than the GPU is busy
+  const inFlight = () => {
+    if (stream) return 1; // its layers keep the GPU waiting for the CPU: passes ahead would only make tokens late
+    if (made <= 2) return 2; // the first token is looked for before the CPU is busy with those behind the second
+    return pace.burst() > 1 ? BURSTS_IN_FLIGHT : IN_FLIGHT;
+  };
   for (let flight = 1; ; ) {
     while (flights.length < inFlight() && made < maxTokens) {
       const ticket = flight++ % IN_FLIGHT;
-      const tokens = logprobs === undefined && !stream ? Math.min(pace.burst(), maxTokens - made) : 1;
+      const tokens = logprobs === undefined && !stream ? Math.min(pace.burst(), most, maxTokens - made) : 1;
+      if (made > 1) most *= 2;
       const position = first + made; // of the first token that is chosen
       const pass: Pass = { kind: 'decode', choice, ...extras, position: position - 1 };
       if (tokens > 1) await runner.submitBurst(pass, tokens, { ticket, slot: 0, position });
