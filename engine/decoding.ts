@@ -77,7 +77,6 @@ async function* decodeAhead(
   const { stream } = runner.model;
   const flights = [{ ticket: 0, tokens: 1 }]; // on their way, the next to arrive first
   let made = 1; // tokens that are there or on their way
-  let most = 1; // tokens of the next submit: twice as many each time, so that none is recorded for longer than the GPU is busy
   const inFlight = () => {
     if (stream) return 1; // its layers keep the GPU waiting for the CPU: passes ahead would only make tokens late
     if (made <= 2) return 2; // the first token is looked for before the CPU is busy with those behind the second
@@ -86,8 +85,9 @@ async function* decodeAhead(
   for (let flight = 1; ; ) {
     while (flights.length < inFlight() && made < maxTokens) {
       const ticket = flight++ % IN_FLIGHT;
-      const tokens = logprobs === undefined && !stream ? Math.min(pace.burst(), most, maxTokens - made) : 1;
-      if (made > 1) most *= 2;
+      // no more than are on their way already, so that the GPU is not done with those while the CPU records
+      const ahead = flights.reduce((sum, { tokens }) => sum + tokens, 0);
+      const tokens = logprobs === undefined && !stream ? Math.min(pace.burst(), ahead, maxTokens - made) : 1;
       const position = first + made; // of the first token that is chosen
       const pass: Pass = { kind: 'decode', choice, ...extras, position: position - 1 };
       if (tokens > 1) await runner.submitBurst(pass, tokens, { ticket, slot: 0, position });
