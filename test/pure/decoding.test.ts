@@ -24,10 +24,10 @@ function createLog() {
     setEdits: () => log.push('edits'),
     place: () => {},
     submit: async ({ kind }: { kind: string }) => void log.push(kind),
-    submitBurst: async () => void log.push('burst'),
-    chosen: async () => {
+    submitBurst: async (_: unknown, passes: number) => void log.push(`${passes} decodes`),
+    chosen: async (_ticket: number, _dueMs: number, tokens = 1) => {
       log.push('read');
-      return [++id];
+      return Array.from({ length: tokens }, () => ++id);
     },
     outcome: async () => {
       log.push('read');
@@ -48,11 +48,16 @@ function createLog() {
   return { log, runner, endless };
 }
 
-async function decode(sampling: Sampling, constrained: boolean, wanted: number, maxTokens = Number.POSITIVE_INFINITY) {
+async function decode(
+  sampling: Sampling,
+  constrained: boolean,
+  wanted: number,
+  maxTokens = Number.POSITIVE_INFINITY,
+  pace = createPace(),
+) {
   const { log, runner, endless } = createLog();
   const facts = { vocab: VOCAB, isControl: () => false, text: () => '' };
   const steering = createSteering({}, constrained ? endless : undefined, [1], facts);
-  const pace = createPace();
   const complete = completeSampling(sampling);
   const method = chooseMethod({ runner, sampling: complete, steering, pace, logprobs: undefined });
   await method.prepare([1]);
@@ -78,10 +83,22 @@ test('behind the last token that is wanted no pass is made', async () => {
   assert.equal(log.slice(-4), ['choice', 'read', 'accept 2', 'token 2']);
 });
 
-test('without a mask several passes are on their way before the first token is read', async () => {
+test('without a mask several passes are on their way, but for the first token, which nothing delays', async () => {
   const { log } = await decode({ temperature: 0 }, false, 2);
-  const first = new Array(IN_FLIGHT - 1).fill('decode'); // the prompt's last pass has made the first token
-  assert.equal(log, [...first, 'read', 'token 1', 'decode', 'read', 'token 2']);
+  const next = new Array(IN_FLIGHT - 1).fill('decode'); // the prompt's last pass has made the first token
+  assert.equal(log, ['decode', 'read', 'token 1', ...next, 'read', 'token 2']);
+});
+
+test('fast tokens are made in bursts that grow with what is on its way', async () => {
+  const pace = createPace();
+  for (let ms = 0; ms <= 40; ms += 2) pace.arrived(ms);
+  const { log, ids } = await decode({ temperature: 0 }, false, 24, 24, pace);
+  assert.equal(
+    ids,
+    Array.from({ length: 24 }, (_, i) => i + 1),
+  );
+  const passes = log.filter((what) => what.includes('decode')).map((what) => Number.parseInt(what, 10) || 1);
+  assert.equal(passes, [1, 1, 2, 3, 5, 6, 5]);
 });
 
 test('where the CPU chooses, the token must be known before the next pass', async () => {
