@@ -15,7 +15,7 @@ import type { BufferSpec, PlanOptions, Step } from './steps.ts';
 import { type GemvCut, listCuts, type Preferences, sameCut, shapeKey, type Tuning, usualCut } from './variants.ts';
 
 export interface TuneOptions {
-  /** Wall time after which no further candidate is measured. Default 2000. */
+  /** Wall time after which nothing is begun: the first shape is finished, one that is not by then is left out. Default 2000. */
   readonly budgetMs?: number | undefined;
   /** Shapes that need not be measured again. Default none. */
   readonly known?: Tuning | undefined;
@@ -60,7 +60,8 @@ export async function tune(model: Model, options: TuneOptions = {}): Promise<Tun
     config,
     weights,
     traits: device.traits,
-    preferences: { ...model.preferences, ...preferences },
+    // attention whole: a product that joins its parts would be measured with parts that nothing has left
+    preferences: { ...model.preferences, splits: 1, ...preferences },
     kv: model.kv,
     context: 64,
     chunk: 1,
@@ -83,11 +84,13 @@ export async function tune(model: Model, options: TuneOptions = {}): Promise<Tun
     const all = await compileSteps(device, portable, find);
     const warmUntil = performance.now() + WARM_UP_MS;
     while (performance.now() < warmUntil) await timeSteps(device, timer, all);
+    let endMs = Number.POSITIVE_INFINITY; // of the first shape, so that every load finds something out
     for (const [key, steps] of groups) {
-      if (performance.now() > budgetEnd && Object.keys(tuning).length > 0) break;
-      const report = await tuneShape(model, timer, key, steps.slice(0, MOST_MATRICES), find, planFor, budgetEnd);
+      const report = await tuneShape(model, timer, key, steps.slice(0, MOST_MATRICES), find, planFor, endMs);
+      if (!report) break;
       if (report.best) tuning[key] = report.best;
       options.onShape?.(report);
+      endMs = budgetEnd;
     }
     return tuning;
   } finally {
@@ -97,6 +100,7 @@ export async function tune(model: Model, options: TuneOptions = {}): Promise<Tun
   }
 }
 
+/** Measures all cuts of a shape; undefined if they are not done by `endMs`, since the best of some may be worse than the usual one. */
 async function tuneShape(
   model: Model,
   timer: Timer,
@@ -104,8 +108,8 @@ async function tuneShape(
   portable: readonly Step[],
   find: (name: string) => GPUBuffer | undefined,
   planFor: (preferences: Preferences) => PlanOptions,
-  budgetEnd: number,
-): Promise<ShapeReport> {
+  endMs: number,
+): Promise<ShapeReport | undefined> {
   const { device } = model;
   const shape = portable[0]?.shape;
   assert(shape, 'a group has a product');
@@ -115,6 +119,8 @@ async function tuneShape(
     const steps = planDecode(options, 'none').filter((step) => names.has(step.name));
     return compileSteps(device, steps, find);
   };
+  const isLate = () => performance.now() > endMs;
+  if (isLate()) return undefined;
   const cuts = listCuts(device.traits, shape);
   const [reference, ...programs] = await Promise.all([compileSteps(device, portable, find), ...cuts.map(program)]);
   const truth = await resultOf(model, reference, portable, find);
@@ -122,16 +128,17 @@ async function tuneShape(
   const right: { cut: GemvCut; program: Program }[] = [];
   const candidates: { cut: GemvCut; microseconds: number; wrong: boolean }[] = [];
   for (const [i, cut] of cuts.entries()) {
+    if (isLate()) return undefined;
     const candidate = programs[i];
     assert(candidate, 'every cut has a program');
     const wrong = !agrees(await resultOf(model, candidate, portable, find), truth);
     candidates.push({ cut, wrong, microseconds: Number.POSITIVE_INFINITY });
     if (!wrong) right.push({ cut, program: candidate });
-    if (performance.now() > budgetEnd && right.length > 0) break;
   }
   // by turns, so that a clock that drifts meanwhile is the same for all
   for (let round = 0; round < ROUNDS; round++) {
     for (const { cut, program } of right) {
+      if (isLate()) return undefined;
       const candidate = candidates.find((other) => other.cut === cut);
       assert(candidate, 'right candidates are candidates');
       candidate.microseconds = Math.min(candidate.microseconds, await timeSteps(device, timer, program));

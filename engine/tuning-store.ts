@@ -6,7 +6,8 @@ import type { Traits } from '../devices/types.ts';
 import { specialise } from '../shaders/specialise.ts';
 import { dotSpec, type GemvCut, type Tuning } from './variants.ts';
 
-const VERSION = 1;
+/** Of the file, and of the way of measuring: 1 could keep a cut that had been measured without the usual one beside it. */
+const VERSION = 2;
 
 /** What a tuning is good for: this adapter, driver, Dawn version and kernel source, and no other. */
 export function deviceKey(traits: Traits, dawnVersion: string): string {

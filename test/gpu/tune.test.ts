@@ -28,7 +28,7 @@ check(
     const model = await loadModel(device, checkpoint, { gemv: 'lanes' });
     const reports: string[] = [];
     const tuning = await tune(model, {
-      budgetMs: 1, // one candidate of the first shape at least
+      budgetMs: device.traits.software ? 1 : 60_000, // the first shape is finished nevertheless
       onShape({ shape, candidates }) {
         reports.push(shape);
         assert.ok(candidates.length > 0, shape);
@@ -73,11 +73,11 @@ test('a damaged or foreign file counts as none and is written anew', async () =>
   try {
     const odd = [
       '',
-      '{"version":1,"dev',
+      '{"version":2,"dev',
       '[]',
       'null',
-      '{"version":2,"devices":{"a":{}}}',
-      '{"version":1,"devices":{"a":{"x":{"subgroup":"32"}}}}',
+      '{"version":1,"devices":{"a":{}}}',
+      '{"version":2,"devices":{"a":{"x":{"subgroup":"32"}}}}',
     ];
     for (const text of odd) {
       await writeFile(path, text);
@@ -85,7 +85,7 @@ test('a damaged or foreign file counts as none and is written anew', async () =>
     }
     await writeTuning(path, 'a', TUNING);
     assert.equal(await readTuning(path, 'a'), TUNING);
-    assert.match(await readFile(path, 'utf8'), '"version": 1');
+    assert.match(await readFile(path, 'utf8'), '"version": 2');
   } finally {
     await rm(folder, { recursive: true });
   }
