@@ -16,7 +16,7 @@ export const tune = defineCommand({
   about: [
     'Measures which variant of the matrix-vector kernels is fastest for each shape of a model on this GPU, and keeps it for ' +
       'this GPU, driver and version. A variant counts only if its result agrees with the portable kernel. Loading a model ' +
-      'does the same in under two seconds; this takes its time and shows the figures.',
+      'does the same for about two seconds and leaves the rest to the next load; this takes its time and shows the figures.',
   ],
   flags: {
     ...SHAPE_FLAG,

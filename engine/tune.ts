@@ -55,7 +55,7 @@ export async function tune(model: Model, options: TuneOptions = {}): Promise<Tun
   const { device, config, weights } = model;
   const timer = createTimer(device, 4);
   if (!timer) return {};
-  const budgetEnd = performance.now() + (options.budgetMs ?? BUDGET_MS);
+  const budgetEndMs = performance.now() + (options.budgetMs ?? BUDGET_MS);
   const planFor = (preferences: Preferences): PlanOptions => ({
     config,
     weights,
@@ -84,13 +84,13 @@ export async function tune(model: Model, options: TuneOptions = {}): Promise<Tun
     const all = await compileSteps(device, portable, find);
     const warmUntil = performance.now() + WARM_UP_MS;
     while (performance.now() < warmUntil) await timeSteps(device, timer, all);
-    let endMs = Number.POSITIVE_INFINITY; // of the first shape, so that every load finds something out
+    let endMs = Number.POSITIVE_INFINITY; // the first shape is finished, so that every load finds something out
     for (const [key, steps] of groups) {
       const report = await tuneShape(model, timer, key, steps.slice(0, MOST_MATRICES), find, planFor, endMs);
       if (!report) break;
       if (report.best) tuning[key] = report.best;
       options.onShape?.(report);
-      endMs = budgetEnd;
+      endMs = budgetEndMs;
     }
     return tuning;
   } finally {

@@ -2,6 +2,9 @@
 import { openDevice } from '../devices/open.ts';
 import type { Device } from '../devices/types.ts';
 
+/** Whether what takes minutes or much memory is tested too, and more cases of the rest. */
+export const LONG = Boolean(process.env.FIRSTLIGHT_TEST_LONG);
+
 /** The adapter that tests run on: FIRSTLIGHT_TEST_ADAPTER, or whatever the machine has. */
 export const testAdapter = process.env.FIRSTLIGHT_TEST_ADAPTER;
 
@@ -42,5 +45,16 @@ export async function deviceTests(
   return (name, run) => {
     if (device) test(name, async () => run(device));
     else test.skip(name);
+  };
+}
+
+/** A suite's tests that only FIRSTLIGHT_TEST_LONG=1 runs, by `run`; else they are skipped, which is said in the end. */
+export function onlyLong<Test>(file: string, test: Pick<Tests, 'skip'>, run: (name: string, test: Test) => void) {
+  if (LONG) return run;
+  let skipped = 0;
+  process.once('exit', () => console.log(`${file}: ${skipped} skipped, FIRSTLIGHT_TEST_LONG=1 runs them`));
+  return (name: string, _: Test) => {
+    skipped++;
+    test.skip(name);
   };
 }

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { LONG, onlyLong } from '../device.ts';
 import { MACHINES } from '../fake-machines.ts';
 import type { BlankLoad, BlankResult } from './load-blank.ts';
 
@@ -43,7 +44,7 @@ async function measure(load: BlankLoad, vramMib: number, gttMib: number): Promis
       {
         cwd: root,
         env: { ...process.env, ...sizes, HEAP_CAP_LOG: log, HEAP_CAP_TRACE: trace },
-        timeout: process.env.FIRSTLIGHT_TEST_LONG ? 1_200_000 : 120_000,
+        timeout: LONG ? 1_200_000 : 120_000,
       },
     );
     const result: BlankResult = JSON.parse(stdout.trim().split('\n').at(-1)!);
@@ -120,7 +121,7 @@ const MORE_LOADS: typeof LOADS = [
     },
   ],
 ];
-for (const [title, load] of process.env.FIRSTLIGHT_TEST_LONG ? [...LOADS, ...MORE_LOADS] : LOADS) {
+for (const [title, load] of LONG ? [...LOADS, ...MORE_LOADS] : LOADS) {
   check(`the plan is within 3 % of what is allocated: ${title}`, async () => {
     const { plan, message, peakBytes, ids } = await measure(load, 1024, 8128);
     assert.is(message, '');
@@ -230,9 +231,7 @@ const HUGE: BlankLoad = {
   prompt: [1],
   tokens: 1,
 };
-const LONG = Boolean(process.env.FIRSTLIGHT_TEST_LONG);
-const long = LONG ? check : (name: string, _: () => Promise<void>) => test.skip(name);
-if (!LONG) console.log('estimate: 2 tests are skipped, they need FIRSTLIGHT_TEST_LONG=1');
+const long = onlyLong('estimate', test, check);
 const report = ({ plan, peakBytes, loadMs, decodeMs, ids, peakResidentBytes }: Measured) =>
   console.log(
     `  planned ${mib(plan!.totalBytes)}, allocated at most ${mib(peakBytes)} MiB, process ${mib(peakResidentBytes)} MiB; ` +

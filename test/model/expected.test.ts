@@ -7,7 +7,7 @@ import { type LoadOptions, loadModel } from '../../engine/model.ts';
 import { createReference } from '../../engine/reference.ts';
 import { createSession, type Session } from '../../engine/session.ts';
 import { openCheckpoint } from '../../loaders/checkpoint.ts';
-import { deviceTests } from '../device.ts';
+import { deviceTests, LONG } from '../device.ts';
 import { sharedPath, skipModel } from '../pure/shared-data.ts';
 
 interface Run {
@@ -88,7 +88,6 @@ const largest = (a: ArrayLike<number>, b: ArrayLike<number>) => {
 
 const test = suite('expected logits');
 const check = await deviceTests(test);
-const LONG = Boolean(process.env.FIRSTLIGHT_TEST_LONG);
 
 async function compareLogits(session: Session, ids: readonly number[], wanted: readonly Float32Array[], what: string) {
   let position = 0;

@@ -13,14 +13,13 @@ import { loadModel } from '../../engine/model.ts';
 import { createSession, type Session, type TokenOptions } from '../../engine/session.ts';
 import { openFolder } from '../../loaders/checkpoint.ts';
 import { FirstlightError } from '../../quant/errors.ts';
-import { deviceTests, testAdapter } from '../device.ts';
+import { deviceTests, LONG, testAdapter } from '../device.ts';
 import { destroyAt, watchAllocations } from '../faults.ts';
 import { expectError } from '../pure/expect-error.ts';
 import { memoryFolder, randomWeights, SMALL_LLAMA, safetensorsFolder } from '../random-model.ts';
 
 const test = suite('faults');
 const check = await deviceTests(test);
-const LONG = Boolean(process.env.FIRSTLIGHT_TEST_LONG);
 
 const PLACES = LONG ? 40 : 4;
 const CHECKPOINT = await openFolder(memoryFolder(safetensorsFolder(SMALL_LLAMA, randomWeights(SMALL_LLAMA), 'Q4_0')));

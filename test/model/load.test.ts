@@ -7,7 +7,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { testDevice } from '../device.ts';
+import { LONG, testDevice } from '../device.ts';
 import { createRandom } from '../kernel.ts';
 import { startServing } from '../serving.ts';
 
@@ -15,7 +15,6 @@ const test = suite('load');
 const there = await testDevice();
 const check = there ? test : test.skip;
 
-const LONG = process.env.FIRSTLIGHT_TEST_LONG === '1';
 const CLIENTS = LONG ? 32 : 8;
 const RUN_MS = LONG ? 60_000 : 4000;
 /** Memory after the run beside that after its first part; a leak of a few KiB a request would be far above. */

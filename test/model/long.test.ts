@@ -10,13 +10,11 @@ import { loadModel } from '../../engine/model.ts';
 import { createSession } from '../../engine/session.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
 import { blankCheckpoint } from '../blank-model.ts';
-import { deviceTests, testAdapter } from '../device.ts';
+import { deviceTests, onlyLong, testAdapter } from '../device.ts';
 import { SMALL_LLAMA } from '../random-model.ts';
 
 const test = suite('long');
-const LONG = Boolean(process.env.FIRSTLIGHT_TEST_LONG);
-const check = LONG ? await deviceTests(test) : (name: string, _: (device: Device) => Promise<void>) => test.skip(name);
-if (!LONG) console.log('long: 2 tests are skipped, they need FIRSTLIGHT_TEST_LONG=1');
+const check = onlyLong('long', test, await deviceTests(test));
 
 const MIB = 2 ** 20;
 const ROUNDS = 50;

@@ -13,7 +13,7 @@ import { createSession, type GeneratedToken } from '../../engine/session.ts';
 import { hasMatrixUnits } from '../../engine/variants.ts';
 import { openCheckpoint, openFolder } from '../../loaders/checkpoint.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
-import { deviceTests, testDevice } from '../device.ts';
+import { deviceTests, LONG, testDevice } from '../device.ts';
 import { createRandom, relativeError } from '../kernel.ts';
 import { sharedPath, skipModel } from '../pure/shared-data.ts';
 import { memoryFolder, randomWeights, SMALL_LLAMA, safetensorsFolder } from '../random-model.ts';
@@ -21,7 +21,6 @@ import { memoryFolder, randomWeights, SMALL_LLAMA, safetensorsFolder } from '../
 const test = suite('prompts');
 const check = await deviceTests(test);
 
-const LONG = Boolean(process.env.FIRSTLIGHT_TEST_LONG);
 const traits = (await testDevice())?.traits;
 const software = traits?.software;
 const hasUnits = traits !== undefined && hasMatrixUnits(traits);

@@ -2,7 +2,6 @@
 import { freemem } from 'node:os';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Device } from '../../devices/types.ts';
 import { loadModel } from '../../engine/model.ts';
 import { createReference } from '../../engine/reference.ts';
 import { argmax } from '../../engine/sampler.ts';
@@ -10,12 +9,10 @@ import { createSession } from '../../engine/session.ts';
 import { randomCheckpointOf, shapeConfig } from '../../engine/shapes.ts';
 import { expectedTensors } from '../../loaders/model-tensors.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
-import { deviceTests } from '../device.ts';
+import { deviceTests, onlyLong } from '../device.ts';
 
 const test = suite('shapes');
-const LONG = Boolean(process.env.FIRSTLIGHT_TEST_LONG);
-const check = LONG ? await deviceTests(test) : (name: string, _: (device: Device) => Promise<void>) => test.skip(name);
-if (!LONG) console.log('shapes: 1 test is skipped, it needs FIRSTLIGHT_TEST_LONG=1');
+const check = onlyLong('shapes', test, await deviceTests(test));
 
 const SHAPE = process.env.FIRSTLIGHT_TEST_SHAPE ?? 'llama2-7b';
 const POSITIONS = 16;

@@ -139,6 +139,7 @@ const CASES: readonly Case[] = [
 const device = await testDevice();
 const isLavapipe = device?.traits.name.startsWith('llvmpipe');
 
+let unsuited = 0;
 for (const { name, config, runs } of CASES) {
   for (const [format, arithmetic, kv] of runs) {
     const title = `${name}: ${format} weights, ${arithmetic} arithmetic${kv ? `, ${kv} cache` : ''}`;
@@ -146,9 +147,13 @@ for (const { name, config, runs } of CASES) {
       !device || (arithmetic === 'mix' ? device.traits.f16 : arithmetic === 'f32' || device.traits.packedDot);
     const wanted = !isLavapipe || arithmetic === 'mix' || (config === SMALL_LLAMA && (format === 'q4' || kv === 'q8'));
     if (runnable && wanted) check(title, (device) => compareSteps(device, config, format, arithmetic, kv));
-    else test.skip(title);
+    else {
+      unsuited++;
+      test.skip(title);
+    }
   }
 }
+if (unsuited > 0) console.log(`steps: ${unsuited} skipped, not for this device`);
 
 /** The reference's name of a step: it has attention in one part, which is complete once `combine` has joined what the device has cut. */
 function tracedName({ name }: Step): string {

@@ -1,19 +1,16 @@
 /** A large vocabulary where bindings are small: only with FIRSTLIGHT_TEST_LONG=1, as it takes seconds and a gigabyte. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Device } from '../../devices/types.ts';
 import { loadModel } from '../../engine/model.ts';
 import { createReference } from '../../engine/reference.ts';
 import { createSession } from '../../engine/session.ts';
 import { openFolder } from '../../loaders/checkpoint.ts';
-import { deviceTests } from '../device.ts';
+import { deviceTests, onlyLong } from '../device.ts';
 import { relativeError } from '../kernel.ts';
 import { memoryFolder, randomWeights, SMALL_LLAMA, safetensorsFolder } from '../random-model.ts';
 
 const test = suite('wide output');
-const LONG = Boolean(process.env.FIRSTLIGHT_TEST_LONG);
-const check = LONG ? await deviceTests(test) : (name: string, _: (device: Device) => Promise<void>) => test.skip(name);
-if (!LONG) console.log('wide output: 1 test is skipped, it needs FIRSTLIGHT_TEST_LONG=1');
+const check = onlyLong('wide output', test, await deviceTests(test));
 
 const MIB = 2 ** 20;
 
