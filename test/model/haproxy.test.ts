@@ -97,7 +97,7 @@ check('requests that begin alike go together; a server that dies takes no answer
   assert.is((await two.exit).signal, 'SIGKILL');
 
   // the other one is told to end in the middle of an answer: it finishes it, refuses more, and ends
-  const stream = await ask(url, 'hello', { stream: true, max_tokens: 100 });
+  const stream = await ask(url, 'hello', { stream: true, max_tokens: 400 }); // long, so that it is not over before it is asked about
   const reader = stream.body!.getReader();
   await reader.read();
   one.child.kill('SIGTERM');
