@@ -31,7 +31,7 @@ export interface Method {
   /** Of the prompt's last pass. */
   readonly ending: Pass & { readonly kind: 'ending' };
   /** Compiles all that is needed, behind passes of so many columns over the prompt. */
-  prepare(columns: readonly number[]): Promise<void>;
+  prepare(columns: readonly number[], keys: number): Promise<void>;
   /** Makes tokens from `position` on, at most `maxTokens`, each by one turn of the generator. */
   tokens(position: number, maxTokens: number): AsyncGenerator<Made, void, void>;
 }
@@ -52,8 +52,8 @@ export function chooseMethod(decoding: Decoding): Method {
   const loop = onCpu ? decodeOnCpu : late ? decodeLate : decodeAhead;
   return {
     ending: { kind: 'ending', ...(late ? { choice: 'none' } : { choice, ...extras }) },
-    async prepare(columns) {
-      await runner.prepare(choice, columns, extras, late);
+    async prepare(columns, keys) {
+      await runner.prepare(choice, columns, extras, late, keys);
       runner.setSampler(0, sampling);
       if (steering.changes === 'once') runner.setEdits(0, steering.edits());
     },

@@ -1,19 +1,23 @@
 /** Attention's steps, in one part or several, and what the product behind it reads. */
 import type { LlamaConfig } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
-import { BLOCK } from '../quant/layout.ts';
+import { BLOCK, blocksOf, isQuantised } from '../quant/layout.ts';
 import type { Spec } from '../shaders/specialise.ts';
 import { headStride, kvBuffers, kvSpec } from './kv-cache.ts';
 import { attentionScale, layerWindow } from './layers.ts';
-import { blockInput, type Input, matrixArithmetic, sizeFile, storeSpec } from './products.ts';
+import { blockInput, type Input, matrixArithmetic, partBuffers, sizeFile, storeSpec } from './products.ts';
 import type { Parts, PlanOptions, SizeOptions, Step } from './steps.ts';
 import {
   type AttentionParts,
   chooseAttention,
   chooseParts,
+  chooseProjected,
   chooseSubgroup,
+  dotSpec,
   hasMatrixUnits,
   isWide,
+  projectsUpTo,
+  usesLanes,
   type Width,
 } from './variants.ts';
 import type { Matrix } from './weights.ts';
@@ -62,6 +66,57 @@ function joinedInput(options: PlanOptions, matrix: Matrix, parts: Spec): Input |
   const lanes = chooseSubgroup(traits) !== undefined && (preferences.gemv ?? 'lanes') === 'lanes' && !traits.software;
   if (!whole || !lanes || matrixArithmetic(options, matrix) !== 'i8') return undefined;
   return { buffers: { partials: 'partials', shares: 'shares' }, spec: { ...parts, ACT: 'i8-joined' } };
+}
+
+/**
+ * Keys up to which one column's attention goes through the output projection in one step (attention-projected.wgsl), and the
+ * products behind it take the residual stream as that leaves it; 0: never.
+ */
+export function projectedKeys(options: PlanOptions): number {
+  const { config, weights, traits, preferences } = options;
+  if (config.norms !== 'before' || !chooseProjected(traits, config) || !usesLanes(traits, preferences)) return 0;
+  // what each workgroup behind it makes for itself beside its other results
+  if (blocksOf(config.hidden) * (BLOCK + 16) > traits.limits.maxWorkgroupBytes / 2) return 0;
+  const fits = Array.from({ length: config.layers }, (_, layer) => `layers.${layer}`).every((at) => {
+    const [o, gateUp] = [weights.matrices.get(`${at}.o`), weights.matrices.get(`${at}.gateUp`)];
+    assert(o && gateUp, `no matrices of ${at}`);
+    const whole = [o, gateUp].every((one) => !one.order && matrixArithmetic(options, one) === 'i8');
+    return whole && o.parts.length === 1;
+  });
+  return fits ? projectsUpTo(traits, preferences.projected) : 0;
+}
+
+/** One column's attention and the output projection. */
+export function projectedStep(options: PlanOptions, layer: number): Step {
+  const { config, weights, traits, kv } = options;
+  const at = `layers.${layer}`;
+  const part = weights.matrices.get(`${at}.o`)?.parts[0];
+  const cut = chooseProjected(traits, config);
+  assert(part && isQuantised(part.format) && cut, 'projectedKeys has said so');
+  return {
+    name: `${at}.o`,
+    kernel: 'attention',
+    spec: {
+      ...cut,
+      SHARE: 'lanes',
+      HEAD_DIM: config.headDim,
+      ...kvSpec(config, kv),
+      Q_ROWS: config.heads * config.headDim,
+      WINDOW: layerWindow(config, layer) ?? 0,
+      SCALE: attentionScale(config),
+      ...capSpec(config.attentionCap),
+      OUT: 'projected',
+      ...dotSpec('i8', part.format),
+      ACT: 'i8-head',
+      BLOCKS: blocksOf(config.heads * config.headDim),
+      SHARED_BY: config.heads / config.kvHeads,
+      OUT_QUADS: part.rows / 4,
+    },
+    buffers: { state: 'state', q: 'q', ...kvBuffers(at, config, kv), ...partBuffers(part.name), residual: 'residual' },
+    grid: { x: config.heads * cut.ROW_SHARES, over: 'columns', each: 1, z: 1 },
+    macs: part.rows * config.heads * config.headDim,
+    macsPerKey: attentionMacs(config),
+  };
 }
 
 /** Of attention, for each key of a column. */

@@ -55,7 +55,8 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
     add('partials', slots * config.heads * splits * headStride(config) * 4, 'activations');
     add('shares', slots * config.heads * splits * 8, 'activations');
   }
-  add('residual', columns * roundUp(config.hidden, BLOCK) * 4, 'activations');
+  // two words for each value where attention adds to it, which is in passes of one column
+  add('residual', Math.max(columns, 2) * roundUp(config.hidden, BLOCK) * 4, 'activations');
   add('q', columns * queryRows * 4, 'activations');
   const raw = Math.max(
     config.qkNorm === 'none' ? 0 : queryRows + 2 * kvRows,

@@ -9,7 +9,16 @@ import { BLOCK, blocksOf, roundUp } from '../quant/layout.ts';
 import type { Spec } from '../shaders/specialise.ts';
 import { kvBuffers, kvPlanes, kvSpec } from './kv-cache.ts';
 import { attentionScale, layerRope } from './layers.ts';
-import { attentionSteps, capSpec, flashKernel, flashSteps, partsFor, WHOLE } from './plan-attention.ts';
+import {
+  attentionSteps,
+  capSpec,
+  flashKernel,
+  flashSteps,
+  partsFor,
+  projectedKeys,
+  projectedStep,
+  WHOLE,
+} from './plan-attention.ts';
 import { blockInput, type Input, partBuffers, productSteps, storeSpec, wayOf } from './products.ts';
 import { CANDIDATES_BYTES } from './state.ts';
 import type { Grid, PlanOptions, Step } from './steps.ts';
@@ -50,11 +59,18 @@ export const IN_FLIGHT = 4;
 export const READBACK_BYTES = 2 * CANDIDATES_BYTES + 16;
 
 /**
- * The steps of one token of decode: five a layer, plus embedding, logits and choice. Where attention is cut between several
- * workgroups a head, the product behind it joins the parts, or, where that cannot, a sixth step.
+ * The steps of one token of decode that sees at most so many `keys` (itself included, default 1): five a layer, or four where
+ * attention and the output projection are one, plus embedding, logits and choice. Where attention is cut between several
+ * workgroups a head, the product behind it joins the parts, or, where that cannot, another step.
  */
-export function planDecode(options: PlanOptions, choice: Choice, extras: ChoiceExtras = {}): readonly Step[] {
-  return [...planBody(options, 1, partsFor(options)), ...planOutput(options), ...planChoice(options, choice, extras)];
+export function planDecode(
+  options: PlanOptions,
+  choice: Choice,
+  extras: ChoiceExtras = {},
+  keys: number = 1,
+): readonly Step[] {
+  const body = planBody(options, 1, keys <= projectedKeys(options) ? 'projected' : partsFor(options));
+  return [...body, ...planOutput(options), ...planChoice(options, choice, extras)];
 }
 
 /** The steps of a pass over prompt tokens; the last pass of a prompt also makes logits and chooses. */
@@ -124,8 +140,16 @@ export function planShift({ config, kv, traits }: PlanOptions): readonly Step[] 
   });
 }
 
-/** `apart`: the columns are of different sequences. */
-function planBody(options: PlanOptions, width: Width, parts: AttentionParts, apart = false): readonly Step[] {
+/**
+ * @param parts of attention, or that it goes through the output projection in one step
+ * @param apart the columns are of different sequences
+ */
+function planBody(
+  options: PlanOptions,
+  width: Width,
+  parts: AttentionParts | 'projected',
+  apart = false,
+): readonly Step[] {
   const { config, weights, kv } = options;
   const { headDim, heads, kvHeads, hidden, normEpsilon, norms, qkNorm } = config;
   const queryRows = heads * headDim;
@@ -133,6 +157,9 @@ function planBody(options: PlanOptions, width: Width, parts: AttentionParts, apa
   const headSpec = { HEAD_DIM: headDim, Q_ROWS: queryRows, KV_ROWS: kvRows, ...kvSpec(config, kv) };
   const rms = { NORM: 'rms', HIDDEN: hidden, EPSILON: normEpsilon };
   const plain = { NORM: 'none' };
+  const projected = parts === 'projected';
+  /** The form of the residual stream. */
+  const stream: Spec = projected ? { RESIDUAL: 'fixed' } : {};
   const unnormed = (matrix: Matrix): Spec => (wayOf(options, matrix, width) === 'matrix' ? {} : plain);
   /** The norm that is folded into the products behind the residual stream. */
   const norm = norms === 'after' ? plain : rms;
@@ -168,7 +195,7 @@ function planBody(options: PlanOptions, width: Width, parts: AttentionParts, apa
   const addition = (name: string, input: Input, postGain: string, next: string, follower: Matrix): Step[] => {
     const streams = { residual: 'residual', gains: next, y_codes: 'x.codes', y_meta: 'x.meta' };
     if (norms === 'before')
-      return product(name, input, 'residual', { ...unnormed(matrix(name)), ...storeX(follower) }, streams);
+      return product(name, input, 'residual', { ...unnormed(matrix(name)), ...stream, ...storeX(follower) }, streams);
     const measured = { ...unnormed(matrix(name)), BIAS: 'none', OUT_ROWS: paddedRows(matrix(name)) };
     return [
       ...product(name, input, 'measured', measured, { out: 'raw', squares: 'raw.squares' }),
@@ -186,9 +213,12 @@ function planBody(options: PlanOptions, width: Width, parts: AttentionParts, apa
   const feedForward = (name: string, gains: string, follower: Matrix): Step[] => {
     const both = matrix(name);
     const { steps: before, rest } = normSteps(name, both, gains);
+    const input: Input = projected
+      ? { buffers: { residual: 'residual', gains }, spec: { ACT: 'i8-residual' } }
+      : blockInput('x');
     const joined = { ...rest, ACTIVATION: config.activation, ...storeSpec(options, follower, width) };
     const blocks = { y_codes: 'h.codes', y_meta: 'h.meta' };
-    if (both.alternate) return [...before, ...product(name, blockInput('x'), 'gate', joined, blocks)];
+    if (both.alternate) return [...before, ...product(name, input, 'gate', joined, blocks)];
     const gateRows = roundUp(config.feedForward, BLOCK);
     const half = (isGate: boolean) => ({
       ...both,
@@ -198,8 +228,8 @@ function planBody(options: PlanOptions, width: Width, parts: AttentionParts, apa
     const up = { ...joined, EPILOGUE: 'up', GATE_ROWS: gateRows };
     return [
       ...before,
-      ...productSteps(options, half(true), name, blockInput('x'), width, gate, { out: 'raw' }),
-      ...productSteps(options, half(false), name, blockInput('x'), width, up, { gate: 'raw', ...blocks }),
+      ...productSteps(options, half(true), name, input, width, gate, { out: 'raw' }),
+      ...productSteps(options, half(false), name, input, width, up, { gate: 'raw', ...blocks }),
     ];
   };
 
@@ -218,6 +248,7 @@ function planBody(options: PlanOptions, width: Width, parts: AttentionParts, apa
         ...rows,
         SCALE: config.embeddingScale,
         ...gain(gains),
+        ...stream,
         ...storeX(first),
       },
       buffers: {
@@ -242,7 +273,6 @@ function planBody(options: PlanOptions, width: Width, parts: AttentionParts, apa
     const ropeSpec: Spec = rope ? { ROPE: 'pairs', ROPE_DIM: config.ropeDim } : { ROPE: 'none' };
     const target: Record<string, string> = { q: 'q', ...kvBuffers(at, config, kv), ...(rope && { rope }) };
     const flash = apart ? undefined : flashKernel(options, width);
-    const attention = flash ? flashSteps(options, layer, width, flash) : attentionSteps(options, layer, width, parts);
     const query: Spec = flash ? { QUERY: 'f16', SCALE: attentionScale(config) } : { QUERY: 'f32' };
     const { steps: before, rest } = normSteps(`${at}.qkv`, matrix(`${at}.qkv`), `${at}.attentionGain`);
     steps.push(...before);
@@ -264,15 +294,13 @@ function planBody(options: PlanOptions, width: Width, parts: AttentionParts, apa
         },
       );
     }
+    if (projected) steps.push(projectedStep(options, layer));
+    else {
+      const attention = flash ? flashSteps(options, layer, width, flash) : attentionSteps(options, layer, width, parts);
+      const gains = [`${at}.attentionPostGain`, `${at}.feedForwardGain`] as const;
+      steps.push(...attention.steps, ...addition(`${at}.o`, attention.output, ...gains, matrix(`${at}.gateUp`)));
+    }
     steps.push(
-      ...attention.steps,
-      ...addition(
-        `${at}.o`,
-        attention.output,
-        `${at}.attentionPostGain`,
-        `${at}.feedForwardGain`,
-        matrix(`${at}.gateUp`),
-      ),
       ...feedForward(`${at}.gateUp`, `${at}.feedForwardGain`, matrix(`${at}.down`)),
       ...addition(
         `${at}.down`,

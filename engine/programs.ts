@@ -14,6 +14,7 @@ import {
   planPrefill,
   planShift,
 } from './plan.ts';
+import { projectedKeys } from './plan-attention.ts';
 import type { PlanOptions, Step } from './steps.ts';
 import { columnsFor, widthOf } from './variants.ts';
 
@@ -34,8 +35,8 @@ export type Pass =
   | { readonly kind: 'pooled' };
 
 export interface Programs {
-  /** Of a pass over so many columns. */
-  of(pass: Pass, columns: number): Promise<Program>;
+  /** Of a pass over so many columns, none of which sees more than so many keys (default 1, its own). */
+  of(pass: Pass, columns: number, keys?: number): Promise<Program>;
   /** Copies the beginning of a slot to another one. */
   copy(): Promise<Program>;
   /** Drops positions from a slot. */
@@ -55,6 +56,7 @@ export function createPrograms(
   fastBatch = false,
 ): Programs {
   const { traits } = device;
+  const mostProjected = projectedKeys(plan);
   const programs = new Map<string, Promise<Program>>();
   const program = (key: string, steps: () => readonly Step[]) => {
     let compiled = programs.get(key);
@@ -65,7 +67,7 @@ export function createPrograms(
     return compiled;
   };
   return {
-    of(pass, columns) {
+    of(pass, columns, keys = 1) {
       const width = widthOf(traits, columns, plan.preferences);
       if (pass.kind === 'prompt') return program(`prompt ${width}`, () => planPrefill(plan, width, undefined));
       if (pass.kind === 'output') return program('output', () => planOutput(plan));
@@ -78,7 +80,11 @@ export function createPrograms(
       const what = `${pass.kind} ${choice} ${extrasKey(pass)}`;
       if (pass.kind === 'choice') return program(what, () => planChoice(plan, choice, pass));
       if (pass.kind === 'ending') return program(`${what} ${width}`, () => planPrefill(plan, width, pass.choice, pass));
-      return program(what, () => planDecode(plan, pass.choice, pass));
+      const decode = (most: number) =>
+        program(`${what} ${most <= mostProjected}`, () => planDecode(plan, pass.choice, pass, most));
+      // a text that grows finds what it is going to need compiled
+      if (keys <= mostProjected && 2 * keys > mostProjected) decode(2 * keys).catch(() => undefined);
+      return decode(keys);
     },
     copy: () => program('copy', () => planCopy(plan)),
     shift: () => program('shift', () => planShift(plan)),

@@ -69,9 +69,15 @@ export interface Runner extends Pick<Readbacks, 'chosen' | 'outcome' | 'gather' 
   reserve(positions: number): Promise<void>;
   /**
    * Compiles what generating with a choice needs, so that no later pass waits for a compiler: behind passes over a prompt of
-   * so many `columns`. `late`: the choice is a pass of its own.
+   * so many `columns`, after which a sequence has so many `keys` (default 1). `late`: the choice is a pass of its own.
    */
-  prepare(choice: Choice, columns: readonly number[], extras?: ChoiceExtras, late?: boolean): Promise<void>;
+  prepare(
+    choice: Choice,
+    columns: readonly number[],
+    extras?: ChoiceExtras,
+    late?: boolean,
+    keys?: number,
+  ): Promise<void>;
   /** Compiles what passes over several sequences need. */
   prepareBatch(): Promise<void>;
   /** How the tokens of a slot are chosen from now on. */
@@ -224,14 +230,14 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     chunk,
     slots,
     reserve: grow,
-    async prepare(choice, columns, extras = {}, late = false) {
+    async prepare(choice, columns, extras = {}, late = false, keys = 1) {
       const end = late ? { choice: 'none' as const } : { choice, ...extras };
       const passes: readonly Pass[] = [{ kind: 'decode', ...end, position: 0 }];
       const last: readonly Pass[] = late ? [{ kind: 'choice', choice, ...extras }] : [];
       await Promise.all([
         ...columns.slice(0, -1).map((count) => programs.of({ kind: 'prompt' }, count)),
         programs.of({ kind: 'ending', ...end }, columns.at(-1) ?? 1),
-        ...[...passes, ...last].map((pass) => programs.of(pass, 1)),
+        ...[...passes, ...last].map((pass) => programs.of(pass, 1, keys)),
       ]);
     },
     async prepareBatch() {
@@ -261,7 +267,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
       await grow(lastPosition + 1);
       const keys = lastPosition + 1;
       if (advancing && 'choice' in pass && pass.choice !== 'none') lastPosition++;
-      const compiled = await programs.of(pass, size.columns);
+      const compiled = await programs.of(pass, size.columns, keys);
       const isPrompt = pass.kind === 'prompt' || pass.kind === 'ending' || pass.kind === 'pooled';
       const finish: Finish = (encoder) => {
         if (wanted) readbacks.record(encoder, wanted);
@@ -286,7 +292,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     async submitBurst(pass, passes, first) {
       assert(!model.stream, 'streamed layers are brought for one pass at a time');
       await grow(lastPosition + passes);
-      const compiled = await programs.of(pass, 1);
+      const compiled = await programs.of(pass, 1, lastPosition + passes);
       const encoder = device.gpu.createCommandEncoder();
       for (let i = 0; i < passes; i++)
         recordPass(encoder, compiled, { columns: 1, outputs: 1, keys: lastPosition + i + 1 });
@@ -336,7 +342,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     async timedPass(position, timer, count = 1) {
       await grow(position + count);
       const pass: Pass = count === 1 ? { kind: 'decode', choice: 'greedy', position } : { kind: 'prompt' };
-      const compiled = await programs.of(pass, count);
+      const compiled = await programs.of(pass, count, position + count);
       const columns = Array.from({ length: count }, (_, i) => ({ token: 0, position: position + i, slot: 0 }));
       place(columns, [count - 1], false);
       const encoder = device.gpu.createCommandEncoder();
@@ -349,7 +355,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     },
     async timedSubmissions(position, submits, passes) {
       await grow(position + 1);
-      const compiled = await programs.of({ kind: 'decode', choice: 'greedy', position }, 1);
+      const compiled = await programs.of({ kind: 'decode', choice: 'greedy', position }, 1, position + 1);
       place([{ token: 0, position, slot: 0 }], [0], false);
       const times: number[] = [];
       for (let i = 0; i < submits; i++) {

@@ -227,7 +227,7 @@ export async function createSession(model: Model, options: SessionOptions = {}):
       let reused = 0;
       while (reused < ids.length - 1 && history[reused] === ids[reused]) reused++;
       history = history.slice(0, reused);
-      await method.prepare(passSizes(ids.length - reused, chunk)); // before the clock starts
+      await method.prepare(passSizes(ids.length - reused, chunk), ids.length); // before the clock starts
       const startMs = performance.now();
       await runner.reserve(ids.length + 1); // at once, not by chunks
       await prefill(ids, reused, method.ending, options);

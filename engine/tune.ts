@@ -60,8 +60,8 @@ export async function tune(model: Model, options: TuneOptions = {}): Promise<Tun
     config,
     weights,
     traits: device.traits,
-    // attention whole: a product that joins its parts would be measured with parts that nothing has left
-    preferences: { ...model.preferences, splits: 1, ...preferences },
+    // attention whole and by itself: a product that joins its parts would be measured with parts that nothing has left
+    preferences: { ...model.preferences, splits: 1, projected: false, ...preferences },
     kv: model.kv,
     context: 64,
     chunk: 1,

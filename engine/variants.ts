@@ -25,6 +25,8 @@ export interface Preferences {
   readonly many?: 'gemv' | 'tiles' | 'matrix' | undefined;
   /** Parts of attention at long contexts; default by the device. */
   readonly splits?: number | undefined;
+  /** Attention goes through the output projection in one step; default by the device and the keys: see projectsUpTo. */
+  readonly projected?: boolean | undefined;
   /** What has been measured on this device; default nothing. */
   readonly tuning?: Tuning | undefined;
 }
@@ -105,15 +107,18 @@ export function shapeKey({ rows, blocks, tile, dot }: ProductShape): string {
   return `${dot} ${rows}x${blocks * 32} by ${tile}`;
 }
 
+/** Whether products of single columns are those of `gemv-lanes`. */
+export function usesLanes(traits: Traits, preferences: Preferences): boolean {
+  const wanted = preferences.gemv ?? (traits.software ? 'rows' : 'lanes');
+  return wanted === 'lanes' && (chooseSubgroup(traits)?.size ?? 0) >= 4;
+}
+
 /**
  * The kernel for a product of `columns` columns at once: the measured cut, else one that suits devices of this kind. Whatever the
  * number of columns, lanes and K are cut alike, so that each column's sums are those of a column alone, to the last bit.
  */
 export function chooseGemv(traits: Traits, shape: ProductShape, columns: number, preferences: Preferences): Variant {
-  const subgroup = chooseSubgroup(traits);
-  const wanted = preferences.gemv ?? (traits.software ? 'rows' : 'lanes');
-  if (wanted === 'rows' || !subgroup || subgroup.size < 4)
-    return { kernel: 'gemv-rows', spec: { TILE: shape.tile, COLS: columns } };
+  if (!usesLanes(traits, preferences)) return { kernel: 'gemv-rows', spec: { TILE: shape.tile, COLS: columns } };
   const tuned = preferences.tuning?.[shapeKey(shape)]; // measured with one column
   const isKnown = tuned && listCuts(traits, shape).some((cut) => sameCut(cut, tuned));
   const cut = isKnown ? tuned : usualCut(traits, shape);
@@ -268,6 +273,43 @@ export function chooseParts(
   let splits = 1;
   while (2 * splits * workgroups <= most && splits < 16) splits *= 2;
   return { SPLITS: splits, PART_KEYS };
+}
+
+/** Threads of a workgroup of attention-projected.wgsl, and its workgroups: about one for each compute unit of large GPUs. */
+const PROJECTED = { threads: 512, workgroups: 128 };
+
+/**
+ * Keys up to which attention and the output projection are one step where that pays: each head's keys are read by several
+ * workgroups, and parts of long contexts would be better. 0: never. Measured on an H100; Deck-sized GPUs are bound by memory, where
+ * a dispatch less is nothing.
+ */
+export function projectsUpTo({ software, vendor }: Pick<Traits, 'software' | 'vendor'>, wanted: boolean | undefined) {
+  if (wanted !== undefined) return wanted ? Number.POSITIVE_INFINITY : 0;
+  return vendor === 'nvidia' && !software ? 1024 : 0;
+}
+
+/** How attention with the output projection is cut: as in chooseAttention, and the shares of the projection's rows. */
+export function chooseProjected(
+  traits: Traits,
+  { headDim, heads }: Pick<LlamaConfig, 'headDim' | 'heads'>,
+): Readonly<Record<'LANES' | 'MERGED' | 'KEYS' | 'THREADS' | 'TOGETHER' | 'ROW_SHARES', number>> | undefined {
+  const size = chooseSubgroup(traits)?.size ?? 0;
+  const blocks = headDim / 32;
+  // a head's blocks are neighbouring threads, and eight of those make a block
+  if (size < 8 || ![1, 2, 4, 8].includes(blocks) || traits.limits.maxWorkgroupThreads < PROJECTED.threads)
+    return undefined;
+  const lanes = Math.min(size, 16, headDim / 8);
+  const merged = Math.min(size / lanes, 32 / lanes);
+  const outBytes = (PROJECTED.threads / lanes / merged) * (headDim + 2) * 4;
+  if (outBytes > traits.limits.maxWorkgroupBytes * 0.75) return undefined;
+  return {
+    LANES: lanes,
+    MERGED: merged,
+    KEYS: traits.software ? 1 : 4,
+    THREADS: PROJECTED.threads,
+    TOGETHER: 1,
+    ROW_SHARES: Math.max(1, Math.round(PROJECTED.workgroups / heads)),
+  };
 }
 
 /** Parts into which attention over so many keys is cut; splits.wgsl counts alike. */

@@ -1,6 +1,5 @@
 // Attention that sees a part of the keys: leaves its output and how much that counts for combine.wgsl.
-//! include partials
-//! param GROUP u32
+//! include partials grouped
 @group(0) @binding(7) var<storage, read_write> partials: array<f32>;     // see partials.wgsl
 @group(0) @binding(8) var<storage, read_write> shares: array<vec2<f32>>;
 

@@ -1,5 +1,5 @@
 // Attention that sees all keys in one workgroup: its outputs go straight into activation blocks.
-//! include heads
+//! include heads grouped
 
 fn part_of_keys(column: u32, first_seen: u32, split: u32) -> vec2<u32> {
   return vec2<u32>(first_seen, position_of(column) + 1u);

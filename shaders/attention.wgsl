@@ -2,11 +2,9 @@
 // head (or KV_GROUP of them, so that whole blocks of 32 outputs come out for any head size) with all query heads that
 // share it: K and V are read once. A team of LANES lanes takes every TEAMS-th key, KEYS at once; the teams' results meet at the end.
 // Long contexts are split between the workgroups of the grid's third dimension (attention-partial.wgsl); combine.wgsl or the
-// product behind attention (act-i8-joined.wgsl) joins the parts.
+// product behind attention (act-i8-joined.wgsl) joins the parts. In attention-projected.wgsl a workgroup has one query head.
 //! include state-read kv-read-$KV share-$SHARE cap-$CAPPED attention-$OUT
 //! param HEAD_DIM u32
-//! param GROUP u32
-//! param KV_GROUP u32
 //! param Q_ROWS u32
 //! param WINDOW u32
 //! param SCALE f32
@@ -62,7 +60,7 @@ fn main(
 
   begin_output(thread);
   for (var k = 0u; k < KV_GROUP; k++) {
-    let kv_head = group.x * KV_GROUP + k;
+    let kv_head = kv_head_of(group.x, k);
     if (kv_head >= KV_HEADS) {
       break;
     }
@@ -71,7 +69,7 @@ fn main(
     var queries = array<Eight, GROUP * MINE>();
     for (var g = 0u; g < GROUP; g++) {
       for (var m = 0u; m < MINE; m++) {
-        queries[g * MINE + m] = load_q(column, kv_head * GROUP + g, m * LANES + lane);
+        queries[g * MINE + m] = load_q(column, query_head(group.x, kv_head, g), m * LANES + lane);
       }
     }
     var best = array<f32, GROUP>();
@@ -93,6 +91,9 @@ fn main(
           key_rows[n * MINE + m] = load_kv(keys + place, chunk);
           value_rows[n * MINE + m] = load_kv(values + place, chunk);
         }
+      }
+      if (turn == 0u) {
+        ask_ahead(group.x, thread);
       }
       for (var g = 0u; g < GROUP; g++) {
         var scores = array<f32, KEYS>();

@@ -96,3 +96,23 @@ export function readBlocks(
 export function kvBlockOf(headDim: number): number {
   return [32, 16, 8].find((block) => headDim % block === 0) as number;
 }
+
+/** `count` numbers in fixed point, as residual-fixed.wgsl has them: [block of 32][high, low][32]. */
+export function readFixed(words: Uint32Array, count: number): Float64Array {
+  const parts = new Int32Array(words.buffer, words.byteOffset, words.length);
+  return Float64Array.from({ length: count }, (_, i) => {
+    const at = Math.floor(i / 32) * 64 + (i % 32);
+    return (parts[at] as number) / 2 ** 8 + (parts[at + 32] as number) / 2 ** 31;
+  });
+}
+
+/** The same, of numbers. */
+export function writeFixed(values: ArrayLike<number>): Int32Array {
+  const parts = new Int32Array(Math.ceil(values.length / 32) * 64);
+  for (let i = 0; i < values.length; i++) {
+    const at = Math.floor(i / 32) * 64 + (i % 32);
+    parts[at] = Math.round((values[i] as number) * 2 ** 8);
+    parts[at + 32] = Math.round(((values[i] as number) - (parts[at] as number) / 2 ** 8) * 2 ** 31);
+  }
+  return parts;
+}

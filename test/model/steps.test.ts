@@ -15,12 +15,12 @@ import { createReference } from '../../engine/reference.ts';
 import { ropeConfig, ropeTable } from '../../engine/rope.ts';
 import { encodeState } from '../../engine/state.ts';
 import type { PlanOptions, Step } from '../../engine/steps.ts';
-import type { Arithmetic } from '../../engine/variants.ts';
+import type { Arithmetic, Preferences } from '../../engine/variants.ts';
 import { openFolder } from '../../loaders/checkpoint.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
 import type { Format } from '../../quant/layout.ts';
 import { halfSplitRow } from '../../quant/row-order.ts';
-import { type BlockForm, readBlocks } from '../blocks.ts';
+import { type BlockForm, readBlocks, readFixed } from '../blocks.ts';
 import { deviceTests, testDevice } from '../device.ts';
 import { floats, relativeError } from '../kernel.ts';
 import { memoryFolder, randomWeights, SMALL_LLAMA, safetensorsFolder } from '../random-model.ts';
@@ -41,6 +41,8 @@ interface Case {
   readonly name: string;
   readonly config: LlamaConfig;
   readonly runs: readonly (readonly [Format, Arithmetic, KvFormat?])[];
+  /** Attention goes through the output projection in the same step, also on devices where it would not. */
+  readonly projected?: true;
 }
 
 const GEMMA: LlamaConfig = {
@@ -66,6 +68,15 @@ const CASES: readonly Case[] = [
       ['q4', 'mix'],
     ],
   },
+  ...[32, 64].map((headDim) => ({
+    name: `attention with the output projection, heads of ${headDim}`,
+    config: { ...SMALL_LLAMA, headDim, ropeDim: headDim, hidden: 96, slidingWindow: 3 },
+    runs: [
+      ['q4', 'i8'],
+      ['q8', 'i8', 'q8'],
+    ] as Case['runs'],
+    projected: true as const,
+  })),
   {
     name: 'three heads of 80',
     config: { ...SMALL_LLAMA, heads: 3, kvHeads: 3, headDim: 80, ropeDim: 80 },
@@ -140,13 +151,17 @@ const device = await testDevice();
 const isLavapipe = device?.traits.name.startsWith('llvmpipe');
 
 let unsuited = 0;
-for (const { name, config, runs } of CASES) {
+for (const { name, config, runs, projected } of CASES) {
   for (const [format, arithmetic, kv] of runs) {
     const title = `${name}: ${format} weights, ${arithmetic} arithmetic${kv ? `, ${kv} cache` : ''}`;
     const runnable =
       !device || (arithmetic === 'mix' ? device.traits.f16 : arithmetic === 'f32' || device.traits.packedDot);
-    const wanted = !isLavapipe || arithmetic === 'mix' || (config === SMALL_LLAMA && (format === 'q4' || kv === 'q8'));
-    if (runnable && wanted) check(title, (device) => compareSteps(device, config, format, arithmetic, kv));
+    const wanted =
+      !isLavapipe || projected || arithmetic === 'mix' || (config === SMALL_LLAMA && (format === 'q4' || kv === 'q8'));
+    const preferences: Preferences = projected ? { gemv: 'lanes', projected } : {};
+    const possible = !projected || !device || (device.traits.subgroups?.min ?? 0) >= 8;
+    if (runnable && wanted && possible)
+      check(title, (device) => compareSteps(device, config, format, arithmetic, kv, preferences));
     else {
       unsuited++;
       test.skip(title);
@@ -154,6 +169,8 @@ for (const { name, config, runs } of CASES) {
   }
 }
 if (unsuited > 0) console.log(`steps: ${unsuited} skipped, not for this device`);
+
+const isProjected = ({ spec }: Step) => spec.OUT === 'projected';
 
 /** The reference's name of a step: it has attention in one part, which is complete once `combine` has joined what the device has cut. */
 function tracedName({ name }: Step): string {
@@ -166,6 +183,7 @@ async function compareSteps(
   format: Format,
   arithmetic: Arithmetic,
   kv: KvFormat | undefined,
+  preferences: Preferences,
 ) {
   const checkpoint = await openFolder(memoryFolder(safetensorsFolder(config, randomWeights(config))));
   const model = await loadModel(device, checkpoint, { weights: format, arithmetic, kv, context: CONTEXT });
@@ -173,7 +191,7 @@ async function compareSteps(
     config: model.config,
     weights: model.weights,
     traits: device.traits,
-    preferences: model.preferences,
+    preferences: { ...model.preferences, ...preferences },
     kv: model.kv,
     context: CONTEXT,
     chunk: 1,
@@ -198,6 +216,8 @@ async function compareSteps(
     for (const name of ropeNames(model.config))
       await device.upload(find(name)!, 0, ropeTable(ropeConfig(model.config, name), CONTEXT));
     const steps = planDecode(plan, 'none');
+    const projects = steps.some(isProjected);
+    assert.ok(projects || !preferences.projected, 'the plan has the steps that it is to have');
     const program = await compileSteps(device, steps, find);
     for (const [position, id] of IDS.entries()) {
       truths.clear();
@@ -213,6 +233,7 @@ async function compareSteps(
         await compareStep(step, truth, `position ${position}`);
       }
       truths.delete('pool'); // of passes whose mean state is wanted
+      if (projects) for (const name of [...truths.keys()]) if (name.endsWith('.attention')) truths.delete(name);
       assert.is(truths.size, new Set(steps.map(tracedName)).size, 'the reference has no steps of its own');
     }
   } finally {
@@ -235,12 +256,17 @@ async function compareSteps(
       compare('q', floats(await read(q ?? out)), wanted, tolerance);
     }
     if (out && /\.(o|down)$/.test(step.name)) compare('output', floats(await read(out)), truth, tolerance);
-    if (residual) compare('residual', floats(await read(residual)), truth, tolerance);
+    const isInput = step.spec.ACT === 'i8-residual';
+    if (residual && !isInput) {
+      const words = await read(residual);
+      const isFixed = step.spec.RESIDUAL === 'fixed' || isProjected(step);
+      compare('residual', isFixed ? readFixed(words, truth.length) : floats(words), truth, tolerance);
+    }
     if (logits) compare('logits', floats(await read(logits)), truth, tolerance);
     if (y_codes) {
       const form = String(step.spec.STORE).replace('-lanes', '') as BlockForm;
       const got = readBlocks(form, await read(y_codes), floats(await read(y_meta)), 1, truth.length);
-      const gain = gains && step.spec.GAIN !== 'none' ? floats(await read(gains)) : undefined;
+      const gain = gains && !isInput && step.spec.GAIN !== 'none' ? floats(await read(gains)) : undefined;
       const wanted = truth.map((value, i) => value * (gain?.[i] ?? 1));
       compare(`${form} blocks`, got, wanted, Math.max(tolerance, BLOCK_TOLERANCE[form]));
     }

@@ -60,7 +60,7 @@ async function decode(
   const steering = createSteering({}, constrained ? endless : undefined, [1], facts);
   const complete = completeSampling(sampling);
   const method = chooseMethod({ runner, sampling: complete, steering, pace, logprobs: undefined });
-  await method.prepare([1]);
+  await method.prepare([1], 1);
   const ids: number[] = [];
   for await (const { id } of method.tokens(FIRST, maxTokens)) {
     log.push(`token ${id}`);

@@ -1,0 +1,12 @@
+// Numbers that many workgroups add to at once, in whatever order, with the same sum to the last bit: in two whole numbers,
+// high * 2^-8 + low * 2^-31. A summand is within 2^23 and leaves 2^22 in `low` at most, so that there is room for 511 of them.
+const HIGH_UNIT = 0x1p-8;
+const LOW_UNIT = 0x1p-31;
+
+fn high_part(value: f32) -> f32 {
+  return round(value * (1.0 / HIGH_UNIT));
+}
+
+fn low_part(value: f32, high: f32) -> f32 {
+  return round((value - high * HIGH_UNIT) * (1.0 / LOW_UNIT));
+}
