@@ -20,18 +20,23 @@ const GATHERED = TEAMS / MERGED; // teams left after those of one subgroup have 
 const ROUNDS = (GROUP + TOGETHER - 1u) / TOGETHER; // query heads meet TOGETHER at once, as workgroup memory allows
 const LOWEST = -1.0e30;
 
-@group(0) @binding(5) var<storage, read> q: array<f32>; // [column][Q_ROWS padded to 32]
+@group(0) @binding(5) var<storage, read> q: array<vec4<f32>>; // [column][Q_ROWS padded to 32]
 var<workgroup> team_best: array<f32, TOGETHER * GATHERED>;                     // [query head][team]
 var<workgroup> team_total: array<f32, TOGETHER * GATHERED>;                    // [query head][team]
 var<workgroup> team_out: array<vec4<f32>, TOGETHER * GATHERED * CHUNKS * 2u>; // [query head][team][HEAD_STRIDE]
 
 fn load_q(column: u32, head: u32, chunk: u32) -> Eight {
+  let at = column * ((Q_ROWS + 31u) / 32u * 32u) + head * HEAD_DIM + chunk * 8u;
+  if (chunk >= CHUNKS) {
+    return Eight();
+  }
+  if (HEAD_DIM % 8u == 0u) {
+    return Eight(q[at / 4u] * SCALE, q[at / 4u + 1u] * SCALE);
+  }
   var values = array<f32, 8>();
-  let at = column * ((Q_ROWS + 31u) / 32u * 32u) + head * HEAD_DIM;
   for (var i = 0u; i < 8u; i++) {
-    let dim = chunk * 8u + i;
-    if (dim < HEAD_DIM) {
-      values[i] = q[at + dim] * SCALE;
+    if (chunk * 8u + i < HEAD_DIM) {
+      values[i] = q[(at + i) / 4u][(at + i) % 4u] * SCALE;
     }
   }
   return Eight(

@@ -4,13 +4,14 @@ import * as assert from 'uvu/assert';
 import type { Device } from '../../devices/types.ts';
 import type { KvFormat } from '../../engine/kv-cache.ts';
 import { encodeState } from '../../engine/state.ts';
-import { chooseAttention, dotSpec } from '../../engine/variants.ts';
+import { chooseAttention, chooseProjected, dotSpec } from '../../engine/variants.ts';
 import { decodeF16, encodeF16 } from '../../quant/f16.ts';
-import { blocksOf, roundUp } from '../../quant/layout.ts';
-import { packRows } from '../../quant/pack.ts';
-import { kvBlockOf, readBlocks } from '../blocks.ts';
+import { blocksOf, type Format, roundUp } from '../../quant/layout.ts';
+import { packRows, unpackRows } from '../../quant/pack.ts';
+import { kvBlockOf, readBlocks, readFixed, writeBlocks, writeFixed } from '../blocks.ts';
 import { deviceTests } from '../device.ts';
 import { createRandom, floats, relativeError, runKernel } from '../kernel.ts';
+import { randomProduct } from '../random-product.ts';
 
 const test = suite('attention');
 const check = await deviceTests(test);
@@ -162,22 +163,29 @@ async function attend(
   const unused = 0x7fc00000; // NaN: a part that nobody wrote must not be read
   const partials = new Uint32Array(count * cache.stride).fill(unused);
   const shares = new Uint32Array(count * 2).fill(unused);
+  const view = {
+    HEAD_DIM: heads.headDim,
+    KV_HEADS: heads.kvHeads,
+    KV: heads.kv,
+    ...(heads.kv === 'q8' ? { KV_BLOCK: kvBlockOf(heads.headDim) } : {}),
+    Q_ROWS: width,
+    HEAD_STRIDE: cache.stride,
+    WINDOW: heads.window,
+    SCALE: scaleOf(heads),
+    ...(heads.cap === undefined ? { CAPPED: 'none' } : { CAPPED: 'tanh', CAP: heads.cap }),
+    OPAQUE: device.traits.software,
+  };
+  const inputs = { state, q, ...kv };
   const attended = await runKernel(
     device,
     'attention',
     {
       ...shared,
       ...team,
-      KV: heads.kv,
-      ...(heads.kv === 'q8' ? { KV_BLOCK: kvBlockOf(heads.headDim) } : {}),
-      Q_ROWS: width,
-      HEAD_STRIDE: cache.stride,
-      WINDOW: heads.window,
-      SCALE: scaleOf(heads),
-      ...(heads.cap === undefined ? { CAPPED: 'none' } : { CAPPED: 'tanh', CAP: heads.cap }),
+      ...view,
       ...(splits === 1 ? { OUT: 'whole', STORE: 'f32', Y_BLOCKS } : { OUT: 'partial', ...parts }),
     },
-    { state, q, ...kv, ...blocks, partials, shares },
+    { ...inputs, ...blocks, partials, shares },
     [workgroups, columns, splits],
   );
   const combine = (STORE: string) =>
@@ -188,7 +196,8 @@ async function attend(
       { state, partials: attended.partials!, shares: attended.shares!, ...blocks },
       [workgroups, columns],
     );
-  return { attended, combine, state, parts, width, truth: expectedAttention(heads, q, cache, position, columns) };
+  const truth = expectedAttention(heads, q, cache, position, columns);
+  return { attended, combine, inputs, view, state, parts, width, truth };
 }
 
 /** The relative error of attention's outputs. */
@@ -311,6 +320,51 @@ for (const heads of [CASES[4], CASES[7], { headDim: 8, group: 4, kvHeads: 9, win
       const error = relativeError(floats(joined.out!), floats(apart.out!));
       assert.ok(error < 1e-6, `position ${position}: relative error ${error}`);
     }
+  });
+}
+
+for (const [heads, format] of [
+  [CASES[3], 'q4'],
+  [CASES[4], 'iq4'],
+  [{ ...CASES[4], window: 17 }, 'q6k'],
+  [CASES[9], 'q8'],
+  [CASES[10], 'q4'],
+] as [Heads, Format][]) {
+  check(`heads of ${heads.headDim} go through ${format} weights of the output projection at once`, async (device) => {
+    const { subgroups, packedDot } = device.traits;
+    if (!subgroups || subgroups.min < 8 || !packedDot) return;
+    const rows = 160;
+    const counted = heads.group * heads.kvHeads;
+    const small = { LANES: 8, MERGED: 1, KEYS: 1, THREADS: 128, TOGETHER: 1 }; // where more do not fit
+    const cut = { ...(chooseProjected(device.traits, { ...heads, heads: counted }) ?? small), ROW_SHARES: 3 };
+    const errors: number[] = [];
+    for (const position of [0, 6, 45]) {
+      const { inputs, view, width, truth } = await attend(device, heads, position, 1, {});
+      const random = createRandom(position);
+      const { packed } = randomProduct(random, { rows, cols: width, columns: 1 }, format, 'i8');
+      const before = Float64Array.from({ length: rows }, (_, i) => random.normal() * (i % 50 === 7 ? 3000 : 0.02));
+      const { residual } = await runKernel(
+        device,
+        'attention',
+        {
+          ...view,
+          ...cut,
+          ...{ SHARE: 'lanes', OUT: 'projected', ...dotSpec('i8', format), ACT: 'i8-head' },
+          ...{ BLOCKS: blocksOf(width), SHARED_BY: heads.group, OUT_QUADS: rows / 4 },
+        },
+        { ...inputs, codes: packed.codes, scales: packed.scales, residual: new Uint32Array(writeFixed(before).buffer) },
+        [counted * cut.ROW_SHARES, 1],
+      );
+      const weights = unpackRows(packed);
+      const { values } = writeBlocks('i8', Float32Array.from(truth), 1, width);
+      const expected = before.map((_, row) =>
+        values.reduce((sum, value, i) => sum + value * (weights[row * width + i] as number), 0),
+      );
+      const added = readFixed(residual!, rows).map((value, row) => value - (before[row] as number));
+      errors.push(relativeError(added, expected));
+    }
+    // a value on the edge between two codes may fall either way
+    assert.ok(Math.max(...errors) < 1e-2 && Math.min(...errors) < 1e-5, `relative errors ${errors}`);
   });
 }
 

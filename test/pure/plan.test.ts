@@ -117,10 +117,34 @@ test('a token of several sequences: six dispatches a layer, and whoever needs th
     assert.is(workgroupsOf(grid, { ...size, columns: 1, outputs: 1 })[1], 1, `${name}: a column alone`);
 });
 
+test('on NVIDIA attention and the output projection are one step, as long as there are not too many keys', () => {
+  const names = (keys: number, wishes: Wishes = {}) => {
+    const plan = planOf({ config: LLAMA_2_7B, traits: DEVICES.nvidia!, ...wishes });
+    return shortNames(planDecode(plan, 'greedy', {}, keys), 31);
+  };
+  const apart = ['qkv', 'attention', 'o', 'gateUp', 'down'];
+  assert.equal(names(1), ['qkv', 'o', 'gateUp', 'down']);
+  assert.equal(names(1024), names(1));
+  assert.equal(names(1025), apart);
+  assert.equal(names(1, { traits: DECK }), apart);
+  assert.equal(names(1, { preferences: { projected: false } }), apart);
+  assert.ok(names(1, { preferences: { arithmetic: 'f32' } }).includes('attention'), 'exact');
+  assert.ok(names(1, { preferences: { gemv: 'rows' } }).includes('attention'));
+  assert.equal(names(5000, { preferences: { projected: true } }), names(1));
+  assert.equal(names(1, { config: { ...LLAMA_2_7B, headDim: 80, ropeDim: 80 } }), apart, 'blocks of two heads');
+  // who reads and who writes the residual stream agree on its form
+  const steps = planDecode(planOf({ config: LLAMA_2_7B, traits: DEVICES.nvidia! }), 'greedy');
+  for (const { name, buffers, spec } of steps.filter(({ buffers }) => buffers.residual))
+    assert.ok(
+      spec.RESIDUAL === 'fixed' || spec.ACT === 'i8-residual' || spec.OUT === 'projected',
+      name + buffers.residual,
+    );
+});
+
 test('norms of q and k are a sixth step; so is joining a split attention where the product behind it cannot', () => {
   const plan = planOf({ config: MODELS['Qwen 3'] });
   assert.equal(shortNames(planDecode(plan, 'top'), 1), ['qkv', 'headNorm', 'attention', 'o', 'gateUp', 'down']);
-  const split = { preferences: { splits: 4 }, config: LLAMA_2_7B };
+  const split = { preferences: { splits: 4, projected: false }, config: LLAMA_2_7B };
   const steps = (traits: Traits) => shortNames(planDecode(planOf({ ...split, traits }), 'top'), 0);
   assert.equal(steps(DEVICES.software!), ['qkv', 'attention', 'combine', 'o', 'gateUp', 'down']);
   assert.equal(steps(DEVICES.nvidia!), ['qkv', 'attention', 'o', 'gateUp', 'down']);
