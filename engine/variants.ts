@@ -25,7 +25,10 @@ export interface Preferences {
   readonly many?: 'gemv' | 'tiles' | 'matrix' | undefined;
   /** Parts of attention at long contexts; default by the device. */
   readonly splits?: number | undefined;
-  /** Attention goes through the output projection in one step; default by the device and the keys: see projectsUpTo. */
+  /**
+   * In sessions attention goes through the output projection in one step; default by the device and the keys: see projectsUpTo. Batches
+   * never do so; with false a session's numbers are theirs to the last bit, else within rounding.
+   */
   readonly projected?: boolean | undefined;
   /** What has been measured on this device; default nothing. */
   readonly tuning?: Tuning | undefined;

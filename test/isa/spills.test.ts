@@ -5,6 +5,7 @@ import { repackSpec } from '../../engine/upload.ts';
 import {
   type Arithmetic,
   chooseAttention,
+  chooseProjected,
   codesSpec,
   dotSpec,
   mostColumns,
@@ -100,6 +101,31 @@ function allKernels(): { label: string; code: string }[] {
         KV: cache,
         ...(cache === 'q8' ? { KV_BLOCK: 32 } : {}),
       });
+  for (const format of QUANTISED_FORMATS)
+    add('attention', `with the output projection in ${format}`, {
+      ...chooseProjected(DECK, { headDim: 128, heads: 32 }),
+      ...{ SHARE: 'lanes', HEAD_DIM: 128, Q_ROWS: 4096, WINDOW: 0, SCALE: 0.1, CAPPED: 'none', ...KV },
+      ...{ OUT: 'projected', ...dotSpec('i8', format), ACT: 'i8-head' },
+      ...{ BLOCKS: 128, SHARED_BY: 4, OUT_QUADS: 1024 },
+    });
+  add('gemv-lanes', 'of the residual stream', {
+    ...normed,
+    ACT: 'i8-residual',
+    EPILOGUE: 'plain',
+    BIAS: 'none',
+    OUT_ROWS: 32,
+  });
+  add('gemv-lanes', 'to a residual stream in fixed point', {
+    ...{
+      ...product,
+      TILE: 32,
+      NORM: 'none',
+      EPILOGUE: 'residual',
+      RESIDUAL: 'fixed',
+      STORE: 'i8-lanes',
+      Y_BLOCKS: 128,
+    },
+  });
   const q8 = { ...HEADS, KV: 'q8', KV_BLOCK: 32 };
   for (const HEAD_DIM of [64, 96, 128])
     for (const cache of [{ KV: 'f16' }, { KV: 'q8', KV_BLOCK: 32 }] as Spec[])
