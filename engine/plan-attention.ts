@@ -83,7 +83,7 @@ export function projectedKeys(options: PlanOptions): number {
     const whole = [o, gateUp].every((one) => !one.order && matrixArithmetic(options, one) === 'i8');
     return whole && o.parts.length === 1;
   });
-  return fits ? projectsUpTo(traits, preferences.projected) : 0;
+  return fits ? projectsUpTo(traits, config, preferences.projected) : 0;
 }
 
 /** One column's attention and the output projection. */

@@ -126,6 +126,8 @@ test('on NVIDIA attention and the output projection are one step, as long as the
   assert.equal(names(1), ['qkv', 'o', 'gateUp', 'down']);
   assert.equal(names(1024), names(1));
   assert.equal(names(1025), apart);
+  const shared = { config: { ...LLAMA_2_7B, kvHeads: 8 } };
+  assert.equal([names(640, shared).length, names(641, shared).length], [4, 5]);
   assert.equal(names(1, { traits: DECK }), apart);
   assert.equal(names(1, { preferences: { projected: false } }), apart);
   assert.ok(names(1, { preferences: { arithmetic: 'f32' } }).includes('attention'), 'exact');
