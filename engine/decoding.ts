@@ -30,7 +30,7 @@ export interface Decoding {
 export interface Method {
   /** Of the prompt's last pass. */
   readonly ending: Pass & { readonly kind: 'ending' };
-  /** Compiles all that is needed, behind passes of so many columns over the prompt. */
+  /** Compiles all that is needed, behind passes of so many columns over a prompt of so many `keys`. */
   prepare(columns: readonly number[], keys: number): Promise<void>;
   /** Makes tokens from `position` on, at most `maxTokens`, each by one turn of the generator. */
   tokens(position: number, maxTokens: number): AsyncGenerator<Made, void, void>;

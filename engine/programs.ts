@@ -81,7 +81,7 @@ export function createPrograms(
       if (pass.kind === 'choice') return program(what, () => planChoice(plan, choice, pass));
       if (pass.kind === 'ending') return program(`${what} ${width}`, () => planPrefill(plan, width, pass.choice, pass));
       const decode = (most: number) =>
-        program(`${what} ${most <= mostProjected}`, () => planDecode(plan, pass.choice, pass, most));
+        program(`${what} ${most <= mostProjected ? 'projected' : ''}`, () => planDecode(plan, pass.choice, pass, most));
       // a text that grows finds what it is going to need compiled
       if (keys <= mostProjected && 2 * keys > mostProjected) decode(2 * keys).catch(() => undefined);
       return decode(keys);

@@ -292,10 +292,12 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
     async submitBurst(pass, passes, first) {
       assert(!model.stream, 'streamed layers are brought for one pass at a time');
       await grow(lastPosition + passes);
-      const compiled = await programs.of(pass, 1, lastPosition + passes);
+      // each pass has the program of its own keys, so that what it computes does not depend on how bursts happen to fall
+      const keys = Array.from({ length: passes }, (_, i) => lastPosition + i + 1);
+      const compiled = await Promise.all(keys.map((count) => programs.of(pass, 1, count)));
       const encoder = device.gpu.createCommandEncoder();
-      for (let i = 0; i < passes; i++)
-        recordPass(encoder, compiled, { columns: 1, outputs: 1, keys: lastPosition + i + 1 });
+      for (const [i, program] of compiled.entries())
+        recordPass(encoder, program, { columns: 1, outputs: 1, keys: keys[i] });
       lastPosition += passes;
       readbacks.recordBurst(encoder, first, passes);
       queue.submit([encoder.finish()]);

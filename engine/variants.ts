@@ -296,7 +296,7 @@ export function projectsUpTo(
   return Math.floor(((heads === kvHeads ? 1024 : 640) * 128) / headDim);
 }
 
-/** How attention with the output projection is cut: as in chooseAttention, and the shares of the projection's rows. */
+/** How attention with the output projection is cut: as in chooseAttention, and the shares of the rows; undefined where it cannot be. */
 export function chooseProjected(
   traits: Traits,
   { headDim, heads }: Pick<LlamaConfig, 'headDim' | 'heads'>,
