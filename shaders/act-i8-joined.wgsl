@@ -2,7 +2,7 @@
 // and one dispatch less. One column only.
 //! enable subgroups
 //! diagnostic off subgroup_uniformity
-//! include partials
+//! include partials x-i8
 //! param HEAD_DIM u32
 //! param THREADS u32
 @group(0) @binding(3) var<storage, read> partials: array<vec4<f32>>; // see partials.wgsl
@@ -13,14 +13,6 @@ var<workgroup> joined_meta: array<vec2<f32>, BLOCKS>; // d, d * sum of codes
 
 const AT_ONCE = 4u;
 const LOWEST = -1.0e30;
-
-struct X {
-  low: vec4<u32>,
-  high: vec4<u32>,
-  d: f32,
-  sum: f32,
-  squares: f32,
-}
 
 // Called by the whole workgroup. A thread joins eight values, four neighbouring threads have a block.
 fn prepare_inputs(column: u32, thread: u32) {

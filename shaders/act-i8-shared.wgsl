@@ -1,15 +1,7 @@
 // Activation blocks as act-i8.wgsl has them, which this workgroup has made for itself.
-//! include int8-block
+//! include int8-block x-i8
 var<workgroup> shared_words: array<array<vec4<u32>, 2>, SHARED_BLOCKS>; // [block][2], 16 int8 each
 var<workgroup> shared_meta: array<vec3<f32>, SHARED_BLOCKS>;            // d, d * sum of codes, sum of squares before the gain
-
-struct X {
-  low: vec4<u32>,  // values 0..15
-  high: vec4<u32>, // values 16..31
-  d: f32,
-  sum: f32,
-  squares: f32,
-}
 
 // Called by whole subgroups: values 4i..4i+3 of all that there are.
 fn share_four(i: u32, values: vec4<f32>, squares: f32, live: bool) {
