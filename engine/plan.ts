@@ -158,8 +158,7 @@ function planBody(
   const rms = { NORM: 'rms', HIDDEN: hidden, EPSILON: normEpsilon };
   const plain = { NORM: 'none' };
   const projected = parts === 'projected';
-  /** The form of the residual stream. */
-  const stream: Spec = projected ? { RESIDUAL: 'fixed' } : {};
+  const residualForm: Spec = projected ? { RESIDUAL: 'fixed' } : {};
   const unnormed = (matrix: Matrix): Spec => (wayOf(options, matrix, width) === 'matrix' ? {} : plain);
   /** The norm that is folded into the products behind the residual stream. */
   const norm = norms === 'after' ? plain : rms;
@@ -195,7 +194,13 @@ function planBody(
   const addition = (name: string, input: Input, postGain: string, next: string, follower: Matrix): Step[] => {
     const streams = { residual: 'residual', gains: next, y_codes: 'x.codes', y_meta: 'x.meta' };
     if (norms === 'before')
-      return product(name, input, 'residual', { ...unnormed(matrix(name)), ...stream, ...storeX(follower) }, streams);
+      return product(
+        name,
+        input,
+        'residual',
+        { ...unnormed(matrix(name)), ...residualForm, ...storeX(follower) },
+        streams,
+      );
     const measured = { ...unnormed(matrix(name)), BIAS: 'none', OUT_ROWS: paddedRows(matrix(name)) };
     return [
       ...product(name, input, 'measured', measured, { out: 'raw', squares: 'raw.squares' }),
@@ -248,7 +253,7 @@ function planBody(
         ...rows,
         SCALE: config.embeddingScale,
         ...gain(gains),
-        ...stream,
+        ...residualForm,
         ...storeX(first),
       },
       buffers: {

@@ -83,7 +83,8 @@ export function createPrograms(
       const decode = (most: number) =>
         program(`${what} ${most <= mostProjected ? 'projected' : ''}`, () => planDecode(plan, pass.choice, pass, most));
       // a text that grows finds what it is going to need compiled
-      if (keys <= mostProjected && 2 * keys > mostProjected) decode(2 * keys).catch(() => undefined);
+      if (keys <= mostProjected && 2 * keys > mostProjected && plan.context > mostProjected)
+        decode(2 * keys).catch(() => undefined);
       return decode(keys);
     },
     copy: () => program('copy', () => planCopy(plan)),

@@ -309,7 +309,7 @@ export function chooseProjected(
   const lanes = Math.min(size, 16, headDim / 8);
   const merged = Math.min(size / lanes, 32 / lanes);
   const outBytes = (PROJECTED.threads / lanes / merged) * (headDim + 2) * 4;
-  if (outBytes > traits.limits.maxWorkgroupBytes * 0.75) return undefined;
+  if (outBytes > traits.limits.maxWorkgroupBytes * 0.75) return undefined; // the head and its blocks lie there too
   return {
     LANES: lanes,
     MERGED: merged,

@@ -20,7 +20,7 @@ fn prepare_inputs(column: u32, thread: u32) {
   }
   for (var turn = 0u; turn < TURNS; turn++) {
     let i = turn * THREADS + thread;
-    let x = fma(vec4<f32>(high[turn]), vec4<f32>(HIGH_UNIT), vec4<f32>(low[turn]) * LOW_UNIT);
+    let x = value_of(high[turn], low[turn]);
     share_four(i, gain[turn] * x, sum_of_eight(dot(x, x)), i < 8u * BLOCKS);
   }
   workgroupBarrier();

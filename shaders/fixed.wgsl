@@ -3,6 +3,10 @@
 const HIGH_UNIT = 0x1p-8;
 const LOW_UNIT = 0x1p-31;
 
+fn value_of(high: vec4<i32>, low: vec4<i32>) -> vec4<f32> {
+  return fma(vec4<f32>(high), vec4<f32>(HIGH_UNIT), vec4<f32>(low) * LOW_UNIT);
+}
+
 fn high_part(value: f32) -> f32 {
   return round(value * (1.0 / HIGH_UNIT));
 }

@@ -4,7 +4,7 @@
 
 fn residual_at(i: u32) -> f32 {
   let at = i / 32u * 64u + i % 32u;
-  return fma(f32(residual[at]), HIGH_UNIT, f32(residual[at + 32u]) * LOW_UNIT);
+  return value_of(vec4<i32>(residual[at]), vec4<i32>(residual[at + 32u])).x;
 }
 
 fn keep_residual(i: u32, value: f32) {
