@@ -9,7 +9,9 @@ const MOST_FAILURES = 8;
 /** Dawn may reject pending work a moment before it says that the device is lost. */
 const LOSS_GRACE_MS = 20;
 /** A sleep may end this much late, so it is cut by it. */
-const TIMER_SLACK_MS = 1;
+const TIMER_SLACK_MS = 0.5;
+/** A mapping that takes no longer finds its result there. */
+const AT_ONCE_MS = 0.3;
 
 export interface Watch {
   /** Resolves with the reason once the device is lost or closed. */
@@ -141,6 +143,12 @@ function oneLine(text: string): string {
     .trim();
 }
 
+export interface Mapped {
+  readonly bytes: Uint8Array;
+  /** It was on its way still when it was looked for, so that now is when it arrived. */
+  readonly waited: boolean;
+}
+
 /**
  * Reads the first `bytes` of a readback buffer whose contents are due in about `expectedMs`, by the caller's moving
  * average. Dawn keeps a CPU core spinning while a mapping is pending, and on an APU that core's watts come out of the
@@ -151,12 +159,14 @@ export async function mapLate(
   buffer: GPUBuffer,
   bytes: number,
   expectedMs: number,
-): Promise<Uint8Array> {
+): Promise<Mapped> {
   const sleepMs = Math.floor(expectedMs - TIMER_SLACK_MS);
   if (sleepMs >= 1) await sleep(sleepMs);
+  const startMs = performance.now();
   try {
     await device.guard(buffer.mapAsync(GPUMapMode.READ, 0, bytes), `waiting for ${buffer.label || 'a result'}`);
-    return new Uint8Array(buffer.getMappedRange(0, bytes).slice(0));
+    const waited = performance.now() - startMs > AT_ONCE_MS;
+    return { bytes: new Uint8Array(buffer.getMappedRange(0, bytes).slice(0)), waited };
   } finally {
     buffer.unmap(); // also calls off a mapping that came too late
   }

@@ -5,7 +5,7 @@
 import { chooseFrom, sampleOnCpu } from './candidates.ts';
 import { type Logprobs, logprobsOf } from './logprobs.ts';
 import type { Pace } from './pace.ts';
-import { type Choice, type ChoiceExtras, IN_FLIGHT } from './plan.ts';
+import { type Choice, type ChoiceExtras, TICKETS } from './plan.ts';
 import type { Pass } from './programs.ts';
 import type { Runner } from './runner.ts';
 import { type CompleteSampling, chooseChoice } from './sampler.ts';
@@ -37,8 +37,14 @@ export interface Method {
 }
 
 const ONE_TOKEN = { columns: 1, outputs: 1 };
-/** One that is awaited, one that the GPU goes on with, one more for when the CPU is late. */
-const BURSTS_IN_FLIGHT = 3;
+/** One pass that is awaited, one that the GPU goes on with, more for when the CPU is late. */
+const PASSES_IN_FLIGHT = 4;
+/**
+ * Bursts are more in a long text, of which a quarter may be on its way: a stop of the CPU, such as for the collection of garbage or
+ * for what else a computer does, then leaves the GPU with work for up to 0.1 s, and a text that ends wastes little.
+ */
+const BURSTS_IN_FLIGHT = { least: 3, most: TICKETS };
+const MOST_AHEAD = 1 / 4;
 
 /** Chooses the loop. */
 export function chooseMethod(decoding: Decoding): Method {
@@ -80,11 +86,14 @@ async function* decodeAhead(
   const inFlight = () => {
     if (stream) return 1; // its layers keep the GPU waiting for the CPU: passes ahead would only make tokens late
     if (made <= 2) return 2; // the first token is looked for before the CPU is busy with those behind the second
-    return pace.burst() > 1 ? BURSTS_IN_FLIGHT : IN_FLIGHT;
+    const burst = pace.burst();
+    if (burst === 1) return PASSES_IN_FLIGHT;
+    const { least, most } = BURSTS_IN_FLIGHT;
+    return Math.min(Math.max(least, Math.floor((MOST_AHEAD * made) / burst)), most);
   };
   for (let flight = 1; ; ) {
     while (flights.length < inFlight() && made < maxTokens) {
-      const ticket = flight++ % IN_FLIGHT;
+      const ticket = flight++ % TICKETS;
       // no more than are on their way already, so that the GPU is not done with those while the CPU records
       const ahead = flights.reduce((sum, { tokens }) => sum + tokens, 0);
       const tokens = logprobs === undefined && !stream ? Math.min(pace.burst(), ahead, maxTokens - made) : 1;
@@ -100,12 +109,12 @@ async function* decodeAhead(
     const { ticket, tokens } = next;
     const dueMs = pace.dueMs(performance.now(), tokens);
     if (logprobs === undefined) {
-      const ids = await runner.chosen(ticket, dueMs, tokens);
-      pace.arrived(performance.now(), tokens);
+      const { ids, waited } = await runner.chosen(ticket, dueMs, tokens);
+      pace.arrived(performance.now(), tokens, waited);
       for (const id of ids) yield { id, logprobs: undefined };
     } else {
-      const { id, report } = await runner.outcome(ticket, dueMs);
-      pace.arrived(performance.now());
+      const { id, report, waited } = await runner.outcome(ticket, dueMs);
+      pace.arrived(performance.now(), 1, waited);
       yield { id, logprobs: report && logprobsOf(id, report, edits, logprobs) };
     }
   }
@@ -126,11 +135,11 @@ async function* decodeLate(
   for (let position = first; ; position++) {
     const edits = steering.edits();
     runner.setEdits(0, edits);
-    const wanted = { ticket: position % IN_FLIGHT, slot: 0, position, report: extras.reported };
+    const wanted = { ticket: position % TICKETS, slot: 0, position, report: extras.reported };
     await runner.submit({ kind: 'choice', choice, ...extras }, ONE_TOKEN, wanted);
     if (position - first + 1 < maxTokens) await runner.submit({ kind: 'decode', choice: 'none', position }, ONE_TOKEN);
-    const { id, report } = await runner.outcome(wanted.ticket, pace.dueMs(performance.now()));
-    pace.arrived(performance.now());
+    const { id, report, waited } = await runner.outcome(wanted.ticket, pace.dueMs(performance.now()));
+    pace.arrived(performance.now(), 1, waited);
     const found = report && logprobsOf(id, report, edits, logprobs ?? 0);
     steering.accept(id);
     yield { id, logprobs: found };
@@ -151,8 +160,8 @@ async function* decodeOnCpu(
     if (edits) runner.setEdits(0, edits);
     const wanted = { ticket: 0, slot: 0, position, candidates: true, report: extras.reported };
     await runner.submit({ kind: 'choice', choice, ...extras }, ONE_TOKEN, wanted);
-    const { candidates, report = candidates } = await runner.outcome(0, pace.dueMs(performance.now()));
-    pace.arrived(performance.now());
+    const { candidates, report = candidates, waited } = await runner.outcome(0, pace.dueMs(performance.now()));
+    pace.arrived(performance.now(), 1, waited);
     let id = candidates && chooseFrom(candidates, vocab, sampling, position);
     let chosen = candidates?.logits[candidates.ids.indexOf(id ?? -1)];
     if (id === undefined) {

@@ -12,7 +12,7 @@ import { packedBytes, roundUp } from '../quant/layout.ts';
 import { checkKv, type KvFormat } from './kv-cache.ts';
 import { STREAM_SLICES } from './layer-stream.ts';
 import { layerWindow } from './layers.ts';
-import { IN_FLIGHT, READBACK_BYTES } from './plan.ts';
+import { READBACK_BYTES, TICKETS } from './plan.ts';
 import { sessionBuffers, weightBuffers } from './plan-buffers.ts';
 import { plainContext } from './rope.ts';
 import type { BufferSpec, SizeOptions } from './steps.ts';
@@ -289,7 +289,7 @@ function needOf(
   streamBytes: number,
 ): Pick<Fit, 'bytes' | 'totalBytes'> {
   const all = [...weights, ...session];
-  const readbacks = [...Array<number>(IN_FLIGHT).fill(READBACK_BYTES), READ_SLICE_BYTES];
+  const readbacks = [...Array<number>(TICKETS).fill(READBACK_BYTES), READ_SLICE_BYTES];
   const bytes = { weights: 0, kv: 0, activations: 0, state: 0, staging: 0, readback: sumOf(readbacks) };
   for (const buffer of all) bytes[buffer.purpose] += sizeOf(buffer);
   const sum = sumOf(Object.values(bytes));

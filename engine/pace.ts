@@ -3,9 +3,12 @@
 export interface Pace {
   /** A new text begins: what passed since the last token is no gap, and the pace of that one holds until a new one is known. */
   restart(): void;
-  /** So many tokens have arrived, 1 unless told. */
-  arrived(nowMs: number, tokens?: number): void;
-  /** Milliseconds until the next tokens are due; 0 while too little is known. */
+  /**
+   * So many tokens have arrived, 1 unless told. Not `waited` for, they were there when they were looked for, nobody knows since
+   * when.
+   */
+  arrived(nowMs: number, tokens?: number, waited?: boolean): void;
+  /** Milliseconds until the next tokens should be looked for; 0 while too little is known. */
   dueMs(nowMs: number, tokens?: number): number;
   /** Tokens that are worth making at a time: 1 unless they are much faster than anybody reads. */
   burst(): number;
@@ -32,27 +35,40 @@ const KNOWN = 5;
 const SLEPT = 0.9;
 
 /**
- * Goes by the median of the last gaps between tokens. A mean would not do: after one stall it is too long, the next sleep is
- * too, and the gaps that this makes keep it so.
+ * Goes by arrivals that were waited for: only their times are the GPU's. The times of others are those of our own sleep, and a
+ * pace that is made of them never becomes faster than it once was. A stall makes a gap longer, nothing makes it shorter than the
+ * GPU's pace, so the lower quartile of the last ones counts.
  */
 export function createPace(): Pace {
-  const gaps: number[] = [];
-  let lastMs: number | undefined;
+  const gaps: number[] = []; // milliseconds a token, between arrivals that were waited for
+  let lastMs: number | undefined; // of the last one that was
+  let since = 0; // tokens behind that
+  let missed = 0; // arrivals behind that
+  const tokenMs = () => quantileOf(gaps, 4);
   return {
     restart() {
       lastMs = undefined;
+      since = 0;
+      missed = 0;
     },
-    arrived(nowMs, tokens = 1) {
-      if (lastMs !== undefined) gaps.push((nowMs - lastMs) / tokens);
+    arrived(nowMs, tokens = 1, waited = true) {
+      since += tokens;
+      missed++;
+      if (!waited) return;
+      if (lastMs !== undefined) gaps.push((nowMs - lastMs) / since);
       if (gaps.length > REMEMBERED) gaps.shift();
       lastMs = nowMs;
+      since = 0;
+      missed = 0;
     },
     dueMs(nowMs, tokens = 1) {
       if (lastMs === undefined || gaps.length === 0) return 0;
-      return Math.max(0, tokens * medianOf(gaps) - (nowMs - lastMs));
+      // who keeps coming late looks earlier and earlier, until there is something to wait for
+      const earlyMs = missed === 0 ? 0 : 4 ** (missed - 1);
+      return Math.max(0, (since + tokens) * tokenMs() - earlyMs - (nowMs - lastMs));
     },
     burst() {
-      return gaps.length < KNOWN ? 1 : burstOf(medianOf(gaps));
+      return gaps.length < KNOWN ? 1 : burstOf(tokenMs());
     },
   };
 }
@@ -71,11 +87,12 @@ export function createPassTimes(): PassTimes {
     },
     expectedMs(kind) {
       const known = times.get(kind);
-      return known ? SLEPT * medianOf(known) : 0;
+      return known ? SLEPT * quantileOf(known, 2) : 0;
     },
   };
 }
 
-function medianOf(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] as number;
+/** Below which one value in `parts` lies: with 2 the median. */
+function quantileOf(values: readonly number[], parts: number): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / parts)] as number;
 }

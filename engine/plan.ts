@@ -53,8 +53,8 @@ export function mostEdits(config: LlamaConfig, context: number): number {
   return Math.min(context + MOST_BIASES, config.vocab);
 }
 
-/** Tokens that are computed ahead while an earlier one travels to the CPU, each in a readback buffer. */
-export const IN_FLIGHT = 4;
+/** Readback buffers, in which what passes and bursts of them have chosen travels to the CPU while later ones are computed. */
+export const TICKETS = 8;
 /** Holds a chosen token at the end of what is reported of the choice. */
 export const READBACK_BYTES = 2 * CANDIDATES_BYTES + 16;
 

@@ -2,11 +2,11 @@
 import type { Device } from '../devices/types.ts';
 import { mapLate } from '../devices/wait.ts';
 import { assert } from '../quant/errors.ts';
-import { type ChoiceExtras, IN_FLIGHT, READBACK_BYTES } from './plan.ts';
+import { type ChoiceExtras, READBACK_BYTES, TICKETS } from './plan.ts';
 import { CANDIDATES_BYTES, type Candidates, decodeCandidates, type Report, RING } from './state.ts';
 
 export interface Wanted {
-  /** Below IN_FLIGHT; free again once `chosen` has resolved. */
+  /** Below TICKETS; free again once `chosen` has resolved. */
   readonly ticket: number;
   readonly slot: number;
   readonly position: number;
@@ -14,6 +14,13 @@ export interface Wanted {
   readonly candidates?: boolean | undefined;
   /** With what a `reported` choice reports. Default false. */
   readonly report?: boolean | undefined;
+}
+
+/** Tokens that a pass or a burst leaves. */
+export interface Chosen {
+  readonly ids: readonly number[];
+  /** They were on their way still when they were looked for. */
+  readonly waited: boolean;
 }
 
 /** What a pass leaves. */
@@ -33,12 +40,12 @@ export interface Readbacks {
   /** Records that so many tokens of a slot do, from `first.position` on: at most RING. */
   recordBurst(encoder: GPUCommandEncoder, first: Wanted, tokens: number): void;
   /** The tokens that a pass or a burst leaves in a readback buffer, due in about so many milliseconds. */
-  chosen(ticket: number, dueMs: number, tokens?: number): Promise<readonly number[]>;
+  chosen(ticket: number, dueMs: number, tokens?: number): Promise<Chosen>;
   /** The same with all that was wanted. */
-  outcome(ticket: number, dueMs: number): Promise<Outcome>;
+  outcome(ticket: number, dueMs: number): Promise<Outcome & Pick<Chosen, 'waited'>>;
   /** Sends what has been chosen in all slots to gathering buffer `ticket`, as it is after what has been submitted. */
   gather(ticket: number, extras: ChoiceExtras): void;
-  /** What `gather` sent, due in about so many milliseconds; the ticket, below IN_FLIGHT, is free again then. */
+  /** What `gather` sent, due in about so many milliseconds; the ticket, below TICKETS, is free again then. */
   gathered(ticket: number, dueMs: number): Promise<Gathered>;
   /** Gives the memory back. */
   close(): void;
@@ -48,9 +55,9 @@ export interface Readbacks {
 const CANDIDATES_AT = 16;
 const REPORT_AT = CANDIDATES_AT + CANDIDATES_BYTES;
 
-/** The buffers of IN_FLIGHT tickets; `find` has the plan's. Those for gathering are made at first use. */
+/** The buffers of TICKETS tickets; `find` has the plan's. Those for gathering are made at first use. */
 export function createReadbacks(device: Device, slots: number, find: (name: string) => GPUBuffer): Readbacks {
-  const readbacks = Array.from({ length: IN_FLIGHT }, (_, i) =>
+  const readbacks = Array.from({ length: TICKETS }, (_, i) =>
     device.buffer(`chosen token ${i}`, READBACK_BYTES, 'readback'),
   );
   const tickets: Wanted[] = []; // by ticket, what its readback buffer was last asked for
@@ -61,11 +68,11 @@ export function createReadbacks(device: Device, slots: number, find: (name: stri
 
   const readback = (ticket: number): GPUBuffer => {
     const buffer = readbacks[ticket];
-    assert(buffer, `readback ${ticket} is one of ${IN_FLIGHT}`);
+    assert(buffer, `readback ${ticket} is one of ${TICKETS}`);
     return buffer;
   };
   const gathering = (ticket: number) => {
-    assert(ticket < IN_FLIGHT, `gathering buffer ${ticket} is one of ${IN_FLIGHT}`);
+    assert(ticket < TICKETS, `gathering buffer ${ticket} is one of ${TICKETS}`);
     gatherings[ticket] ??= { buffer: device.buffer(`chosen tokens ${ticket}`, gatheredBytes, 'readback'), extras: {} };
     return gatherings[ticket];
   };
@@ -91,16 +98,17 @@ export function createReadbacks(device: Device, slots: number, find: (name: stri
       if (before < tokens) copy(0, before, tokens - before);
     },
     async chosen(ticket, dueMs, tokens = 1) {
-      const bytes = await mapLate(device, readback(ticket), tokens * 4, dueMs);
-      return Array.from(new Uint32Array(bytes.buffer, bytes.byteOffset, tokens));
+      const { bytes, waited } = await mapLate(device, readback(ticket), tokens * 4, dueMs);
+      return { ids: Array.from(new Uint32Array(bytes.buffer, bytes.byteOffset, tokens)), waited };
     },
     async outcome(ticket, dueMs) {
-      const bytes = await mapLate(device, readback(ticket), READBACK_BYTES, dueMs);
+      const { bytes, waited } = await mapLate(device, readback(ticket), READBACK_BYTES, dueMs);
       const part = (at: number) => decodeCandidates(bytes.subarray(at, at + CANDIDATES_BYTES));
       return {
         id: new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true),
         candidates: tickets[ticket]?.candidates ? part(CANDIDATES_AT) : undefined,
         report: tickets[ticket]?.report ? part(REPORT_AT) : undefined,
+        waited,
       };
     },
     gather(ticket, { listed, reported }) {
@@ -117,7 +125,7 @@ export function createReadbacks(device: Device, slots: number, find: (name: stri
     async gathered(ticket, dueMs) {
       const { buffer, extras } = gathering(ticket);
       const { listed, reported } = extras;
-      const bytes = await mapLate(device, buffer, listed || reported ? gatheredBytes : slots * RING * 4, dueMs);
+      const { bytes } = await mapLate(device, buffer, listed || reported ? gatheredBytes : slots * RING * 4, dueMs);
       const view = new DataView(bytes.buffer, bytes.byteOffset);
       const part = (at: number) => decodeCandidates(bytes.subarray(at, at + CANDIDATES_BYTES));
       return (slot, position) => ({

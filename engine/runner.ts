@@ -14,7 +14,7 @@ import { checkSizes, checkSlots, fitContext } from './estimate.ts';
 import { kvCapacity } from './kv-cache.ts';
 import type { Model } from './model.ts';
 import { createPieces, macsOf, pieceBudgetMs } from './pieces.ts';
-import { type Choice, type ChoiceExtras, IN_FLIGHT, mostEdits } from './plan.ts';
+import { type Choice, type ChoiceExtras, mostEdits, TICKETS } from './plan.ts';
 import { sessionBuffers } from './plan-buffers.ts';
 import { createPrograms, type Pass } from './programs.ts';
 import { createReadbacks, type Readbacks, type Wanted } from './readbacks.ts';
@@ -367,7 +367,7 @@ export async function createRunner(model: Model, options: RunnerOptions = {}): P
           recordPass(encoder, compiled, { columns: 1, outputs: 1, keys: position + 1 });
         queue.submit([encoder.finish()]);
         times.push(performance.now() - startMs);
-        if (i % IN_FLIGHT === IN_FLIGHT - 1) await device.settle(); // as far ahead of the GPU as in use
+        if (i % TICKETS === TICKETS - 1) await device.settle(); // as far ahead of the GPU as in use
       }
       return times;
     },

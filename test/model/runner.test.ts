@@ -38,7 +38,7 @@ check('three sequences at different positions, chosen tokens fed from the ring a
       runner.place(columns, [columns.length - 1], false);
       const size = { columns: columns.length, outputs: 1 };
       await runner.submit({ kind: 'ending', choice }, size, { ticket: 0, slot, position: ids.length });
-      got.push([...(await runner.chosen(0, 0))]);
+      got.push([...(await runner.chosen(0, 0)).ids]);
     }
     const slots = [...prompts.keys()];
     for (let step = 0; step < 5; step++) {
@@ -52,7 +52,7 @@ check('three sequences at different positions, chosen tokens fed from the ring a
           { columns: 0, outputs: 0 },
           { ticket: 0, slot, position: position + 1 },
         );
-        got[slot]?.push(...(await runner.chosen(0, 0)));
+        got[slot]?.push(...(await runner.chosen(0, 0)).ids);
       }
     }
     assert.equal(got, wanted);
@@ -81,12 +81,12 @@ check('a burst makes the tokens of single passes, also over the end of the ring 
     runner.place(columns, [columns.length - 1], true);
     const first = { ticket: 0, slot: 0, position: prompt.length };
     await runner.submit({ kind: 'ending', choice }, { columns: columns.length, outputs: 1 }, first);
-    const got = [...(await runner.chosen(0, 0))];
+    const got = [...(await runner.chosen(0, 0)).ids];
     for (const tokens of [4, 8]) {
       const position = prompt.length + got.length; // of the first of them
       const wantedThere = { ticket: tokens % 3, slot: 0, position };
       await runner.submitBurst({ kind: 'decode', choice, position: position - 1 }, tokens, wantedThere);
-      got.push(...(await runner.chosen(tokens % 3, 0, tokens)));
+      got.push(...(await runner.chosen(tokens % 3, 0, tokens)).ids);
     }
     assert.equal(got, wanted);
   } finally {

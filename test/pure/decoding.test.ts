@@ -3,7 +3,6 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { chooseMethod } from '../../engine/decoding.ts';
 import { createPace } from '../../engine/pace.ts';
-import { IN_FLIGHT } from '../../engine/plan.ts';
 import type { Runner } from '../../engine/runner.ts';
 import { completeSampling, type Sampling } from '../../engine/sampler.ts';
 import { type Constraint, createSteering } from '../../engine/steering.ts';
@@ -27,13 +26,17 @@ function createLog() {
     submitBurst: async (_: unknown, passes: number) => void log.push(`${passes} decodes`),
     chosen: async (_ticket: number, _dueMs: number, tokens = 1) => {
       log.push('read');
-      return Array.from({ length: tokens }, () => ++id);
+      return { ids: Array.from({ length: tokens }, () => ++id), waited: false }; // the pace stays as it is
     },
     outcome: async () => {
       log.push('read');
       id++;
       // one token that is all but certain, so that the CPU needs no more than the list
-      return { id, candidates: { ids: Uint32Array.of(id), logits: Float32Array.of(100), best: 100, temperedSum: 1 } };
+      return {
+        id,
+        candidates: { ids: Uint32Array.of(id), logits: Float32Array.of(100), best: 100, temperedSum: 1 },
+        waited: false,
+      };
     },
   } as unknown as Runner;
   /** Allows all, and never ends. */
@@ -85,7 +88,7 @@ test('behind the last token that is wanted no pass is made', async () => {
 
 test('without a mask several passes are on their way, but for the first token, which nothing delays', async () => {
   const { log } = await decode({ temperature: 0 }, false, 2);
-  const next = new Array(IN_FLIGHT - 1).fill('decode'); // the prompt's last pass has made the first token
+  const next = new Array(3).fill('decode'); // the prompt's last pass has made the first token
   assert.equal(log, ['decode', 'read', 'token 1', ...next, 'read', 'token 2']);
 });
 
@@ -99,6 +102,23 @@ test('fast tokens are made in bursts that grow with what is on its way', async (
   );
   const passes = log.filter((what) => what.includes('decode')).map((what) => Number.parseInt(what, 10) || 1);
   assert.equal(passes, [1, 1, 2, 3, 5, 6, 5]);
+});
+
+test('of a long text more bursts are on their way, but never more than a quarter of it', async () => {
+  const pace = createPace();
+  for (let ms = 0; ms <= 40; ms += 2) pace.arrived(ms);
+  const { log } = await decode({ temperature: 0 }, false, 400, 400, pace);
+  let submitted = 1; // by the prompt's last pass
+  let read = 0;
+  let most = 0;
+  for (const what of log) {
+    if (what.includes('decode')) submitted += Number.parseInt(what, 10) || 1;
+    if (what.startsWith('token')) read++;
+    if (what !== 'read') continue;
+    most = Math.max(most, submitted - read);
+    assert.ok(submitted - read <= Math.max(18, submitted / 4), `${submitted - read} of ${submitted}`);
+  }
+  assert.is(most, 48);
 });
 
 test('where the CPU chooses, the token must be known before the next pass', async () => {

@@ -32,8 +32,49 @@ test('a stall, and the tokens that were ready behind it, do not change what is f
 });
 
 test('a new pace is learnt within a few tokens', () => {
-  const { pace, now } = paceOf([...steady, 40, 40, 40, 40, 40]);
+  const { pace, now } = paceOf([...steady, ...new Array<number>(7).fill(40)]);
   assert.is(pace.dueMs(now), 40);
+});
+
+/** A GPU that takes so long for each token, behind a queue of bursts; answers the milliseconds that a text takes. */
+function play(pace: ReturnType<typeof createPace>, tokenMs: number, tokens: number, lateMs: number): number {
+  const queue: { readonly count: number; readonly readyMs: number }[] = [];
+  let [nowMs, gpuMs, sent, read] = [0, 0, 0, 0];
+  pace.restart();
+  while (read < tokens) {
+    while (queue.length < 3 && sent < tokens) {
+      const count = Math.min(pace.burst(), tokens - sent);
+      gpuMs = Math.max(gpuMs, nowMs) + count * tokenMs;
+      queue.push({ count, readyMs: gpuMs });
+      sent += count;
+    }
+    const { count, readyMs } = queue.shift()!;
+    const sleepMs = Math.floor(pace.dueMs(nowMs, count));
+    if (sleepMs >= 1) nowMs += sleepMs + lateMs;
+    const waited = readyMs > nowMs;
+    nowMs = Math.max(nowMs, readyMs) + 0.05;
+    pace.arrived(nowMs, count, waited);
+    read += count;
+  }
+  return nowMs;
+}
+
+test('who has slept too long comes to look in time again', () => {
+  for (const lateMs of [0.2, 1]) {
+    const { pace } = paceOf(new Array(20).fill(20)); // as at the start, when the GPU still sleeps
+    play(pace, 2, 64, lateMs);
+    const tookMs = play(pace, 2, 256, lateMs);
+    assert.ok(tookMs < 1.05 * 2 * 256, `${tookMs} ms`);
+    assert.is(pace.burst(), 6);
+  }
+});
+
+test('tokens that were there already tell nothing of the pace', () => {
+  const { pace, now } = paceOf(steady);
+  pace.arrived(now + 5, 1, false);
+  assert.is(pace.dueMs(now + 5, 4), 4); // 5 tokens behind the last that was waited for, looked for 1 ms early
+  pace.arrived(now + 11, 4, true);
+  assert.is(pace.dueMs(now + 11), 2);
 });
 
 test('bursts are as long as nobody notices, and none before the pace is known', () => {
