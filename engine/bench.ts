@@ -171,6 +171,10 @@ export async function profilePass(session: Session, columns = 1): Promise<readon
       weightBytes.set(part.name, codes + scales);
     }
   }
+  for (let layer = 0; layer < session.model.config.layers; layer++) {
+    const both = ['gateUp', 'down'].map((name) => weightBytes.get(`layers.${layer}.${name}`) ?? 0);
+    weightBytes.set(`layers.${layer}.feedForward`, both[0]! + both[1]!);
+  }
   try {
     const runs: { name: string; microseconds: number }[][] = [];
     const steps = await session.timedPass(timer, columns); // the first pass warms up

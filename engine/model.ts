@@ -183,7 +183,7 @@ async function loadCheckpoint(device: Device, checkpoint: Checkpoint, options: L
       gemv: options.gemv,
       many: options.many,
       splits: options.splits,
-      projected: options.projected,
+      merged: options.merged,
     },
     kv: plan.kv,
     plan,

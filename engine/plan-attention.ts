@@ -11,15 +11,14 @@ import {
   type AttentionParts,
   chooseAttention,
   chooseParts,
-  chooseProjected,
   chooseSubgroup,
   dotSpec,
   hasMatrixUnits,
   isWide,
-  projectsUpTo,
   usesLanes,
   type Width,
 } from './variants.ts';
+import { chooseProjected, projectsUpTo } from './variants-merged.ts';
 import type { Matrix } from './weights.ts';
 
 export interface Attention {
@@ -83,16 +82,20 @@ export function projectedKeys(options: PlanOptions): number {
     const whole = [o, gateUp].every((one) => !one.order && matrixArithmetic(options, one) === 'i8');
     return whole && o.parts.length === 1;
   });
-  return fits ? projectsUpTo(traits, config, preferences.projected) : 0;
+  return fits ? projectsUpTo(traits, config, preferences.merged) : 0;
 }
 
-/** One column's attention and the output projection. */
-export function projectedStep(options: PlanOptions, layer: number): Step {
+/**
+ * One column's attention and the output projection. `folds`: it also takes into the residual stream what feed-forward.wgsl has left
+ * beside that.
+ */
+export function projectedStep(options: PlanOptions, layer: number, folds: boolean): Step {
   const { config, weights, traits, kv } = options;
   const at = `layers.${layer}`;
   const part = weights.matrices.get(`${at}.o`)?.parts[0];
   const cut = chooseProjected(traits, config);
   assert(part && isQuantised(part.format) && cut, 'projectedKeys has said so');
+  const workgroups = config.heads * cut.ROW_SHARES;
   return {
     name: `${at}.o`,
     kernel: 'attention',
@@ -111,9 +114,13 @@ export function projectedStep(options: PlanOptions, layer: number): Step {
       BLOCKS: blocksOf(config.heads * config.headDim),
       SHARED_BY: config.heads / config.kvHeads,
       OUT_QUADS: part.rows / 4,
+      ...(folds && { ADDED: 'apart', FOLDED_BY: workgroups }),
     },
-    buffers: { state: 'state', q: 'q', ...kvBuffers(at, config, kv), ...partBuffers(part.name), residual: 'residual' },
-    grid: { x: config.heads * cut.ROW_SHARES, over: 'columns', each: 1, z: 1 },
+    buffers: {
+      ...{ state: 'state', q: 'q', ...kvBuffers(at, config, kv), ...partBuffers(part.name), residual: 'residual' },
+      ...(folds && { added: 'added' }),
+    },
+    grid: { x: workgroups, over: 'columns', each: 1, z: 1 },
     macs: part.rows * config.heads * config.headDim,
     macsPerKey: attentionMacs(config),
   };

@@ -57,6 +57,8 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
   }
   // two words for each value where attention adds to it, which is in passes of one column
   add('residual', Math.max(columns, 2) * roundUp(config.hidden, BLOCK) * 4, 'activations');
+  // what merged feed-forward parts have added to it
+  if (config.norms === 'before') add('added', 2 * roundUp(config.hidden, BLOCK) * 4, 'activations');
   add('q', columns * queryRows * 4, 'activations');
   const raw = Math.max(
     config.qkNorm === 'none' ? 0 : queryRows + 2 * kvRows,

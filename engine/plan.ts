@@ -7,7 +7,7 @@ import type { LlamaConfig } from '../loaders/types.ts';
 import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf, roundUp } from '../quant/layout.ts';
 import type { Spec } from '../shaders/specialise.ts';
-import { kvBuffers, kvPlanes, kvSpec } from './kv-cache.ts';
+import { kvBuffers, kvSpec } from './kv-cache.ts';
 import { attentionScale, layerRope } from './layers.ts';
 import {
   attentionSteps,
@@ -19,6 +19,7 @@ import {
   projectedStep,
   WHOLE,
 } from './plan-attention.ts';
+import { feedForwardStep, mergesFeedForward } from './plan-feed-forward.ts';
 import { blockInput, type Input, partBuffers, productSteps, storeSpec, wayOf } from './products.ts';
 import { CANDIDATES_BYTES } from './state.ts';
 import type { Grid, PlanOptions, Step } from './steps.ts';
@@ -40,11 +41,6 @@ export interface ChoiceExtras {
   readonly listed?: boolean | undefined;
 }
 
-/** Positions that a workgroup copies. */
-const COPIED_POSITIONS = 64;
-/** Rows that a workgroup of kv-shift begins with. */
-const SHIFTED_ROWS = 16;
-
 /** Ids that a sequence's logit bias may name. */
 export const MOST_BIASES = 1024;
 
@@ -59,9 +55,9 @@ export const TICKETS = 8;
 export const READBACK_BYTES = 2 * CANDIDATES_BYTES + 16;
 
 /**
- * The steps of one token of decode that sees at most so many `keys` (itself included, default 1): five a layer, or four where
- * attention and the output projection are one, plus embedding, logits and choice. Where attention is cut between several
- * workgroups a head, the product behind it joins the parts, or, where that cannot, another step.
+ * The steps of one token of decode that sees at most so many `keys` (itself included, default 1): five a layer, or one less each
+ * where attention and the output projection are one, and where gate, up and down are, plus embedding, logits and choice. Where
+ * attention is cut between several workgroups a head, the product behind it joins the parts, or, where that cannot, another step.
  */
 export function planDecode(
   options: PlanOptions,
@@ -69,7 +65,8 @@ export function planDecode(
   extras: ChoiceExtras = {},
   keys: number = 1,
 ): readonly Step[] {
-  const body = planBody(options, 1, keys <= projectedKeys(options) ? 'projected' : partsFor(options));
+  const parts = keys <= projectedKeys(options) ? 'projected' : partsFor(options);
+  const body = planBody(options, 1, parts, false, mergesFeedForward(options));
   return [...body, ...planOutput(options), ...planChoice(options, choice, extras)];
 }
 
@@ -107,48 +104,17 @@ export function planPooled(options: PlanOptions, width: Width): readonly Step[] 
   return [...planBody(options, width, WHOLE), compiledFor(traits, pool)];
 }
 
-/** Copies what a slot of the KV cache has, up to the position of the first place, to that place's slot from the second's. */
-export function planCopy({ config, kv, traits }: PlanOptions): readonly Step[] {
-  const planes = kvPlanes(config, kv);
-  return Array.from({ length: config.layers }, (_, layer) =>
-    planes.map(({ name, rowBytes }) =>
-      compiledFor(traits, {
-        name: `layers.${layer}.copy.${name}`,
-        kernel: 'kv-copy',
-        spec: { KV_HEADS: config.kvHeads, ROW_BYTES: rowBytes },
-        buffers: { state: 'state', rows: `layers.${layer}.${name}` },
-        grid: { x: 2 * config.kvHeads, over: 'columns', each: COPIED_POSITIONS, z: 1 },
-      }),
-    ),
-  ).flat();
-}
-
-/**
- * Drops positions of a sequence from the cache: from the first place's position on as many as the second's says, of the third's
- * in all.
- */
-export function planShift({ config, kv, traits }: PlanOptions): readonly Step[] {
-  return Array.from({ length: config.layers }, (_, layer) => {
-    const rope = layerRope(config, layer);
-    return compiledFor(traits, {
-      name: `layers.${layer}.shift`,
-      kernel: 'kv-shift',
-      spec: { ...kvSpec(config, kv), ...(rope ? { ROPE: 'pairs', ROPE_DIM: config.ropeDim } : { ROPE: 'none' }) },
-      buffers: { state: 'state', ...kvBuffers(`layers.${layer}`, config, kv), ...(rope && { rope }) },
-      grid: { x: 2 * config.kvHeads, over: 'columns', each: SHIFTED_ROWS, z: 1 },
-    });
-  });
-}
-
 /**
  * @param parts of attention, or that it goes through the output projection in one step
  * @param apart the columns are of different sequences
+ * @param merged gate, up and down are one step, but in the last layer
  */
 function planBody(
   options: PlanOptions,
   width: Width,
   parts: AttentionParts | 'projected',
   apart = false,
+  merged = false,
 ): readonly Step[] {
   const { config, weights, kv } = options;
   const { headDim, heads, kvHeads, hidden, normEpsilon, norms, qkNorm } = config;
@@ -158,7 +124,7 @@ function planBody(
   const rms = { NORM: 'rms', HIDDEN: hidden, EPSILON: normEpsilon };
   const plain = { NORM: 'none' };
   const projected = parts === 'projected';
-  const residualForm: Spec = projected ? { RESIDUAL: 'fixed' } : {};
+  const residualForm: Spec = projected || merged ? { RESIDUAL: 'fixed' } : {};
   const unnormed = (matrix: Matrix): Spec => (wayOf(options, matrix, width) === 'matrix' ? {} : plain);
   /** The norm that is folded into the products behind the residual stream. */
   const norm = norms === 'after' ? plain : rms;
@@ -193,14 +159,14 @@ function planBody(
   /** The product whose output goes to the residual stream, through a norm of its own where the model has one. */
   const addition = (name: string, input: Input, postGain: string, next: string, follower: Matrix): Step[] => {
     const streams = { residual: 'residual', gains: next, y_codes: 'x.codes', y_meta: 'x.meta' };
-    if (norms === 'before')
-      return product(
-        name,
-        input,
-        'residual',
-        { ...unnormed(matrix(name)), ...residualForm, ...storeX(follower) },
-        streams,
-      );
+    if (norms === 'before') {
+      const to = (ending: Spec, buffers: Record<string, string>) =>
+        product(name, input, 'residual', { ...unnormed(matrix(name)), ...ending }, buffers);
+      if (!(merged && name.endsWith('.o'))) return to({ ...residualForm, ...storeX(follower) }, streams);
+      // it takes in what the layer before has added, and whoever is behind it makes blocks for itself
+      const ending = { RESIDUAL: 'folded', STORE: 'none', Y_BLOCKS: blocksOf(hidden) };
+      return to(ending, { residual: 'residual', gains: next, added: 'added' });
+    }
     const measured = { ...unnormed(matrix(name)), BIAS: 'none', OUT_ROWS: paddedRows(matrix(name)) };
     return [
       ...product(name, input, 'measured', measured, { out: 'raw', squares: 'raw.squares' }),
@@ -214,13 +180,17 @@ function planBody(
     ];
   };
 
+  /** The residual stream, of which each workgroup makes its own input; `both`: with what is to be added to it. */
+  const streamInput = (gains: string, both: boolean): Input => ({
+    buffers: { residual: 'residual', gains, ...(both && { added: 'added' }) },
+    spec: { ACT: 'i8-residual', TOUCH: 'weights', ...(both && { ADDED: 'apart' }) },
+  });
+
   /** Gate, up and what joins them. Of different formats they are two products, and the gate waits in `raw`. */
   const feedForward = (name: string, gains: string, follower: Matrix): Step[] => {
     const both = matrix(name);
     const { steps: before, rest } = normSteps(name, both, gains);
-    const input: Input = projected
-      ? { buffers: { residual: 'residual', gains }, spec: { ACT: 'i8-residual' } }
-      : blockInput('x');
+    const input = projected || merged ? streamInput(gains, false) : blockInput('x');
     const joined = { ...rest, ACTIVATION: config.activation, ...storeSpec(options, follower, width) };
     const blocks = { y_codes: 'h.codes', y_meta: 'h.meta' };
     if (both.alternate) return [...before, ...product(name, input, 'gate', joined, blocks)];
@@ -253,7 +223,7 @@ function planBody(
         ...rows,
         SCALE: config.embeddingScale,
         ...gain(gains),
-        ...residualForm,
+        ...(merged ? { RESIDUAL: 'folded' } : residualForm), // a pass that broke off may have left something
         ...storeX(first),
       },
       buffers: {
@@ -262,6 +232,7 @@ function planBody(
         tokens: 'tokens',
         picked: 'picked',
         residual: 'residual',
+        ...(merged && { added: 'added' }),
         gains,
         y_codes: 'x.codes',
         y_meta: 'x.meta',
@@ -281,29 +252,31 @@ function planBody(
     const query: Spec = flash ? { QUERY: 'f16', SCALE: attentionScale(config) } : { QUERY: 'f32' };
     const { steps: before, rest } = normSteps(`${at}.qkv`, matrix(`${at}.qkv`), `${at}.attentionGain`);
     steps.push(...before);
+    const input = merged && layer > 0 ? streamInput(`${at}.attentionGain`, true) : blockInput('x');
     if (qkNorm === 'none') {
       const spec = { ...rest, ...bias, ...headSpec, ...ropeSpec, ...query };
-      steps.push(...product(`${at}.qkv`, blockInput('x'), 'qkv', spec, { ...target, biases: `${at}.qkvBias` }));
+      steps.push(...product(`${at}.qkv`, input, 'qkv', spec, { ...target, biases: `${at}.qkvBias` }));
     } else {
       const epilogue = qkNorm === 'head' ? 'plain' : 'measured';
       const spec = { ...rest, ...bias, OUT_ROWS: paddedRows(matrix(`${at}.qkv`)) };
       const squares: Record<string, string> = qkNorm === 'all' ? { squares: 'raw.squares' } : {};
-      steps.push(
-        ...product(`${at}.qkv`, blockInput('x'), epilogue, spec, { out: 'raw', ...squares, biases: `${at}.qkvBias` }),
-        {
-          name: `${at}.headNorm`,
-          kernel: 'head-norm',
-          spec: { ...headSpec, ...ropeSpec, ...query, SCOPE: qkNorm, EPSILON: normEpsilon },
-          buffers: { state: 'state', raw: 'raw', ...squares, gains: `${at}.headGain`, ...target },
-          grid: { x: heads + 2 * kvHeads, over: 'columns', each: 1, z: 1 },
-        },
-      );
+      steps.push(...product(`${at}.qkv`, input, epilogue, spec, { out: 'raw', ...squares, biases: `${at}.qkvBias` }), {
+        name: `${at}.headNorm`,
+        kernel: 'head-norm',
+        spec: { ...headSpec, ...ropeSpec, ...query, SCOPE: qkNorm, EPSILON: normEpsilon },
+        buffers: { state: 'state', raw: 'raw', ...squares, gains: `${at}.headGain`, ...target },
+        grid: { x: heads + 2 * kvHeads, over: 'columns', each: 1, z: 1 },
+      });
     }
-    if (projected) steps.push(projectedStep(options, layer));
+    if (projected) steps.push(projectedStep(options, layer, merged));
     else {
       const attention = flash ? flashSteps(options, layer, width, flash) : attentionSteps(options, layer, width, parts);
       const gains = [`${at}.attentionPostGain`, `${at}.feedForwardGain`] as const;
       steps.push(...attention.steps, ...addition(`${at}.o`, attention.output, ...gains, matrix(`${at}.gateUp`)));
+    }
+    if (merged && next) {
+      steps.push(feedForwardStep(options, layer));
+      continue;
     }
     steps.push(
       ...feedForward(`${at}.gateUp`, `${at}.feedForwardGain`, matrix(`${at}.down`)),
@@ -320,7 +293,7 @@ function planBody(
 }
 
 /** CPU drivers get loops that they cannot unroll: they would compile for seconds. */
-function compiledFor(traits: Traits, step: Step): Step {
+export function compiledFor(traits: Traits, step: Step): Step {
   return { ...step, spec: { ...step.spec, OPAQUE: traits.software } };
 }
 

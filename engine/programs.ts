@@ -7,14 +7,13 @@ import {
   type PassChoice,
   planBatch,
   planChoice,
-  planCopy,
   planDecode,
   planOutput,
   planPooled,
   planPrefill,
-  planShift,
 } from './plan.ts';
 import { projectedKeys } from './plan-attention.ts';
+import { planCopy, planShift } from './plan-cache.ts';
 import type { PlanOptions, Step } from './steps.ts';
 import { columnsFor, widthOf } from './variants.ts';
 

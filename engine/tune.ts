@@ -61,7 +61,7 @@ export async function tune(model: Model, options: TuneOptions = {}): Promise<Tun
     weights,
     traits: device.traits,
     // attention whole and by itself: a product that joins its parts would be measured with parts that nothing has left
-    preferences: { ...model.preferences, splits: 1, projected: false, ...preferences },
+    preferences: { ...model.preferences, splits: 1, merged: false, ...preferences },
     kv: model.kv,
     context: 64,
     chunk: 1,

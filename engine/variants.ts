@@ -26,10 +26,11 @@ export interface Preferences {
   /** Parts of attention at long contexts; default by the device. */
   readonly splits?: number | undefined;
   /**
-   * In sessions attention goes through the output projection in one step; default by the device and the keys: see projectsUpTo. Batches
-   * never do so; with false a session's numbers are theirs to the last bit, else within rounding.
+   * In sessions steps are merged: attention goes through the output projection, and the feed-forward part of a layer is one step;
+   * default by the device, the shapes and the keys (projectsUpTo, chooseFeedForward). In batches they never are; with false a
+   * session's numbers are theirs to the last bit, else within rounding.
    */
-  readonly projected?: boolean | undefined;
+  readonly merged?: boolean | undefined;
   /** What has been measured on this device; default nothing. */
   readonly tuning?: Tuning | undefined;
 }
@@ -276,48 +277,6 @@ export function chooseParts(
   let splits = 1;
   while (2 * splits * workgroups <= most && splits < 16) splits *= 2;
   return { SPLITS: splits, PART_KEYS };
-}
-
-/** Threads of a workgroup of attention-projected.wgsl, and its workgroups: about one for each compute unit of large GPUs. */
-const PROJECTED = { threads: 512, workgroups: 128 };
-
-/**
- * Keys up to which attention and the output projection are one step; 0: never. Each head's keys are read by several workgroups then,
- * so that long contexts do better with parts, the sooner where query heads share keys. Measured on an H100: as fast at 1024 keys of
- * Llama-2-7B, at 640 of Llama-3.1-8B. Deck-sized GPUs are bound by memory, where a dispatch less is nothing.
- */
-export function projectsUpTo(
-  { software, vendor }: Pick<Traits, 'software' | 'vendor'>,
-  { heads, kvHeads, headDim }: Pick<LlamaConfig, 'heads' | 'kvHeads' | 'headDim'>,
-  wanted: boolean | undefined,
-): number {
-  if (wanted !== undefined) return wanted ? Number.POSITIVE_INFINITY : 0;
-  if (vendor !== 'nvidia' || software) return 0;
-  return Math.floor(((heads === kvHeads ? 1024 : 640) * 128) / headDim);
-}
-
-/** How attention with the output projection is cut: as in chooseAttention, and the shares of the rows; undefined where it cannot be. */
-export function chooseProjected(
-  traits: Traits,
-  { headDim, heads }: Pick<LlamaConfig, 'headDim' | 'heads'>,
-): Readonly<Record<'LANES' | 'MERGED' | 'KEYS' | 'THREADS' | 'TOGETHER' | 'ROW_SHARES', number>> | undefined {
-  const size = chooseSubgroup(traits)?.size ?? 0;
-  const blocks = headDim / 32;
-  // a head's blocks are neighbouring threads, and eight of those make a block
-  if (size < 8 || ![1, 2, 4, 8].includes(blocks) || traits.limits.maxWorkgroupThreads < PROJECTED.threads)
-    return undefined;
-  const lanes = Math.min(size, 16, headDim / 8);
-  const merged = Math.min(size / lanes, 32 / lanes);
-  const outBytes = (PROJECTED.threads / lanes / merged) * (headDim + 2) * 4;
-  if (outBytes > traits.limits.maxWorkgroupBytes * 0.75) return undefined; // the head and its blocks lie there too
-  return {
-    LANES: lanes,
-    MERGED: merged,
-    KEYS: traits.software ? 1 : 4,
-    THREADS: PROJECTED.threads,
-    TOGETHER: 1,
-    ROW_SHARES: Math.max(1, Math.round(PROJECTED.workgroups / heads)),
-  };
 }
 
 /** Parts into which attention over so many keys is cut; splits.wgsl counts alike. */

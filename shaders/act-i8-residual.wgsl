@@ -1,6 +1,6 @@
 // The input of a product behind attention-projected.wgsl: g * x of the residual stream, which has only now been added up. Every
 // workgroup makes its blocks for itself. One column only.
-//! include fixed act-i8-shared
+//! include fixed act-i8-shared added-$ADDED=none
 //! param THREADS u32
 @group(0) @binding(3) var<storage, read> residual: array<vec4<i32>>; // [block][high, low][32], see residual-fixed.wgsl
 @group(0) @binding(4) var<storage, read> gains: array<vec4<f32>>;    // [BLOCKS * 32]
@@ -14,8 +14,9 @@ fn prepare_inputs(column: u32, thread: u32) {
   var gain = array<vec4<f32>, TURNS>();
   for (var turn = 0u; turn < TURNS; turn++) {
     let i = min(turn * THREADS + thread, 8u * BLOCKS - 1u);
-    high[turn] = residual[i / 8u * 16u + i % 8u];
-    low[turn] = residual[i / 8u * 16u + 8u + i % 8u];
+    let at = i / 8u * 16u + i % 8u;
+    high[turn] = residual[at] + added_at(at);
+    low[turn] = residual[at + 8u] + added_at(at + 8u);
     gain[turn] = gains[i];
   }
   for (var turn = 0u; turn < TURNS; turn++) {

@@ -10,7 +10,7 @@ fn part_of_keys(column: u32, first_seen: u32, split: u32) -> vec2<u32> {
   return first_seen + min(vec2<u32>(split, split + 1u) * share, vec2<u32>(keys));
 }
 
-fn begin_output(thread: u32) {
+fn begin_output(group: u32, thread: u32) {
 }
 
 fn output(column: u32, split: u32, k: u32, kv_head: u32, g: u32, dim: u32, sum: f32, top: f32, whole: f32) {

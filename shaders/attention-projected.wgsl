@@ -2,7 +2,7 @@
 // workgroup has one query head and, of the projection, the columns that belong to it in one of ROW_SHARES shares of the rows; it
 // adds their product to the residual stream. All workgroups of a head do its attention, each for itself: keys come from the cache.
 // One column only.
-//! include fixed dot-$DOT
+//! include fixed dot-$DOT quads fold-$ADDED=none
 //! enable subgroups
 //! diagnostic off subgroup_uniformity
 //! param HEAD_DIM u32
@@ -21,18 +21,9 @@ const HEAD_BLOCKS = HEAD_DIM / 32u; // so many neighbouring threads have a row q
 const QUADS = (OUT_QUADS + ROW_SHARES - 1u) / ROW_SHARES;
 const ITEMS = (QUADS * HEAD_BLOCKS + THREADS - 1u) / THREADS; // of a thread
 
-// Four rows' weights of a block, as they lie in memory.
-struct Item {
-  row_0: RawCodes,
-  row_1: RawCodes,
-  row_2: RawCodes,
-  row_3: RawCodes,
-  scales: RawScales,
-}
-
 // What is asked for while keys are on their way. Not an array: one with numbers that compilers cannot see would leave the registers.
-var<private> item_0: Item;
-var<private> item_1: Item;
+var<private> item_0: Quad;
+var<private> item_1: Quad;
 
 fn kv_head_of(group: u32, k: u32) -> u32 {
   return group / ROW_SHARES / SHARED_BY;
@@ -55,28 +46,12 @@ fn block_of(group: u32, thread: u32) -> u32 {
   return group / ROW_SHARES * HEAD_BLOCKS + thread % HEAD_BLOCKS;
 }
 
-fn fetch_item(group: u32, thread: u32, n: u32) -> Item {
-  let quad = min(quad_of(group, thread, n), OUT_QUADS - 1u);
-  let block = block_of(group, thread);
-  return Item(
-    fetch_codes(4u * quad, block),
-    fetch_codes(4u * quad + 1u, block),
-    fetch_codes(4u * quad + 2u, block),
-    fetch_codes(4u * quad + 3u, block),
-    fetch_scales(quad, block),
-  );
+fn fetch_item(group: u32, thread: u32, n: u32) -> Quad {
+  return fetch_quad(min(quad_of(group, thread, n), OUT_QUADS - 1u), block_of(group, thread));
 }
 
-fn add_item(group: u32, thread: u32, n: u32, item: Item) {
-  let block = block_of(group, thread);
-  let x = load_x(0u, thread % HEAD_BLOCKS);
-  let s = scales_of(item.scales);
-  var sum = vec4<f32>(
-    add_block(codes_of(item.row_0, block), s, 0u, x, 0.0),
-    add_block(codes_of(item.row_1, block), s, 1u, x, 0.0),
-    add_block(codes_of(item.row_2, block), s, 2u, x, 0.0),
-    add_block(codes_of(item.row_3, block), s, 3u, x, 0.0),
-  );
+fn add_item(group: u32, thread: u32, n: u32, item: Quad) {
+  var sum = add_quad(item, block_of(group, thread), load_x(0u, thread % HEAD_BLOCKS), vec4<f32>());
   if (HEAD_BLOCKS > 4u) { sum += subgroupShuffleXor(sum, 4u); }
   if (HEAD_BLOCKS > 2u) { sum += subgroupShuffleXor(sum, 2u); }
   if (HEAD_BLOCKS > 1u) { sum += subgroupShuffleXor(sum, 1u); }
@@ -95,8 +70,9 @@ fn part_of_keys(column: u32, first_seen: u32, split: u32) -> vec2<u32> {
   return vec2<u32>(first_seen, position_of(column) + 1u);
 }
 
-fn begin_output(thread: u32) {
+fn begin_output(group: u32, thread: u32) {
   prepare_codes(thread);
+  fold_added(group, thread);
 }
 
 fn ask_ahead(group: u32, thread: u32) {

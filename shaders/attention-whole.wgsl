@@ -5,7 +5,7 @@ fn part_of_keys(column: u32, first_seen: u32, split: u32) -> vec2<u32> {
   return vec2<u32>(first_seen, position_of(column) + 1u);
 }
 
-fn begin_output(thread: u32) {
+fn begin_output(group: u32, thread: u32) {
   clear_result(thread);
 }
 

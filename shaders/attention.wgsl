@@ -63,7 +63,7 @@ fn main(
   // the same for all threads, whatever the keys of their team: shuffles and barriers want everybody in every turn
   let turns = (end_key - first_key + TEAMS * KEYS - 1u) / (TEAMS * KEYS);
 
-  begin_output(thread);
+  begin_output(group.x, thread);
   for (var k = 0u; k < KV_GROUP; k++) {
     let kv_head = kv_head_of(group.x, k);
     if (kv_head >= KV_HEADS) {

@@ -3,7 +3,7 @@
 // the same rows, for products with too few rows to fill the GPU.
 //! enable subgroups
 //! diagnostic off subgroup_uniformity
-//! include state-read dot-$DOT finish size-$SIZE
+//! include state-read dot-$DOT finish size-$SIZE touch-$TOUCH=none
 //! param BLOCKS u32
 //! param COLS u32 1 2 4 8
 //! param SG u32 4 8 16 32 64
@@ -27,7 +27,9 @@ fn run(group: vec3<u32>, thread: u32, lane: u32) {
   let first = select(group.y, group.x, COLUMNS_FIRST) * COLS;
   let base = tile * TILE + first_row;
   prepare_codes(thread);
+  let touched = touch(base, min(part * SG + lane, BLOCKS - 1u));
   prepare_inputs(input_of(first), thread);
+  leave(touched);
   let loaded = begin(tile, first, thread);
   var sums = array<vec4<f32>, QUADS * COLS>(); // [quad][column]
   var squares = array<f32, COLS>();

@@ -7,8 +7,11 @@
  *   //! param TILE u32 32 64              becomes `const TILE: u32 = 32;`; values listed are the only ones allowed
  *   //! param OPAQUE bool =false          likewise
  *   //! enable f16                        likewise `requires NAME` and `diagnostic off RULE`
+ *   //! twin down BLOCKS add-i8 quads     these files and what they include once more, for a second matrix: all names that
+ *                                         they declare, and BLOCKS, get `down_` before them, or `DOWN_` before capitals,
+ *                                         as slots and parameters have in the specification; bindings are 16 further on
  *
- * The bodies are never touched, so a file stays legal WGSL that editors understand.
+ * But for twins the bodies are never touched, so a file stays legal WGSL that editors understand.
  */
 import { readFileSync } from 'node:fs';
 import { assert } from '../quant/errors.ts';
@@ -24,6 +27,7 @@ export type ShaderName =
   | 'norm'
   | 'flash-matrix'
   | 'flash-tiles'
+  | 'feed-forward'
   | 'attention'
   | 'combine'
   | 'head-norm'
@@ -92,31 +96,37 @@ export function specialise(name: ShaderName, spec: Spec): Specialised {
     return found;
   };
 
-  const joined: Part[] = [];
   const visiting = new Set<string>();
-  const visit = (partName: string) => {
-    if (joined.some((part) => part.name === partName)) return;
+  /** Adds a file behind what it includes to `to`; its slots have `prefix` before them. */
+  const visit = (slotted: string, to: Part[], prefix: string) => {
+    const partName = slotted.replace(/\$(\w+)(?:=(\w+))?/g, (_, slot: string, usual?: string) => {
+      const key = prefix + slot;
+      return usual !== undefined && spec[key] === undefined ? usual : String(value(key));
+    });
+    if (to.some((part) => part.name === partName)) return;
     if (visiting.has(partName)) throw new Error(`${where()}: ${partName}.wgsl includes itself`);
     visiting.add(partName);
     const part = readPart(partName);
     for (const [kind, ...names] of part.directives) {
-      if (kind !== 'include') continue;
-      for (const wanted of names)
-        visit(
-          wanted.replace(/\$(\w+)(?:=(\w+))?/g, (_, key: string, usual?: string) =>
-            usual !== undefined && spec[key] === undefined ? usual : String(value(key)),
-          ),
-        );
+      if (kind === 'include') for (const wanted of names) visit(wanted, to, prefix);
+      if (kind !== 'twin') continue;
+      const [twin = '', ...words] = names;
+      const others = words.filter((word) => CAPITALS.test(word));
+      const files: Part[] = [];
+      for (const wanted of words) if (!others.includes(wanted)) visit(wanted, files, `${twin.toUpperCase()}_`);
+      to.push(...twinsOf(files, twin, others));
     }
-    joined.push(part);
+    visiting.delete(partName);
+    to.push(part);
   };
-  visit(name);
+  const joined: Part[] = [];
+  visit(name, joined, '');
 
   const head = new Set<string>();
   const constants = new Map<string, string>();
   for (const { name: partName, directives } of joined) {
     for (const [kind, first = '', type = '', ...allowed] of directives) {
-      if (kind === 'include') continue;
+      if (kind === 'include' || kind === 'twin') continue;
       else if (kind === 'enable') head.add(`enable ${first};`);
       else if (kind === 'requires') head.add(`requires ${first};`);
       else if (kind === 'diagnostic') head.add(`diagnostic(${first}, ${type});`);
@@ -134,6 +144,32 @@ export function specialise(name: ShaderName, spec: Spec): Specialised {
   // enable comes before requires, as WGSL's grammar wants the directives first in any order but Tint reads best sorted
   const code = [...[...head].sort(), ...constants.values(), body].join('\n');
   return { code, bindings: bindingsOf(code, where) };
+}
+
+const CAPITALS = /^[A-Z][A-Z0-9_]*$/;
+const TWIN_BINDINGS = 16;
+
+/** The files with another name for all that they declare, and for `others`. */
+function twinsOf(files: readonly Part[], twin: string, others: readonly string[]): Part[] {
+  const declared = new Set(others);
+  const declaration = /^(?:@group.* )?(?:fn|const|alias|struct|var(?:<[^>]*>)?) (\w+)/gm;
+  for (const { text, directives } of files) {
+    for (const [, found = ''] of text.matchAll(declaration)) declared.add(found);
+    for (const [kind, param = ''] of directives) if (kind === 'param') declared.add(param);
+  }
+  const renamed = (word: string) => {
+    if (!declared.has(word)) return word;
+    return CAPITALS.test(word) ? `${twin.toUpperCase()}_${word}` : `${twin}_${word}`;
+  };
+  return files.map(({ name, text, directives }) => ({
+    name: `${twin} ${name}`,
+    text: text
+      .replace(/\b[A-Za-z_]\w*/g, renamed)
+      .replace(/@binding\((\d+)\)/g, (_, binding: string) => `@binding(${Number(binding) + TWIN_BINDINGS})`),
+    directives: directives
+      .filter(([kind]) => kind !== 'include')
+      .map(([kind = '', first = '', ...rest]) => [kind, kind === 'param' ? renamed(first) : first, ...rest]),
+  }));
 }
 
 function constant(

@@ -5,12 +5,12 @@ import { repackSpec } from '../../engine/upload.ts';
 import {
   type Arithmetic,
   chooseAttention,
-  chooseProjected,
   codesSpec,
   dotSpec,
   mostColumns,
   weightSpec,
 } from '../../engine/variants.ts';
+import { chooseProjected } from '../../engine/variants-merged.ts';
 import { FILE_TYPES, type FileType } from '../../quant/file-types.ts';
 import { type Format, isQuantised, QUANTISED, type QuantisedFormat } from '../../quant/layout.ts';
 import { type ShaderName, type Spec, specialise } from '../../shaders/specialise.ts';
@@ -126,6 +126,23 @@ function allKernels(): { label: string; code: string }[] {
       Y_BLOCKS: 128,
     },
   });
+  add('gemv-lanes', 'of the residual stream and what is to be added', {
+    ...{
+      ...normed,
+      ACT: 'i8-residual',
+      ADDED: 'apart',
+      TOUCH: 'weights',
+      EPILOGUE: 'plain',
+      BIAS: 'none',
+      OUT_ROWS: 32,
+    },
+  });
+  for (const format of QUANTISED_FORMATS)
+    add('feed-forward', format, {
+      ...{ SLICE: 2, SG: 64, THREADS: 1024, SIZE: 'fixed', BLOCKS: 128, DOWN_BLOCKS: 344, OUT_QUADS: 1024 },
+      ...{ HIDDEN: 4096, EPSILON: 1e-5, ACTIVATION: 'silu', ...dotSpec('i8', format), ACT: 'i8-residual' },
+      ...Object.fromEntries(Object.entries(codesSpec(format)).map(([key, value]) => [`DOWN_${key}`, value])),
+    });
   const q8 = { ...HEADS, KV: 'q8', KV_BLOCK: 32 };
   for (const HEAD_DIM of [64, 96, 128])
     for (const cache of [{ KV: 'f16' }, { KV: 'q8', KV_BLOCK: 32 }] as Spec[])

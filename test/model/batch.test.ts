@@ -182,7 +182,7 @@ check(
     // CPU drivers would compile these kernels for half a minute
     const wanted = !device.traits.software || process.env.FIRSTLIGHT_TEST_LONG === '1';
     if (device.traits.subgroups && wanted)
-      await withModel(asGpu, work, { config, context: 160, splits: 4, projected: false, weights: 'q4' });
+      await withModel(asGpu, work, { config, context: 160, splits: 4, merged: false, weights: 'q4' });
   },
 );
 

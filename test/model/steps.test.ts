@@ -41,8 +41,8 @@ interface Case {
   readonly name: string;
   readonly config: LlamaConfig;
   readonly runs: readonly (readonly [Format, Arithmetic, KvFormat?])[];
-  /** Attention goes through the output projection in the same step, also on devices where it would not. */
-  readonly projected?: true;
+  /** Steps are merged, also on devices where they would not be. */
+  readonly merged?: true;
 }
 
 const GEMMA: LlamaConfig = {
@@ -68,15 +68,23 @@ const CASES: readonly Case[] = [
       ['q4', 'mix'],
     ],
   },
-  ...[32, 64].map((headDim) => ({
-    name: `attention with the output projection, heads of ${headDim}`,
-    config: { ...SMALL_LLAMA, headDim, ropeDim: headDim, hidden: 96, slidingWindow: 3 },
-    runs: [
-      ['q4', 'i8'],
-      ['q8', 'i8', 'q8'],
-    ] as Case['runs'],
-    projected: true as const,
+  ...(
+    [
+      [32, 'q4', 'f16'],
+      [64, 'q8', 'q8'],
+    ] as const
+  ).map(([headDim, format, kv]) => ({
+    name: `merged steps, heads of ${headDim}`,
+    config: { ...SMALL_LLAMA, layers: 3, headDim, ropeDim: headDim, hidden: 96, slidingWindow: 3 },
+    runs: [[format, 'i8', kv]] as Case['runs'],
+    merged: true as const,
   })),
+  {
+    name: 'merged steps but attention, whose heads of 16 are no blocks',
+    config: { ...SMALL_LLAMA, layers: 3, feedForward: 75, qkNorm: 'head' },
+    runs: [['q4', 'i8']],
+    merged: true,
+  },
   {
     name: 'three heads of 80',
     config: { ...SMALL_LLAMA, heads: 3, kvHeads: 3, headDim: 80, ropeDim: 80 },
@@ -151,15 +159,15 @@ const device = await testDevice();
 const isLavapipe = device?.traits.name.startsWith('llvmpipe');
 
 let unsuited = 0;
-for (const { name, config, runs, projected } of CASES) {
+for (const { name, config, runs, merged } of CASES) {
   for (const [format, arithmetic, kv] of runs) {
     const title = `${name}: ${format} weights, ${arithmetic} arithmetic${kv ? `, ${kv} cache` : ''}`;
     const runnable =
       !device || (arithmetic === 'mix' ? device.traits.f16 : arithmetic === 'f32' || device.traits.packedDot);
     const wanted =
-      !isLavapipe || projected || arithmetic === 'mix' || (config === SMALL_LLAMA && (format === 'q4' || kv === 'q8'));
-    const preferences: Preferences = projected ? { gemv: 'lanes', projected } : {};
-    const possible = !projected || !device || (device.traits.subgroups?.min ?? 0) >= 8;
+      !isLavapipe || merged || arithmetic === 'mix' || (config === SMALL_LLAMA && (format === 'q4' || kv === 'q8'));
+    const preferences: Preferences = merged ? { gemv: 'lanes', merged } : {};
+    const possible = !merged || !device || (device.traits.subgroups?.min ?? 0) >= 8;
     if (runnable && wanted && possible)
       check(title, (device) => compareSteps(device, config, format, arithmetic, kv, preferences));
     else {
@@ -174,7 +182,7 @@ const isProjected = ({ spec }: Step) => spec.OUT === 'projected';
 
 /** The reference's name of a step: it has attention in one part, which is complete once `combine` has joined what the device has cut. */
 function tracedName({ name }: Step): string {
-  return name.replace(/\.combine$/, '.attention');
+  return name.replace(/\.combine$/, '.attention').replace(/\.feedForward$/, '.down');
 }
 
 async function compareSteps(
@@ -217,7 +225,9 @@ async function compareSteps(
       await device.upload(find(name)!, 0, ropeTable(ropeConfig(model.config, name), CONTEXT));
     const steps = planDecode(plan, 'none');
     const projects = steps.some(isProjected);
-    assert.ok(projects || !preferences.projected, 'the plan has the steps that it is to have');
+    const merges = steps.some(({ kernel }) => kernel === 'feed-forward');
+    assert.ok(merges || !preferences.merged, 'the plan has the steps that it is to have');
+    assert.ok(projects || !preferences.merged || config.headDim < 32, 'and those');
     const program = await compileSteps(device, steps, find);
     for (const [position, id] of IDS.entries()) {
       truths.clear();
@@ -233,7 +243,10 @@ async function compareSteps(
         await compareStep(step, truth, `position ${position}`);
       }
       truths.delete('pool'); // of passes whose mean state is wanted
-      if (projects) for (const name of [...truths.keys()]) if (name.endsWith('.attention')) truths.delete(name);
+      for (const name of [...truths.keys()]) {
+        const inside = (projects && name.endsWith('.attention')) || (merges && name.endsWith('.gateUp'));
+        if (inside && !steps.some((step) => step.name === name)) truths.delete(name);
+      }
       assert.is(truths.size, new Set(steps.map(tracedName)).size, 'the reference has no steps of its own');
     }
   } finally {
@@ -248,7 +261,7 @@ async function compareSteps(
       assert.ok(error < tolerance, `${step.name} (${step.kernel}), ${where}: ${what} is off by ${error}`);
     };
     const tolerance = Math.max(TOLERANCE[arithmetic], kv === 'q8' ? EDGE_TOLERANCE : 0);
-    const { q, out, residual, logits, gains, y_codes, y_meta } = step.buffers;
+    const { q, out, residual, added, logits, gains, y_codes, y_meta } = step.buffers;
     if (/qkv$|headNorm$/.test(step.name)) {
       // the device turns neighbours, the checkpoint halves of a head
       const { headDim, ropeDim } = config;
@@ -256,11 +269,13 @@ async function compareSteps(
       compare('q', floats(await read(q ?? out)), wanted, tolerance);
     }
     if (out && /\.(o|down)$/.test(step.name)) compare('output', floats(await read(out)), truth, tolerance);
-    const isInput = step.spec.ACT === 'i8-residual';
+    const isInput = step.spec.ACT === 'i8-residual' && step.kernel !== 'feed-forward';
     if (residual && !isInput) {
       const words = await read(residual);
-      const isFixed = step.spec.RESIDUAL === 'fixed' || isProjected(step);
-      compare('residual', isFixed ? readFixed(words, truth.length) : floats(words), truth, tolerance);
+      const isFixed = step.spec.RESIDUAL !== undefined || isProjected(step) || added !== undefined;
+      const values = isFixed ? readFixed(words, truth.length) : floats(words);
+      const beside = added ? readFixed(await read(added), truth.length) : undefined;
+      compare('residual', beside ? values.map((value, i) => value + beside[i]!) : values, truth, tolerance);
     }
     if (logits) compare('logits', floats(await read(logits)), truth, tolerance);
     if (y_codes) {

@@ -101,6 +101,63 @@ function uninitialised(text: string): string[] {
   return text.split('\n').filter((line) => /^\s+var\s+\w+\s*(:[^=]*)?;/.test(line));
 }
 
+const FEED_FORWARD: Spec = {
+  ...{
+    SLICE: 2,
+    SG: 32,
+    THREADS: 512,
+    SIZE: 'given',
+    BLOCKS: 4,
+    DOWN_BLOCKS: 7,
+    OUT_QUADS: 32,
+    HIDDEN: 128,
+    EPSILON: 1,
+  },
+  ...{ ACTIVATION: 'silu', DOT: 'i8', ACT: 'i8-residual', CODES: '4', SCALES: 'quad' },
+  ...{ DOWN_CODES: '6', DOWN_SCALES: 'halves' },
+};
+
+test('a twin has other names, bindings of its own, and slots with a prefix; what both need is there once', () => {
+  const { code, bindings } = specialise('feed-forward', FEED_FORWARD);
+  const files = [...code.matchAll(/^\/\/ ---- (.*)\.wgsl$/gm)].map(([, file]) => file);
+  for (const file of [
+    'codes-4',
+    'scales-quad',
+    'add-i8',
+    'quads',
+    'x-i8',
+    'down codes-6',
+    'down scales-halves',
+    'down add-i8',
+  ])
+    assert.is(files.filter((one) => one === file).length, 1, file);
+  assert.not(files.includes('down x-i8'));
+  const places = Object.fromEntries(bindings.map(({ name, binding }) => [name, binding]));
+  assert.is(places.down_codes, places.codes! + 16);
+  assert.is(places.down_scales, places.scales! + 16);
+  for (const declared of [
+    'fn add_quad(',
+    'fn down_add_quad(',
+    'struct Quad {',
+    'struct down_Quad {',
+    'const DOWN_CENTRE = 32.0;',
+  ])
+    assert.is(code.split(declared).length, 2, declared);
+  assert.match(code, /fn down_add_block\(w: down_Codes, s: down_Scales, row: u32, x: X, /);
+  assert.match(code, /\(DOWN_BLOCKS \+ 7u\) \/ 8u/);
+});
+
+test('a twin has parameters of its own, and what is missing or unknown is named with the prefix', () => {
+  const groups = { ...FEED_FORWARD, DOWN_CODES: '4', DOWN_SCALES: 'zero', DOWN_GROUP_BLOCKS: 2 };
+  assert.match(specialise('feed-forward', groups).code, 'const DOWN_GROUP_BLOCKS: u32 = 2u;');
+  const { DOWN_SCALES: _, ...missing } = FEED_FORWARD;
+  assert.throws(() => specialise('feed-forward', missing), /DOWN_SCALES is missing/);
+  assert.throws(
+    () => specialise('feed-forward', { ...FEED_FORWARD, DOWN_GROUP_BLOCKS: 2 }),
+    /nothing uses DOWN_GROUP_BLOCKS/,
+  );
+});
+
 test('every var of a function has an initialiser: without one Tint does not zero it again on each turn of a loop', () => {
   assert.equal(
     uninitialised('fn f() {\n  var a = 1;\n  var b: array<f32, 4>;\n  var c: u32 = 2u;\n}\nvar<private> d: u32;'),

@@ -1,0 +1,2 @@
+fn fold_added(group: u32, thread: u32) {
+}
