@@ -5,7 +5,7 @@ import { BLOCK, blocksOf, isQuantised } from '../quant/layout.ts';
 import type { Spec } from '../shaders/specialise.ts';
 import { headStride, kvBuffers, kvSpec } from './kv-cache.ts';
 import { attentionScale, layerWindow } from './layers.ts';
-import { blockInput, type Input, matrixArithmetic, partBuffers, sizeFile, storeSpec } from './products.ts';
+import { blockInput, canMerge, type Input, matrixArithmetic, partBuffers, sizeFile, storeSpec } from './products.ts';
 import type { Parts, PlanOptions, SizeOptions, Step } from './steps.ts';
 import {
   type AttentionParts,
@@ -15,7 +15,6 @@ import {
   dotSpec,
   hasMatrixUnits,
   isWide,
-  usesLanes,
   type Width,
 } from './variants.ts';
 import { chooseProjected, projectsUpTo } from './variants-merged.ts';
@@ -72,16 +71,10 @@ function joinedInput(options: PlanOptions, matrix: Matrix, parts: Spec): Input |
  * products behind it take the residual stream as that leaves it; 0: never.
  */
 export function projectedKeys(options: PlanOptions): number {
-  const { config, weights, traits, preferences } = options;
-  if (config.norms !== 'before' || !chooseProjected(traits, config) || !usesLanes(traits, preferences)) return 0;
-  // what each workgroup behind it makes for itself beside its other results
-  if (blocksOf(config.hidden) * (BLOCK + 16) > traits.limits.maxWorkgroupBytes / 2) return 0;
-  const fits = Array.from({ length: config.layers }, (_, layer) => `layers.${layer}`).every((at) => {
-    const [o, gateUp] = [weights.matrices.get(`${at}.o`), weights.matrices.get(`${at}.gateUp`)];
-    assert(o && gateUp, `no matrices of ${at}`);
-    const whole = [o, gateUp].every((one) => !one.order && matrixArithmetic(options, one) === 'i8');
-    return whole && o.parts.length === 1;
-  });
+  const { config, traits, preferences } = options;
+  const fits =
+    chooseProjected(traits, config) !== undefined &&
+    canMerge(options, ['o', 'gateUp'], (matrix, name) => name !== 'o' || matrix.parts.length === 1);
   return fits ? projectsUpTo(traits, config, preferences.merged) : 0;
 }
 

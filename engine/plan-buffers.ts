@@ -55,7 +55,7 @@ export function sessionBuffers(options: SizeOptions): readonly BufferSpec[] {
     add('partials', slots * config.heads * splits * headStride(config) * 4, 'activations');
     add('shares', slots * config.heads * splits * 8, 'activations');
   }
-  // two words for each value where attention adds to it, which is in passes of one column
+  // two words for each value where steps are merged, which is in passes of one column
   add('residual', Math.max(columns, 2) * roundUp(config.hidden, BLOCK) * 4, 'activations');
   // what merged feed-forward parts have added to it
   if (config.norms === 'before') add('added', 2 * roundUp(config.hidden, BLOCK) * 4, 'activations');

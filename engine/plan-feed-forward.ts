@@ -1,9 +1,9 @@
 /** The feed-forward part of a layer in one step. */
 import { assert } from '../quant/errors.ts';
-import { BLOCK, blocksOf, isQuantised } from '../quant/layout.ts';
-import { matrixArithmetic, partBuffers, sizeFile } from './products.ts';
+import { blocksOf, isQuantised } from '../quant/layout.ts';
+import { canMerge, partBuffers, sizeFile } from './products.ts';
 import type { PlanOptions, Step } from './steps.ts';
-import { codesSpec, dotSpec, usesLanes } from './variants.ts';
+import { codesSpec, dotSpec } from './variants.ts';
 import { chooseFeedForward } from './variants-merged.ts';
 
 /** Of the product behind, with biases and a q8 cache. */
@@ -15,20 +15,11 @@ const MOST_BINDINGS = 11;
  * projection; the products before that take both.
  */
 export function mergesFeedForward(options: PlanOptions): boolean {
-  const { config, weights, traits, preferences } = options;
-  if (config.norms !== 'before' || !usesLanes(traits, preferences)) return false;
+  const { config, traits, preferences } = options;
   if (!chooseFeedForward(traits, config, preferences.merged)) return false;
   if (traits.limits.maxStorageBuffers < MOST_BINDINGS) return false;
-  // what each workgroup makes for itself beside its other results
-  if (blocksOf(config.hidden) * (BLOCK + 16) > traits.limits.maxWorkgroupBytes / 2) return false;
-  return Array.from({ length: config.layers }, (_, layer) => `layers.${layer}`).every((at) => {
-    const matrices = ['qkv', 'o', 'gateUp', 'down'].map((name) => weights.matrices.get(`${at}.${name}`));
-    return matrices.every((matrix, i) => {
-      assert(matrix, `no matrix of ${at}`);
-      const whole = i < 2 || matrix.parts.length === 1;
-      return whole && !matrix.order && matrixArithmetic(options, matrix) === 'i8';
-    });
-  });
+  const isOne = ['gateUp', 'down'];
+  return canMerge(options, ['qkv', 'o', ...isOne], ({ parts }, name) => !isOne.includes(name) || parts.length === 1);
 }
 
 /** One column's feed-forward part, from the residual stream to what is added to that. */

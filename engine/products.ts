@@ -1,5 +1,6 @@
 /** The products of a pass: which kernel multiplies which matrix, and in which form a matrix wants its input. */
 import type { Traits } from '../devices/types.ts';
+import { assert } from '../quant/errors.ts';
 import { BLOCK, blocksOf, isQuantised } from '../quant/layout.ts';
 import type { Spec } from '../shaders/specialise.ts';
 import type { PlanOptions, Step } from './steps.ts';
@@ -17,6 +18,7 @@ import {
   mostColumns,
   type ProductShape,
   tilesCut,
+  usesLanes,
   type Width,
   weightSpec,
 } from './variants.ts';
@@ -31,6 +33,28 @@ export function matrixArithmetic({ traits, preferences, config }: PlanOptions, m
   const arithmetic = chooseArithmetic(traits, formats, preferences.arithmetic);
   // Gemma's residual stream exceeds what f16 holds
   return arithmetic === 'mix' && config.embeddingScale !== 1 ? 'f32' : arithmetic;
+}
+
+/**
+ * Whether steps of one column may be merged around each layer's matrices of these names: by kernels of int8 and lanes, whose workgroups
+ * make their input from the residual stream. `suits` says what else a matrix must be.
+ */
+export function canMerge(
+  options: PlanOptions,
+  names: readonly string[],
+  suits: (matrix: Matrix, name: string) => boolean,
+): boolean {
+  const { config, weights, traits, preferences } = options;
+  if (config.norms !== 'before' || !usesLanes(traits, preferences)) return false;
+  // the input lies beside a workgroup's other results
+  if (blocksOf(config.hidden) * (BLOCK + 16) > traits.limits.maxWorkgroupBytes / 2) return false;
+  return Array.from({ length: config.layers }, (_, layer) => `layers.${layer}`).every((at) =>
+    names.every((name) => {
+      const matrix = weights.matrices.get(`${at}.${name}`);
+      assert(matrix, `no matrix ${at}.${name}`);
+      return !matrix.order && matrixArithmetic(options, matrix) === 'i8' && suits(matrix, name);
+    }),
+  );
 }
 
 /** How a matrix is multiplied in passes of a width. */

@@ -1,5 +1,5 @@
-// The input of a product behind attention-projected.wgsl: g * x of the residual stream, which has only now been added up. Every
-// workgroup makes its blocks for itself. One column only.
+// The input of a product where steps are merged: g * x of the residual stream, which workgroups before have only now added up. Each
+// makes its blocks for itself. One column only.
 //! include fixed act-i8-shared added-$ADDED=none
 //! param THREADS u32
 @group(0) @binding(3) var<storage, read> residual: array<vec4<i32>>; // [block][high, low][32], see residual-fixed.wgsl

@@ -1,4 +1,4 @@
-// The residual stream where attention-projected.wgsl adds to it: the upper and the lower parts of 32 numbers by turns.
+// The residual stream where steps are merged, so that many workgroups add to it: the upper and the lower parts of 32 numbers by turns.
 //! include fixed
 @group(0) @binding(5) var<storage, read_write> residual: array<i32>; // [column][block][high, low][32]
 

@@ -48,6 +48,19 @@ export async function deviceTests(
   };
 }
 
+/** A suite's tests that not every device is for, by `run`; the others are skipped, which is said in the end. */
+export function whereSuited<Test>(file: string, test: Pick<Tests, 'skip'>, run: (name: string, test: Test) => void) {
+  let skipped = 0;
+  process.once('exit', () => {
+    if (skipped > 0) console.log(`${file}: ${skipped} skipped, not for this device`);
+  });
+  return (suited: boolean, name: string, body: Test) => {
+    if (suited) return run(name, body);
+    skipped++;
+    test.skip(name);
+  };
+}
+
 /** A suite's tests that only FIRSTLIGHT_TEST_LONG=1 runs, by `run`; else they are skipped, which is said in the end. */
 export function onlyLong<Test>(file: string, test: Pick<Tests, 'skip'>, run: (name: string, test: Test) => void) {
   if (LONG) return run;

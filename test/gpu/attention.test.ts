@@ -10,7 +10,7 @@ import { decodeF16, encodeF16 } from '../../quant/f16.ts';
 import { blocksOf, type Format, roundUp } from '../../quant/layout.ts';
 import { packRows, unpackRows } from '../../quant/pack.ts';
 import { kvBlockOf, readBlocks, readFixed, writeBlocks, writeFixed } from '../blocks.ts';
-import { deviceTests, testDevice } from '../device.ts';
+import { deviceTests, testDevice, whereSuited } from '../device.ts';
 import { createRandom, floats, relativeError, runKernel } from '../kernel.ts';
 import { randomProduct } from '../random-product.ts';
 
@@ -326,7 +326,7 @@ for (const heads of [CASES[4], CASES[7], { headDim: 8, group: 4, kvHeads: 9, win
 
 const traits = (await testDevice())?.traits;
 const projects = traits === undefined || ((traits.subgroups?.min ?? 0) >= 8 && traits.packedDot);
-if (!projects) console.log('attention: 5 skipped, not for this device');
+const checkSuited = whereSuited('attention', test, check);
 for (const [heads, format] of [
   [CASES[3], 'q4'],
   [CASES[4], 'iq4'],
@@ -369,8 +369,7 @@ for (const [heads, format] of [
     // a value on the edge between two codes may fall either way
     assert.ok(Math.max(...errors) < 1e-2 && Math.min(...errors) < 1e-5, `relative errors ${errors}`);
   };
-  if (projects) check(name, run);
-  else test.skip(name);
+  checkSuited(projects, name, run);
 }
 
 test.run();

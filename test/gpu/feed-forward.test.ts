@@ -7,12 +7,12 @@ import { chooseSubgroup, codesSpec, dotSpec } from '../../engine/variants.ts';
 import { blocksOf, type QuantisedFormat, roundUp } from '../../quant/layout.ts';
 import { unpackRows } from '../../quant/pack.ts';
 import { readFixed, writeBlocks, writeFixed } from '../blocks.ts';
-import { deviceTests, testDevice } from '../device.ts';
+import { deviceTests, testDevice, whereSuited } from '../device.ts';
 import { createRandom, relativeError, runKernel } from '../kernel.ts';
 import { randomProduct, stateOf } from '../random-product.ts';
 
 const test = suite('feed-forward');
-const check = await deviceTests(test);
+const checkSuited = whereSuited('feed-forward', test, await deviceTests(test));
 
 const EPSILON = 1e-5;
 
@@ -99,16 +99,10 @@ const possible = ({ slice }: Shape, nth: number) => {
   const threads = 8 * slice * size;
   return size >= 8 && threads <= (traits?.limits.maxWorkgroupThreads ?? threads) && (traits?.packedDot ?? true);
 };
-let unsuited = 0;
 for (const [nth, shape] of SHAPES.entries()) {
   const { hidden, feedForward, slice, gateUp, down, activation } = shape;
   const name = `${hidden} values through ${feedForward} in ${gateUp} and ${down}, ${activation}, ${slice} blocks each`;
-  if (!possible(shape, nth)) {
-    unsuited++;
-    test.skip(name);
-    continue;
-  }
-  check(name, async (device) => {
+  checkSuited(possible(shape, nth), name, async (device) => {
     const errors: number[] = [];
     for (const seed of [1, 2, 3]) {
       const { added, expected } = await run(device, shape, seed);
@@ -118,6 +112,5 @@ for (const [nth, shape] of SHAPES.entries()) {
     assert.ok(Math.max(...errors) < 1e-2 && Math.min(...errors) < 2e-5, `relative errors ${errors}`);
   });
 }
-if (unsuited > 0) console.log(`feed-forward: ${unsuited} skipped, not for this device`);
 
 test.run();

@@ -21,7 +21,7 @@ import type { LlamaConfig } from '../../loaders/types.ts';
 import type { Format } from '../../quant/layout.ts';
 import { halfSplitRow } from '../../quant/row-order.ts';
 import { type BlockForm, readBlocks, readFixed } from '../blocks.ts';
-import { deviceTests, testDevice } from '../device.ts';
+import { deviceTests, testDevice, whereSuited } from '../device.ts';
 import { floats, relativeError } from '../kernel.ts';
 import { memoryFolder, randomWeights, SMALL_LLAMA, safetensorsFolder } from '../random-model.ts';
 
@@ -158,7 +158,7 @@ const CASES: readonly Case[] = [
 const device = await testDevice();
 const isLavapipe = device?.traits.name.startsWith('llvmpipe');
 
-let unsuited = 0;
+const checkSuited = whereSuited('steps', test, check);
 for (const { name, config, runs, merged } of CASES) {
   for (const [format, arithmetic, kv] of runs) {
     const title = `${name}: ${format} weights, ${arithmetic} arithmetic${kv ? `, ${kv} cache` : ''}`;
@@ -168,15 +168,11 @@ for (const { name, config, runs, merged } of CASES) {
       !isLavapipe || merged || arithmetic === 'mix' || (config === SMALL_LLAMA && (format === 'q4' || kv === 'q8'));
     const preferences: Preferences = merged ? { gemv: 'lanes', merged } : {};
     const possible = !merged || !device || (device.traits.subgroups?.min ?? 0) >= 8;
-    if (runnable && wanted && possible)
-      check(title, (device) => compareSteps(device, config, format, arithmetic, kv, preferences));
-    else {
-      unsuited++;
-      test.skip(title);
-    }
+    checkSuited(runnable && wanted && possible, title, (device) =>
+      compareSteps(device, config, format, arithmetic, kv, preferences),
+    );
   }
 }
-if (unsuited > 0) console.log(`steps: ${unsuited} skipped, not for this device`);
 
 const isProjected = ({ spec }: Step) => spec.OUT === 'projected';
 
