@@ -36,7 +36,7 @@ export interface Batch {
   embed(ids: readonly number[], options?: Pick<BatchTokenOptions, 'client' | 'signal'>): Promise<Float32Array>;
   /** Makes a token to see that tokens can be made; what slots hold for later stays. Throws as generate. */
   probe(signal?: AbortSignal): Promise<void>;
-  /** Gives the memory back. Generations that are under way throw `reason`; default `bad-argument`. */
+  /** Gives the memory back. Generations that are under way and those begun later throw `reason`; default `bad-argument`. */
   close(reason?: Error): Promise<void>;
 }
 
@@ -49,7 +49,7 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
   await runner.prepareBatch(); // so that no request waits for a compiler
   const { context } = runner;
   const loop = startLoop(runner, mostQueued);
-  let closed = false;
+  let closedBy: Error | undefined; // why, as callers who come later are told too
 
   function enqueue(
     ids: readonly number[],
@@ -77,7 +77,7 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
     });
 
   function check(ids: readonly number[], signal: AbortSignal | undefined, most: number): void {
-    if (closed) throw new FirstlightError('bad-argument', 'the batch is closed: create another one');
+    if (closedBy) throw closedBy;
     model.checkOpen();
     checkPrompt(model, ids, context, most);
     signal?.throwIfAborted();
@@ -151,8 +151,8 @@ export async function createBatch(model: Model, options: BatchOptions = {}): Pro
     tokens,
     embed,
     probe,
-    close(reason = new FirstlightError('bad-argument', 'the batch was closed while generating')) {
-      closed = true;
+    close(reason = new FirstlightError('bad-argument', 'the batch is closed: create another one')) {
+      closedBy ??= reason;
       release ??= loop.close(reason).then(runner.close);
       return release;
     },

@@ -398,7 +398,7 @@ export function createHost(options: HostOptions): Host {
     async close() {
       closed = true;
       clearTimeout(recovery);
-      for (const entry of [...entries.values()]) await forget(entry);
+      for (const entry of [...entries.values()]) await forget(entry, aboutToEnd());
       gpu.close();
     },
   };

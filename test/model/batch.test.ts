@@ -10,6 +10,7 @@ import type { BatchStats, BatchTokenOptions } from '../../engine/sequence.ts';
 import { createSession, type GeneratedToken, type GenerateOptions, type TokenOptions } from '../../engine/session.ts';
 import { openFolder } from '../../loaders/checkpoint.ts';
 import type { LlamaConfig } from '../../loaders/types.ts';
+import { FirstlightError } from '../../quant/errors.ts';
 import { deviceTests } from '../device.ts';
 import { createRandom, relativeError } from '../kernel.ts';
 import { expectError } from '../pure/expect-error.ts';
@@ -326,10 +327,16 @@ check('bad requests are refused, and harm nobody', async (device) => {
       const waiting = take([1], { maxTokens: 5, seed: 1 });
       await expectError(() => take([1]), 'queue-full', /waiting already/);
       assert.equal(await waiting, await fine);
-      const cut = expectError(() => take([1], { maxTokens: 90 }), 'bad-argument', /closed while generating/);
+      const cut = expectError(() => take([1], { maxTokens: 90 }), 'bad-argument', /batch is closed/);
       await batch.close();
       await cut;
       await expectError(() => take([1]), 'bad-argument', /batch is closed/);
+    });
+    await withBatch(model, { slots: 1 }, async (batch) => {
+      await batch.close(new FirstlightError('device-lost', 'the GPU is gone'));
+      // who comes too late may try again elsewhere, as those do who were cut off
+      await expectError(() => collect(batch, [1], {}), 'device-lost', /the GPU is gone/);
+      await expectError(() => batch.embed([1]), 'device-lost', /the GPU is gone/);
     });
   });
 });

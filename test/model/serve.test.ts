@@ -3,6 +3,9 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { answer } from '../../bin/serve/answer.ts';
+import type { Lease } from '../../bin/serve/host.ts';
+import { createMeter } from '../../bin/serve/metrics.ts';
 import { openDevice } from '../../devices/open.ts';
 import type { Device } from '../../devices/types.ts';
 import { FirstlightError } from '../../quant/errors.ts';
@@ -60,6 +63,10 @@ check('health, metrics that count, and clients that go away', {}, async ({ url, 
   const before = await fetch(`${url}/health`);
   assert.is(before.status, 503, 'nothing is loaded yet');
   assert.is(before.headers.get('retry-after'), '5');
+  // drivers that compile when a kernel first runs should have done so before /health waits for a token
+  const other = await host.lease('beta');
+  await other.batch.probe();
+  other.release();
   (await host.lease('alpha')).release();
   const after = await fetch(`${url}/health`);
   assert.equal([after.status, await after.json()], [200, { status: 'ok' }]);
@@ -127,6 +134,23 @@ check(
     assert.match(await (await fetch(`${url}/metrics`)).text(), /firstlight_device_losses_total 1\n/);
   },
 );
+
+check('a GPU that is lost before an answer begins: it begins on the next one', {}, async ({ host, devices }) => {
+  const signal = new AbortController().signal;
+  const meter = createMeter();
+  const written = async (lease: Lease) => {
+    let text = '';
+    for await (const part of answer({ host, meter }, lease, [1, 2, 3], { temperature: 0, maxTokens: 20, signal }).parts)
+      text += part.text;
+    return text;
+  };
+  const wanted = await written(await host.lease('alpha'));
+  const lease = await host.lease('alpha');
+  devices.at(-1)?.close();
+  while (host.deviceLosses < 1) await new Promise((resolve) => setTimeout(resolve, 1));
+  assert.is(await written(lease), wanted);
+  assert.is(devices.length, 2);
+});
 
 check('a GPU that cannot be had back is told, and not tried for ever', {}, async ({ url, host, devices }) => {
   (await host.lease('alpha')).release();
