@@ -6,6 +6,7 @@ import { assert, FirstlightError } from '../quant/errors.ts';
 import { createBuffers } from './buffers.ts';
 import { create } from './dawn.ts';
 import { createPipelines } from './pipelines.ts';
+import { pacePolling } from './polling.ts';
 import { loadLoader, manifestOf, packedSwiftShader, unpackSwiftShader } from './software.ts';
 import type { AdapterInfo, Device, DeviceOptions, Limits, Traits } from './types.ts';
 import { watchDevice } from './wait.ts';
@@ -68,6 +69,7 @@ interface Place {
 function dawnOf(place: Place, name: string | undefined): GPU {
   const flags = ['backend=vulkan', ...place.flags, ...(name === undefined ? [] : [`adapter=${name}`])];
   const key = JSON.stringify([flags, place.manifest, place.ownLoader]);
+  pacePolling();
   const dawn = instances.get(key) ?? create(flags);
   instances.set(key, dawn);
   return dawn;

@@ -1,8 +1,8 @@
 /**
  * The test command: types and lint, then all groups of tests. Those that need a GPU run on SwiftShader and, on a machine
  * that is set up for it, on lavapipe, which has f16 and other subgroups; or on the adapter that FIRSTLIGHT_TEST_ADAPTER
- * names alone. Most tests keep one core busy, so two processes run side by side: whole models, and everything else with the tests
- * of whole programs at its end; a group is shown when it has ended. The last line counts everything.
+ * names alone. Most tests keep one core busy, so two groups run side by side, each shown when it has ended. The last line counts
+ * everything.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -16,7 +16,7 @@ const UVU = ['--import', 'tsx', 'node_modules/uvu/bin.js'];
 /** lavapipe compiles each kernel by LLVM for seconds; without its optimisation passes for half of them. */
 const QUICK_LLVM = { GALLIVM_PERF: 'nopt' };
 const RUN_LIMIT_MS = 20 * 60_000;
-/** Of test/model: tests of whole programs, so many that both processes have about as much to do. */
+/** Of test/model: tests of whole programs. */
 const PROGRAMS = 'bundle|desktop|flags|haproxy|ollama|openai|package|readme|terminal|window';
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
@@ -97,17 +97,20 @@ async function runAll() {
   const envOf = (name) => ({ FIRSTLIGHT_TEST_ADAPTER: name, ...QUICK_LLVM });
   const kernels = ({ name, prefix }) => runGroup('gpu', name, prefix, envOf(name));
   const models = ({ name, prefix }, files) => runGroup('model', name, prefix, envOf(name), files);
-  const allElse = async () => {
-    await runGroup('pure', '', [], {});
-    await runGroup('isa', "the Deck's compiler", [], {}); // it comes with lavapipe
-    await kernels(main);
-    if (!chosen && lavapipe) {
-      await kernels(second);
-      await models(second, '^(expected|steps|prompts)\\.test\\.ts$'); // more would add only time
-    }
-    await models(main, `^(${PROGRAMS})\\.test\\.ts$`);
+  // the longest first, so that both ends come at about the same time
+  const jobs = [() => models(main, `^(?!(${PROGRAMS})\\.).*\\.test\\.ts$`)];
+  if (!chosen && lavapipe) jobs.push(() => kernels(second));
+  jobs.push(() => kernels(main));
+  if (!chosen && lavapipe) jobs.push(() => models(second, '^(expected|steps|prompts)\\.test\\.ts$')); // more would add only time
+  jobs.push(
+    () => models(main, `^(${PROGRAMS})\\.test\\.ts$`),
+    () => runGroup('isa', "the Deck's compiler", [], {}), // it comes with lavapipe
+    () => runGroup('pure', '', [], {}),
+  );
+  const work = async () => {
+    for (let job = jobs.shift(); job; job = jobs.shift()) await job();
   };
-  await Promise.all([models(main, `^(?!(${PROGRAMS})\\.).*\\.test\\.ts$`), allElse()]);
+  await Promise.all([work(), work()]);
 
   const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : '';
   console.log(`\n${totals.passed} passed, ${totals.failed} failed${skipped}`);

@@ -276,6 +276,18 @@ check('sleeps before it maps a result', async (device) => {
   device.free(source);
 });
 
+check('rests while something takes long', async (device) => {
+  await count(device, 10); // compiled
+  const sum = await count(device, 4_000_000);
+  const startMs = performance.now();
+  const usage = performance.eventLoopUtilization();
+  await device.read(sum, 0, 4);
+  const tookMs = performance.now() - startMs;
+  const busyMs = performance.eventLoopUtilization(usage).utilization * tookMs;
+  // Dawn asks without a pause for the first 50 ms
+  assert.ok(busyMs < 60 + 0.5 * tookMs, `the event loop was busy for ${busyMs} ms of ${tookMs}`);
+});
+
 check('gives up after the time-out, says so, and can be used again', async () => {
   await withDevice({ timeoutMs: 20 }, async (device) => {
     const sum = await count(device, 4_000_000);
