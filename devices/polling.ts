@@ -6,17 +6,21 @@
 
 /** A result that took so long may be seen a hundredth later. */
 const BUSY_MS = 50;
+/** Of a CPU driver, which has better things to do with a core. */
+const SOFTWARE_BUSY_MS = 5;
 const REST_MS = 1;
 
-let paced = false;
+let busyMs = 0; // the longest that any device has asked for
 
 /**
- * Has Dawn ask less often once something has been pending for BUSY_MS, by another global setImmediate. It is the same for everybody
+ * Has Dawn ask less often once something has been pending for a while, by another global setImmediate. It is the same for everybody
  * else: Dawn's are the calls with a native function without a name.
+ * @param software the device that is used is a CPU driver's
  */
-export function pacePolling(): void {
-  if (paced) return;
-  paced = true;
+export function pacePolling(software: boolean): void {
+  const installed = busyMs > 0;
+  busyMs = Math.max(busyMs, software ? SOFTWARE_BUSY_MS : BUSY_MS);
+  if (installed) return;
   const original = globalThis.setImmediate;
   let sinceMs: number | undefined; // of the polls that have followed each other
   let goesOn = false; // the poll that has just been made asked for another one
@@ -31,7 +35,7 @@ export function pacePolling(): void {
       callback();
       if (!goesOn) sinceMs = undefined;
     };
-    return nowMs - sinceMs < BUSY_MS ? original(poll) : setTimeout(poll, REST_MS);
+    return nowMs - sinceMs < busyMs ? original(poll) : setTimeout(poll, REST_MS);
   };
   // its name, and what util.promisify asks it for
   Object.defineProperties(setPaced, Object.getOwnPropertyDescriptors(original));
