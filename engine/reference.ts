@@ -1,5 +1,5 @@
 /**
- * The forward pass on the CPU, written to be read: doubles, one token at a time, no tricks. The truth that kernels are
+ * The forward pass on the CPU, written to be read: doubles, no tricks. The truth that kernels are
  * tested against. In its `i8` mode it rounds activations as the kernels do, so that what is left is only the order of sums.
  */
 import { mat2, vec2 } from 'gl-matrix';
@@ -42,19 +42,64 @@ interface RealMatrix {
   readonly order: Uint32Array | undefined;
 }
 
+type Matrices = ReadonlyMap<string, RealMatrix>;
+
 /** Reads all weights into memory: for small models only. */
 export async function createReference(checkpoint: Checkpoint, options: ReferenceOptions = {}): Promise<Reference> {
+  const matrices = await readMatrices(checkpoint, options, () => true);
+  const pass = createPass(checkpoint.config, options, () => matrices);
+  return {
+    next(id) {
+      let x = pass.embed(id);
+      for (let layer = 0; layer < checkpoint.config.layers; layer++) x = pass.layer(layer, x);
+      return pass.logits(x);
+    },
+  };
+}
+
+/**
+ * The logits behind each of `ids`, [ids.length][vocab], with one layer at a time in memory: for models of any size. `trace` hears
+ * all positions of a step before the next step.
+ */
+export async function referenceLogits(
+  checkpoint: Checkpoint,
+  ids: readonly number[],
+  options: ReferenceOptions = {},
+): Promise<Float64Array[]> {
   const { config } = checkpoint;
+  const read = (prefix: string) => readMatrices(checkpoint, options, (name) => name.startsWith(prefix));
+  let matrices = await read(EMBEDDING);
+  const pass = createPass(config, options, () => matrices);
+  let states = ids.map(pass.embed);
+  for (let layer = 0; layer < config.layers; layer++) {
+    matrices = await read(`model.layers.${layer}.`);
+    states = states.map((x) => pass.layer(layer, x));
+  }
+  matrices = new Map([...(await read('model.norm.')), ...(await read(outputName(config)))]);
+  return states.map(pass.logits);
+}
+
+const EMBEDDING = 'model.embed_tokens.weight';
+
+function outputName(config: LlamaConfig): string {
+  return config.tiedEmbeddings ? EMBEDDING : 'lm_head.weight';
+}
+
+async function readMatrices(
+  checkpoint: Checkpoint,
+  { weights: option = 'native' }: ReferenceOptions,
+  wanted: (name: string) => boolean,
+): Promise<Matrices> {
   const matrices = new Map<string, RealMatrix>();
   for (const tensor of checkpoint.tensors.values()) {
     const { name, type, rows, cols } = tensor;
+    if (!wanted(name)) continue;
     const bytes = await checkpoint.readRows(name, 0, rows);
     const isMatrix = rows > 1;
-    const option = options.weights ?? 'native';
     const values = isMatrix
       ? deviceValues(tensor, bytes, rows, option)
       : decodeRows(type, bytes, rows, cols).map(
-          (value) => value + (/norm\.weight$/.test(name) ? config.normOffset : 0),
+          (value) => value + (/norm\.weight$/.test(name) ? checkpoint.config.normOffset : 0),
         );
     matrices.set(name, {
       rows,
@@ -64,8 +109,20 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
       order: tensor.order,
     });
   }
+  return matrices;
+}
+
+/** The parts of a forward pass; each layer takes the positions in order. */
+interface Pass {
+  embed(id: number): Float64Array;
+  layer(layer: number, x: Float64Array): Float64Array;
+  logits(x: Float64Array): Float64Array;
+}
+
+/** @param matrices those that the part at hand needs */
+function createPass(config: LlamaConfig, options: ReferenceOptions, matrices: () => Matrices): Pass {
   const weight = (name: string): RealMatrix => {
-    const matrix = matrices.get(name);
+    const matrix = matrices().get(name);
     assert(matrix, `the checkpoint has ${name}`);
     return matrix;
   };
@@ -81,7 +138,6 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
   const keys: Float64Array[][] = Array.from({ length: layers }, () => []); // [layer][position] -> [kvHeads * headDim]
   const values: Float64Array[][] = Array.from({ length: layers }, () => []);
   const trace = options.trace ?? (() => undefined);
-  let position = 0;
 
   /** W x, or W (g x) * factor with the input rounded where the kernels round it. */
   const product = (name: string, x: Float64Array, factor = 1): Float64Array => {
@@ -97,7 +153,7 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
     return y;
   };
   const addBias = (y: Float64Array, name: string) => {
-    const bias = matrices.get(name);
+    const bias = matrices().get(name);
     if (bias) for (let i = 0; i < y.length; i++) (y[i] as number) += bias.values[i] as number;
     return y;
   };
@@ -120,7 +176,7 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
     return sum;
   };
 
-  const attend = (layer: number, queries: Float64Array): Float64Array => {
+  const attend = (layer: number, position: number, queries: Float64Array): Float64Array => {
     const out = new Float64Array(heads * headDim);
     const window = layerWindow(config, layer);
     const first = window === undefined ? 0 : Math.max(0, position + 1 - window);
@@ -146,56 +202,57 @@ export async function createReference(checkpoint: Checkpoint, options: Reference
     return out;
   };
 
-  const embedding = weight('model.embed_tokens.weight');
   return {
-    next(id) {
-      const row = embedding.values.subarray(id * hidden, (id + 1) * hidden);
-      let x: Float64Array = Float64Array.from(row, (value) => value * config.embeddingScale);
+    embed(id) {
+      const row = weight(EMBEDDING).values.subarray(id * hidden, (id + 1) * hidden);
+      const x = Float64Array.from(row, (value) => value * config.embeddingScale);
       trace('embed', x);
-      for (let layer = 0; layer < layers; layer++) {
-        const at = `model.layers.${layer}`;
-        const inLayer = (norm: string | undefined) => norm && `${at}.${norm}`;
-        const [attentionIn, factor] = normed(x, inLayer(norms.beforeAttention));
-        const [q, k, v] = ['q', 'k', 'v'].map((letter) =>
-          addBias(
-            product(`${at}.self_attn.${letter}_proj.weight`, attentionIn, factor),
-            `${at}.self_attn.${letter}_proj.bias`,
-          ),
-        ) as [Float64Array, Float64Array, Float64Array];
-        if (qkNorm !== 'none') trace(`layers.${layer}.qkv`, q.slice());
-        const rope = layerRope(config, layer);
-        for (const [letter, vector] of [
-          ['q', q],
-          ['k', k],
-        ] as const) {
-          if (qkNorm !== 'none')
-            normaliseHeads(vector, weight(`${at}.self_attn.${letter}_norm.weight`).values, normEpsilon);
-          if (rope) rotateHeads(vector, config, ropeConfig(config, rope), options.context ?? 1, position);
-        }
-        trace(`layers.${layer}.${qkNorm === 'none' ? 'qkv' : 'headNorm'}`, q);
-        (keys[layer] as Float64Array[]).push(rounded(k, keyOrder));
-        (values[layer] as Float64Array[]).push(rounded(v, inOrder));
-        const attended = attend(layer, q);
-        trace(`layers.${layer}.attention`, attended);
-        const attention = product(`${at}.self_attn.o_proj.weight`, attended);
-        x = addTo(x, `layers.${layer}.o`, attention, inLayer(norms.afterAttention));
-
-        const [feedIn, feedFactor] = normed(x, inLayer(norms.beforeFeedForward));
-        const gate = product(`${at}.mlp.gate_proj.weight`, feedIn, feedFactor);
-        const up = product(`${at}.mlp.up_proj.weight`, feedIn, feedFactor);
-        const h = gate.map((g, i) => activate(g, config.activation) * (up[i] as number));
-        trace(`layers.${layer}.gateUp`, h);
-        const feedForward = product(`${at}.mlp.down_proj.weight`, h);
-        x = addTo(x, `layers.${layer}.down`, feedForward, inLayer(norms.afterFeedForward));
+      return x;
+    },
+    layer(layer, x) {
+      const at = `model.layers.${layer}`;
+      const position = (keys[layer] as Float64Array[]).length;
+      const inLayer = (norm: string | undefined) => norm && `${at}.${norm}`;
+      const [attentionIn, factor] = normed(x, inLayer(norms.beforeAttention));
+      const [q, k, v] = ['q', 'k', 'v'].map((letter) =>
+        addBias(
+          product(`${at}.self_attn.${letter}_proj.weight`, attentionIn, factor),
+          `${at}.self_attn.${letter}_proj.bias`,
+        ),
+      ) as [Float64Array, Float64Array, Float64Array];
+      if (qkNorm !== 'none') trace(`layers.${layer}.qkv`, q.slice());
+      const rope = layerRope(config, layer);
+      for (const [letter, vector] of [
+        ['q', q],
+        ['k', k],
+      ] as const) {
+        if (qkNorm !== 'none')
+          normaliseHeads(vector, weight(`${at}.self_attn.${letter}_norm.weight`).values, normEpsilon);
+        if (rope) rotateHeads(vector, config, ropeConfig(config, rope), options.context ?? 1, position);
       }
-      position++;
-      const output = config.tiedEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
+      trace(`layers.${layer}.${qkNorm === 'none' ? 'qkv' : 'headNorm'}`, q);
+      (keys[layer] as Float64Array[]).push(rounded(k, keyOrder));
+      (values[layer] as Float64Array[]).push(rounded(v, inOrder));
+      const attended = attend(layer, position, q);
+      trace(`layers.${layer}.attention`, attended);
+      const attention = product(`${at}.self_attn.o_proj.weight`, attended);
+      const between = addTo(x, `layers.${layer}.o`, attention, inLayer(norms.afterAttention));
+
+      const [feedIn, feedFactor] = normed(between, inLayer(norms.beforeFeedForward));
+      const gate = product(`${at}.mlp.gate_proj.weight`, feedIn, feedFactor);
+      const up = product(`${at}.mlp.up_proj.weight`, feedIn, feedFactor);
+      const h = gate.map((g, i) => activate(g, config.activation) * (up[i] as number));
+      trace(`layers.${layer}.gateUp`, h);
+      const feedForward = product(`${at}.mlp.down_proj.weight`, h);
+      return addTo(between, `layers.${layer}.down`, feedForward, inLayer(norms.afterFeedForward));
+    },
+    logits(x) {
       const [last, factor] = normed(x, 'model.norm.weight');
       trace(
         'pool',
         last.map((value) => value * factor),
       );
-      const logits = product(output, last, factor).map((logit) => softCap(logit, config.logitCap));
+      const logits = product(outputName(config), last, factor).map((logit) => softCap(logit, config.logitCap));
       trace('logits', logits);
       return logits;
     },

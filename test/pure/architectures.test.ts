@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { writeHuggingFace } from '../../engine/convert.ts';
-import { createReference } from '../../engine/reference.ts';
+import { createReference, referenceLogits } from '../../engine/reference.ts';
 import { ARCHITECTURES } from '../../loaders/architectures.ts';
 import { openCheckpoint, openGgufSource } from '../../loaders/checkpoint.ts';
 import { memorySource } from '../../loaders/source.ts';
@@ -55,6 +55,14 @@ for (const name of FIXTURES) {
     withFixture(name, async (checkpoint, runs) => {
       const error = await worstError(checkpoint, runs);
       assert.ok(error < TOLERANCE, `a logit is off by ${error}`);
+      const [{ promptIds, context }] = runs as [FixtureRun];
+      const reference = await createReference(checkpoint, { context });
+      const oneByOne = promptIds.map((id) => reference.next(id));
+      assert.equal(
+        await referenceLogits(checkpoint, promptIds, { context }),
+        oneByOne,
+        'layer by layer they are the same',
+      );
     }));
 
   test(`${name}: a GGUF file of it gives the same`, () =>
