@@ -69,6 +69,7 @@ interface Place {
 function dawnOf(place: Place, name: string | undefined): GPU {
   const flags = ['backend=vulkan', ...place.flags, ...(name === undefined ? [] : [`adapter=${name}`])];
   const key = JSON.stringify([flags, place.manifest, place.ownLoader]);
+  pacePolling();
   const dawn = instances.get(key) ?? create(flags);
   instances.set(key, dawn);
   return dawn;
@@ -238,7 +239,6 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const gpu = await requestDevice(adapter, info.name);
   const packedDot = dawnOf(place, name).wgslLanguageFeatures.has('packed_4x8_integer_dot_product');
   const traits = readTraits(gpu, adapter, info, packedDot);
-  pacePolling(traits.software);
   if (traits.software) {
     const why = place.manifest !== undefined && !isSwiftShader(options.adapter) ? 'no usable Vulkan driver: ' : '';
     options.onNotice?.(`${why}running on ${traits.name}, which plays GPU on the CPU: right, but slow`);

@@ -1,26 +1,27 @@
 /**
  * Rest while Dawn waits. As long as anything is pending, Dawn for Node asks the driver about it in every turn of the event loop, by
- * the global setImmediate: that keeps a core busy, on an APU with watts that are the GPU's, on a CPU driver with a core that should
- * compute. Short waits end sooner so; in long ones it may as well ask once in a millisecond.
+ * the global setImmediate, a hundred thousand times a second: that keeps a core busy, on an APU with watts that are the GPU's, on a
+ * CPU driver with a core that should compute; and a sixth of it is spent on collecting the garbage that each time leaves.
  */
 
-/** A result that took so long may be seen a hundredth later. */
-const BUSY_MS = 50;
-/** Of a CPU driver, which has better things to do with a core. */
-const SOFTWARE_BUSY_MS = 5;
-const REST_MS = 1;
+/** So long it asks without a pause: who waits for a token looks for it shortly before it is due. */
+const BUSY_MS = 1;
+/** Then it rests for a part of the time that it has waited, so that a result is seen later by no more than that. */
+const REST_SHARE = 0.01;
+/** At first the whole thread sleeps, which others of this event loop hardly notice: timers are not to be had as short. */
+const BRIEF_MS = 50;
+const TIMER_MS = 1;
 
-let busyMs = 0; // the longest that any device has asked for
+const nobodyWakes = new Int32Array(new SharedArrayBuffer(4));
+let paced = false;
 
 /**
  * Has Dawn ask less often once something has been pending for a while, by another global setImmediate. It is the same for everybody
  * else: Dawn's are the calls with a native function without a name.
- * @param software the device that is used is a CPU driver's
  */
-export function pacePolling(software: boolean): void {
-  const installed = busyMs > 0;
-  busyMs = Math.max(busyMs, software ? SOFTWARE_BUSY_MS : BUSY_MS);
-  if (installed) return;
+export function pacePolling(): void {
+  if (paced) return;
+  paced = true;
   const original = globalThis.setImmediate;
   let sinceMs: number | undefined; // of the polls that have followed each other
   let goesOn = false; // the poll that has just been made asked for another one
@@ -30,12 +31,14 @@ export function pacePolling(software: boolean): void {
     goesOn = true;
     const nowMs = performance.now();
     sinceMs ??= nowMs;
+    const ageMs = nowMs - sinceMs;
     const poll = () => {
+      if (ageMs >= BUSY_MS && ageMs < BRIEF_MS) Atomics.wait(nobodyWakes, 0, 0, ageMs * REST_SHARE);
       goesOn = false;
       callback();
       if (!goesOn) sinceMs = undefined;
     };
-    return nowMs - sinceMs < busyMs ? original(poll) : setTimeout(poll, REST_MS);
+    return ageMs < BRIEF_MS ? original(poll) : setTimeout(poll, TIMER_MS);
   };
   // its name, and what util.promisify asks it for
   Object.defineProperties(setPaced, Object.getOwnPropertyDescriptors(original));

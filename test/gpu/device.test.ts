@@ -284,7 +284,7 @@ check('rests while something takes long', async (device) => {
   await device.read(sum, 0, 4);
   const tookMs = performance.now() - startMs;
   const busyMs = performance.eventLoopUtilization(usage).utilization * tookMs;
-  // Dawn asks without a pause for the first 50 ms at most
+  // the event loop is blocked by the brief rests of the first 50 ms
   assert.ok(busyMs < 60 + 0.5 * tookMs, `the event loop was busy for ${busyMs} ms of ${tookMs}`);
 });
 
