@@ -151,8 +151,8 @@ export interface Mapped {
 
 /**
  * Reads the first `bytes` of a readback buffer whose contents are due in about `expectedMs`, by the caller's moving
- * average. Dawn keeps a CPU core spinning while a mapping is pending, and on an APU that core's watts come out of the
- * GPU's budget: so this sleeps first and maps late. Rejects as `Device.guard` does.
+ * average. Dawn keeps a CPU core busy while a mapping is pending (polling.ts), and on an APU that core's watts come out of
+ * the GPU's budget: so this sleeps first and maps late. Rejects as `Device.guard` does.
  */
 export async function mapLate(
   device: Pick<Device, 'guard'>,

@@ -19,7 +19,7 @@ const FIRST_WORK = 60e9;
 const SOFTWARE_FIRST_WORK = 0.1e9;
 /** What a dispatch costs besides its multiply-adds, in multiply-adds: a microsecond or so of a large GPU. */
 const DISPATCH_WORK = 2e6;
-/** Pieces that take longer are slept through: waiting keeps a CPU core busy, whose watts are the GPU's on an APU. */
+/** Pieces that take longer are slept through before the next one is submitted: who wants to stop need not wait for both. */
 const SLEEP_FROM_MS = 100;
 /** Of the expected time. */
 const SLEPT = 0.9;
@@ -110,7 +110,7 @@ export function createPieces(device: Device, budgetMs: number): Pieces {
   let last: { readonly work: number; readonly startMs: number } | undefined; // whose end was not
   let doneMs = 0;
 
-  /** Asks for the end of the last piece. Of a long one only when most of it is over, for whoever asks keeps a core busy. */
+  /** Asks for the end of the last piece. Of a long one only when most of it is over. */
   const askForEnd = async () => {
     if (!last) return;
     const { work, startMs } = last;
