@@ -18,6 +18,8 @@ const FORMATS: Readonly<Record<Arithmetic, readonly Format[]>> = {
   i8: Object.keys(QUANTISED) as QuantisedFormat[],
   mix: Object.keys(QUANTISED) as QuantisedFormat[],
 };
+/** In all variants. Drivers for CPUs compile for a second or so, and formats share what is around their own files. */
+const THOROUGH: ReadonlySet<Format> = new Set(['f32', 'q4', 'q8']);
 // The inputs are exact in their blocks, so what is left is the order of f32 sums; the f16 pairs of `mix` carry 1024 along.
 const TOLERANCE: Readonly<Record<Arithmetic, number>> = { f32: 2e-6, i8: 2e-6, mix: 1e-4 };
 
@@ -66,11 +68,11 @@ for (const [arithmetic, formats] of Object.entries(FORMATS) as [Arithmetic, Form
       if (seen && device.traits.name.startsWith('llvmpipe')) return;
       const random = createRandom(format.length * 1000 + arithmetic.length);
       const { blockLength } = FILE_TYPES[FILE_TYPE[format] ?? 'F32'];
-      // drivers for CPUs compile for a second or so: formats share what is around their own files
       const all = variants(device, 32);
       const few = arithmetic === 'mix' ? all.slice(1, 2) : all.slice(0, 2);
-      for (const { kernel, spec } of FILE_TYPE[format] ? few : all) {
-        for (const COLS of FILE_TYPE[format] ? [kernel === 'gemv-rows' ? 1 : 4] : [1, 4]) {
+      const isThorough = THOROUGH.has(format);
+      for (const { kernel, spec } of isThorough ? all : few) {
+        for (const COLS of isThorough ? [1, 4] : [kernel === 'gemv-rows' ? 1 : 4]) {
           const shape = {
             rows: 1 + random.below(100),
             cols: FILE_TYPE[format] ? blockLength * (1 + random.below(300 / blockLength)) : 1 + random.below(300),
