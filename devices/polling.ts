@@ -6,10 +6,11 @@
 
 /** So long it asks without a pause: who waits for a token looks for it shortly before it is due. */
 const BUSY_MS = 1;
-/** Then it rests for a part of the time that it has waited, so that a result is seen later by no more than that. */
+/** Then it rests for a part of the time that it has waited, or as long as the kernel's shortest sleep, about 0.1 ms. */
 const REST_SHARE = 0.01;
-/** At first the whole thread sleeps, which others of this event loop hardly notice: timers are not to be had as short. */
+/** So long the whole thread sleeps, which others of this event loop hardly notice: timers are not to be had as short. */
 const BRIEF_MS = 50;
+/** The shortest timer, from then on. */
 const TIMER_MS = 1;
 
 const nobodyWakes = new Int32Array(new SharedArrayBuffer(4));

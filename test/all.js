@@ -98,15 +98,16 @@ async function runAll() {
   const kernels = ({ name, prefix }) => runGroup('gpu', name, prefix, envOf(name));
   const models = ({ name, prefix }, files) => runGroup('model', name, prefix, envOf(name), files);
   // the longest first, so that both ends come at about the same time
-  const jobs = [() => models(main, `^(?!(${PROGRAMS})\\.).*\\.test\\.ts$`)];
-  if (!chosen && lavapipe) jobs.push(() => kernels(second));
-  jobs.push(() => kernels(main));
-  if (!chosen && lavapipe) jobs.push(() => models(second, '^(expected|steps|prompts)\\.test\\.ts$')); // more would add only time
-  jobs.push(
+  const both = !chosen && lavapipe;
+  const jobs = [
+    () => models(main, `^(?!(${PROGRAMS})\\.).*\\.test\\.ts$`),
+    () => both && kernels(second),
+    () => kernels(main),
+    () => both && models(second, '^(expected|steps|prompts)\\.test\\.ts$'), // more would add only time
     () => models(main, `^(${PROGRAMS})\\.test\\.ts$`),
     () => runGroup('isa', "the Deck's compiler", [], {}), // it comes with lavapipe
     () => runGroup('pure', '', [], {}),
-  );
+  ];
   const work = async () => {
     for (let job = jobs.shift(); job; job = jobs.shift()) await job();
   };

@@ -48,26 +48,31 @@ export async function deviceTests(
   };
 }
 
-/** A suite's tests that not every device is for, by `run`; the others are skipped, which is said in the end. */
-export function whereSuited<Test>(file: string, test: Pick<Tests, 'skip'>, run: (name: string, test: Test) => void) {
+/**
+ * A suite's tests by `run` where what they need is there; the others are skipped, and in the end it is said how many and why:
+ * `const check = skipUnless('file', 'no tmux', test, test)`, then `check(hasTmux, 'name', body)`.
+ */
+export function skipUnless<Body>(
+  file: string,
+  why: string,
+  test: Pick<Tests, 'skip'>,
+  run: (name: string, body: Body) => void,
+) {
   let skipped = 0;
   process.once('exit', () => {
-    if (skipped > 0) console.log(`${file}: ${skipped} skipped, not for this device`);
+    if (skipped > 0) console.log(`${file}: ${skipped} skipped, ${why}`);
   });
-  return (suited: boolean, name: string, body: Test) => {
-    if (suited) return run(name, body);
+  return (there: boolean, name: string, body: Body) => {
+    if (there) return run(name, body);
     skipped++;
     test.skip(name);
   };
 }
 
-/** A suite's tests that only FIRSTLIGHT_TEST_LONG=1 runs, by `run`; else they are skipped, which is said in the end. */
-export function onlyLong<Test>(file: string, test: Pick<Tests, 'skip'>, run: (name: string, test: Test) => void) {
-  if (LONG) return run;
-  let skipped = 0;
-  process.once('exit', () => console.log(`${file}: ${skipped} skipped, FIRSTLIGHT_TEST_LONG=1 runs them`));
-  return (name: string, _: Test) => {
-    skipped++;
-    test.skip(name);
-  };
+export const NOT_FOR_DEVICE = 'not for this device';
+
+/** A suite's tests that only FIRSTLIGHT_TEST_LONG=1 runs, by `run`. */
+export function onlyLong<Body>(file: string, test: Pick<Tests, 'skip'>, run: (name: string, body: Body) => void) {
+  const check = skipUnless(file, 'FIRSTLIGHT_TEST_LONG=1 runs them', test, run);
+  return (name: string, body: Body) => check(LONG, name, body);
 }

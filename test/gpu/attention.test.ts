@@ -10,7 +10,7 @@ import { decodeF16, encodeF16 } from '../../quant/f16.ts';
 import { blocksOf, type Format, roundUp } from '../../quant/layout.ts';
 import { packRows, unpackRows } from '../../quant/pack.ts';
 import { kvBlockOf, readBlocks, readFixed, writeBlocks, writeFixed } from '../blocks.ts';
-import { deviceTests, testDevice, whereSuited } from '../device.ts';
+import { deviceTests, NOT_FOR_DEVICE, skipUnless, testDevice } from '../device.ts';
 import { createRandom, floats, relativeError, runKernel } from '../kernel.ts';
 import { randomProduct } from '../random-product.ts';
 
@@ -326,7 +326,7 @@ for (const heads of [CASES[4], CASES[7], { headDim: 8, group: 4, kvHeads: 9, win
 
 const traits = (await testDevice())?.traits;
 const projects = traits === undefined || ((traits.subgroups?.min ?? 0) >= 8 && traits.packedDot);
-const checkSuited = whereSuited('attention', test, check);
+const checkSuited = skipUnless('attention', NOT_FOR_DEVICE, test, check);
 for (const [heads, format] of [
   [CASES[3], 'q4'],
   [CASES[4], 'iq4'],

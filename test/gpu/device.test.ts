@@ -15,7 +15,7 @@ import type { Device, DeviceOptions } from '../../devices/types.ts';
 import { mapLate, watchDevice } from '../../devices/wait.ts';
 import { FirstlightError } from '../../quant/errors.ts';
 import type { Specialised } from '../../shaders/specialise.ts';
-import { deviceTests, testAdapter } from '../device.ts';
+import { deviceTests, skipUnless, testAdapter } from '../device.ts';
 
 const MIB = 1024 * 1024;
 const test = suite('device');
@@ -332,8 +332,9 @@ check('throws what Dawn reported in passing at the next wait, once', async () =>
   });
 });
 
-if (packedSwiftShader() === undefined) console.log('device: 3 tests are skipped, they need @sparticuz/chromium');
-const checkSoftware = packedSwiftShader() === undefined ? (name: string) => test.skip(name) : test;
+const checkPacked = skipUnless('device', 'they need @sparticuz/chromium', test, test);
+const checkSoftware = (name: string, run: () => Promise<void>) =>
+  checkPacked(packedSwiftShader() !== undefined, name, run);
 
 /** What another process says that opens a device in this environment, and what the environment is then. */
 async function openElsewhere(env: Record<string, string | undefined>, adapter?: string): Promise<string> {

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { LONG, onlyLong } from '../device.ts';
+import { LONG, onlyLong, skipUnless } from '../device.ts';
 import { MACHINES } from '../fake-machines.ts';
 import type { BlankLoad, BlankResult } from './load-blank.ts';
 
@@ -20,12 +20,8 @@ const isSetUp = existsSync(cap) && spawnSync(cap, [driver, 'true'], { cwd: root 
 const MIB = 2 ** 20;
 
 const test = suite('estimate and device');
-let skipped = 0;
-const check = (name: string, run: () => Promise<void>) => {
-  if (isSetUp) return test(name, run);
-  skipped++;
-  test.skip(name);
-};
+const checkCapped = skipUnless('estimate', 'they need the memory cap of ../shared/vangogh', test, test);
+const check = (name: string, run: () => Promise<void>) => checkCapped(isSetUp, name, run);
 
 interface Measured extends BlankResult {
   /** Most bytes of device memory at once. */
@@ -263,5 +259,4 @@ long('more than 4 GiB of weights make a token', async () => {
   report(measured);
 });
 
-if (skipped > 0) console.log(`estimate: ${skipped} tests are skipped, they need the memory cap of ../shared/vangogh`);
 test.run();

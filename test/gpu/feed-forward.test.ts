@@ -7,12 +7,12 @@ import { chooseSubgroup, codesSpec, dotSpec } from '../../engine/variants.ts';
 import { blocksOf, type QuantisedFormat, roundUp } from '../../quant/layout.ts';
 import { unpackRows } from '../../quant/pack.ts';
 import { readFixed, writeBlocks, writeFixed } from '../blocks.ts';
-import { deviceTests, testDevice, whereSuited } from '../device.ts';
+import { deviceTests, NOT_FOR_DEVICE, skipUnless, testDevice } from '../device.ts';
 import { createRandom, relativeError, runKernel } from '../kernel.ts';
 import { randomProduct, stateOf } from '../random-product.ts';
 
 const test = suite('feed-forward');
-const checkSuited = whereSuited('feed-forward', test, await deviceTests(test));
+const checkSuited = skipUnless('feed-forward', NOT_FOR_DEVICE, test, await deviceTests(test));
 
 const EPSILON = 1e-5;
 

@@ -152,6 +152,7 @@ for (const [store, activation] of [
     // one int8 step is 1/127 of the block's largest value, so up to half of that of each value; f16 has 11 bits
     const tolerance = { f32: 3e-6, f16: 6e-4, i8: 2e-2 }[form];
     const random = createRandom(77);
+    // only gates, which are of 64 rows, have an activation
     for (const tile of activation === 'gelu' ? ([64] as const) : ([32, 64] as const)) {
       for (const { kernel, spec } of variants(device, tile)) {
         const gate = tile === 64;

@@ -21,7 +21,7 @@ import type { LlamaConfig } from '../../loaders/types.ts';
 import type { Format } from '../../quant/layout.ts';
 import { halfSplitRow } from '../../quant/row-order.ts';
 import { type BlockForm, readBlocks, readFixed } from '../blocks.ts';
-import { deviceTests, testDevice, whereSuited } from '../device.ts';
+import { deviceTests, NOT_FOR_DEVICE, skipUnless, testDevice } from '../device.ts';
 import { floats, relativeError } from '../kernel.ts';
 import { memoryFolder, randomWeights, SMALL_LLAMA, safetensorsFolder } from '../random-model.ts';
 
@@ -158,7 +158,7 @@ const CASES: readonly Case[] = [
 const device = await testDevice();
 const isLavapipe = device?.traits.name.startsWith('llvmpipe');
 
-const checkSuited = whereSuited('steps', test, check);
+const checkSuited = skipUnless('steps', NOT_FOR_DEVICE, test, check);
 for (const { name, config, runs, merged } of CASES) {
   for (const [format, arithmetic, kv] of runs) {
     const title = `${name}: ${format} weights, ${arithmetic} arithmetic${kv ? `, ${kv} cache` : ''}`;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { deviceTests, testAdapter } from '../device.ts';
+import { deviceTests, skipUnless, testAdapter } from '../device.ts';
 import { temporaryFolder } from '../pure/temporary-folder.ts';
 import { runCli } from '../run-cli.ts';
 import { smallChatModel } from '../small-chat.ts';
@@ -47,112 +47,109 @@ const say = (terminal: Terminal, line: string) => {
   terminal.keys('Enter');
 };
 
-if (hasTmux) {
-  check('a conversation: answers, commands, history, leaving', async () => {
-    await withChat(['-n', '6', '--system', 'be kind'], [80, 25], async (terminal, folder) => {
-      say(terminal, 'hello');
-      const first = await terminal.waitFor(/\[[\d.]+ tok\/s \| context \d+\/512 \|.*\]\n>>>$/);
-      assert.match(first, /\(cut: \/set tokens allows more\)/);
-      say(terminal, '/set tokens 3');
-      await terminal.waitFor(/^tokens 3\n>>>$/m);
-      say(terminal, '"""');
-      await terminal.waitFor(/^\.\.\.$/m);
-      say(terminal, 'two lines');
-      say(terminal, '"""');
-      await terminal.waitFor(/\| context \d+\/512 \|.*\]\n>>>$/);
-      const saved = join(folder, 'a b', 'saved.json');
-      say(terminal, `/save ${saved}`);
-      await terminal.waitFor(/saved\.json has 5 messages/);
-      const { messages } = JSON.parse(readFileSync(saved, 'utf8'));
-      assert.equal(
-        messages.map(({ role }: { role: string }) => role),
-        ['system', 'user', 'assistant', 'user', 'assistant'],
-      );
-      assert.is(messages[3].content, 'two lines');
-      terminal.keys('C-l');
-      say(terminal, '/undo');
-      await terminal.waitFor(/are taken back\n>>>$/);
-      say(terminal, '/regen');
-      await terminal.waitFor(/tok.*\]\n>>>$/);
-      say(terminal, '/reset');
-      await terminal.waitFor(/^a new conversation\n>>>$/m);
-      say(terminal, `/load ${saved}`);
-      await terminal.waitFor(/goes on with 5 messages\n>>>$/);
-      say(terminal, '/wrong');
-      await terminal.waitFor(/unknown command \/wrong: \/help lists all\n>>>$/);
-      say(terminal, '/reload');
-      await terminal.waitFor(/weights [\s\S]*\n>>>$/);
+const checkTmux = skipUnless('terminal', 'no tmux', test, check);
+
+checkTmux(hasTmux, 'a conversation: answers, commands, history, leaving', async () => {
+  await withChat(['-n', '6', '--system', 'be kind'], [80, 25], async (terminal, folder) => {
+    say(terminal, 'hello');
+    const first = await terminal.waitFor(/\[[\d.]+ tok\/s \| context \d+\/512 \|.*\]\n>>>$/);
+    assert.match(first, /\(cut: \/set tokens allows more\)/);
+    say(terminal, '/set tokens 3');
+    await terminal.waitFor(/^tokens 3\n>>>$/m);
+    say(terminal, '"""');
+    await terminal.waitFor(/^\.\.\.$/m);
+    say(terminal, 'two lines');
+    say(terminal, '"""');
+    await terminal.waitFor(/\| context \d+\/512 \|.*\]\n>>>$/);
+    const saved = join(folder, 'a b', 'saved.json');
+    say(terminal, `/save ${saved}`);
+    await terminal.waitFor(/saved\.json has 5 messages/);
+    const { messages } = JSON.parse(readFileSync(saved, 'utf8'));
+    assert.equal(
+      messages.map(({ role }: { role: string }) => role),
+      ['system', 'user', 'assistant', 'user', 'assistant'],
+    );
+    assert.is(messages[3].content, 'two lines');
+    terminal.keys('C-l');
+    say(terminal, '/undo');
+    await terminal.waitFor(/are taken back\n>>>$/);
+    say(terminal, '/regen');
+    await terminal.waitFor(/tok.*\]\n>>>$/);
+    say(terminal, '/reset');
+    await terminal.waitFor(/^a new conversation\n>>>$/m);
+    say(terminal, `/load ${saved}`);
+    await terminal.waitFor(/goes on with 5 messages\n>>>$/);
+    say(terminal, '/wrong');
+    await terminal.waitFor(/unknown command \/wrong: \/help lists all\n>>>$/);
+    say(terminal, '/reload');
+    await terminal.waitFor(/weights [\s\S]*\n>>>$/);
+    say(terminal, '/context');
+    const told = await terminal.waitFor(/ \d+ of 512 tokens; 5 messages\n>>>$/);
+    assert.ok(Number(told.match(/ (\d+) of 512/)?.[1]) > 20, 'of the conversation, whether it has been read or not');
+    say(terminal, '/reload none.gguf');
+    await terminal.waitFor(/does not exist[\s\S]*\n>>>$/);
+    terminal.keys('Up');
+    await terminal.waitFor(/^>>> \/reload none\.gguf$/m);
+    terminal.keys('C-c');
+    await terminal.waitFor(/\^C\n>>>$/);
+    say(terminal, '/exit');
+    assert.is(await terminal.exitCode(), 0);
+    assert.match(readFileSync(join(folder, 'firstlight', 'history'), 'utf8'), /^hello\n\/set tokens 3\n/);
+  });
+});
+
+checkTmux(hasTmux, 'Ctrl-C stops an answer, and twice leaves; what was typed meanwhile is kept', async () => {
+  await withChat(['--ignore-eos', '--ctx', '500'], [80, 25], async (terminal) => {
+    say(terminal, 'hello');
+    await terminal.waitFor(/>>> hello\n(?!reading)\S/);
+    terminal.type('later');
+    terminal.keys('C-c');
+    const stopped = await terminal.waitFor(/\| context (\d+)\/500 [\s\S]*\n>>>$/);
+    assert.ok(Number(stopped.match(/context (\d+)\/500/)?.[1]) < 499, stopped);
+    say(terminal, '/set tokens 8');
+    await terminal.waitFor(/^tokens 8\n>>>$/m);
+    say(terminal, 'short');
+    terminal.type('kept');
+    await terminal.waitFor(/\]\n>>> kept$/);
+    terminal.keys('C-c');
+    say(terminal, '/set tokens default');
+    say(terminal, 'again');
+    await terminal.waitFor(/>>> again\n(?!reading)\S/);
+    terminal.keys('C-c');
+    await terminal.waitFor(/\]\n>>>$/);
+    say(terminal, 'once more');
+    await terminal.waitFor(/>>> once more\n(?!reading)\S/);
+    terminal.keys('C-c', 'C-c');
+    // the second may come before the answer has stopped
+    assert.ok([0, 130].includes(await terminal.exitCode()));
+  });
+});
+
+checkTmux(hasTmux, 'narrow windows, wide characters, a window that changes its size, no colours', async () => {
+  const env = { NO_COLOR: '1' };
+  const work = async (terminal: Terminal) => {
+    terminal.type('\u4e2d\u6587\u5b57\u7b26');
+    await terminal.waitFor(/^>>> \u4e2d\u6587\u5b57\u7b26$/m);
+    terminal.keys('BSpace', 'Left');
+    terminal.type('x');
+    await terminal.waitFor(/^>>> \u4e2d\u6587x\u5b57$|^>>> \u4e2dx\u6587$|^>>> \u4e2d\u6587x$/m);
+    terminal.keys('Enter');
+    await terminal.waitFor(/context \d+\/512/);
+    for (const [columns, rows] of [
+      [30, 12],
+      [100, 30],
+    ] as const) {
+      terminal.resize(columns, rows);
       say(terminal, '/context');
-      const told = await terminal.waitFor(/ \d+ of 512 tokens; 5 messages\n>>>$/);
-      assert.ok(Number(told.match(/ (\d+) of 512/)?.[1]) > 20, 'of the conversation, whether it has been read or not');
-      say(terminal, '/reload none.gguf');
-      await terminal.waitFor(/does not exist[\s\S]*\n>>>$/);
-      terminal.keys('Up');
-      await terminal.waitFor(/^>>> \/reload none\.gguf$/m);
-      terminal.keys('C-c');
-      await terminal.waitFor(/\^C\n>>>$/);
-      say(terminal, '/exit');
-      assert.is(await terminal.exitCode(), 0);
-      assert.match(readFileSync(join(folder, 'firstlight', 'history'), 'utf8'), /^hello\n\/set tokens 3\n/);
-    });
-  });
-
-  check('Ctrl-C stops an answer, and twice leaves; what was typed meanwhile is kept', async () => {
-    await withChat(['--ignore-eos', '--ctx', '500'], [80, 25], async (terminal) => {
-      say(terminal, 'hello');
-      await terminal.waitFor(/>>> hello\n(?!reading)\S/);
-      terminal.type('later');
-      terminal.keys('C-c');
-      const stopped = await terminal.waitFor(/\| context (\d+)\/500 [\s\S]*\n>>>$/);
-      assert.ok(Number(stopped.match(/context (\d+)\/500/)?.[1]) < 499, stopped);
-      say(terminal, '/set tokens 8');
-      await terminal.waitFor(/^tokens 8\n>>>$/m);
-      say(terminal, 'short');
-      terminal.type('kept');
-      await terminal.waitFor(/\]\n>>> kept$/);
-      terminal.keys('C-c');
-      say(terminal, '/set tokens default');
-      say(terminal, 'again');
-      await terminal.waitFor(/>>> again\n(?!reading)\S/);
-      terminal.keys('C-c');
-      await terminal.waitFor(/\]\n>>>$/);
-      say(terminal, 'once more');
-      await terminal.waitFor(/>>> once more\n(?!reading)\S/);
-      terminal.keys('C-c', 'C-c');
-      // the second may come before the answer has stopped
-      assert.ok([0, 130].includes(await terminal.exitCode()));
-    });
-  });
-
-  check('narrow windows, wide characters, a window that changes its size, no colours', async () => {
-    const env = { NO_COLOR: '1' };
-    const work = async (terminal: Terminal) => {
-      terminal.type('\u4e2d\u6587\u5b57\u7b26');
-      await terminal.waitFor(/^>>> \u4e2d\u6587\u5b57\u7b26$/m);
-      terminal.keys('BSpace', 'Left');
-      terminal.type('x');
-      await terminal.waitFor(/^>>> \u4e2d\u6587x\u5b57$|^>>> \u4e2dx\u6587$|^>>> \u4e2d\u6587x$/m);
-      terminal.keys('Enter');
-      await terminal.waitFor(/context \d+\/512/);
-      for (const [columns, rows] of [
-        [30, 12],
-        [100, 30],
-      ] as const) {
-        terminal.resize(columns, rows);
-        say(terminal, '/context');
-        const screen = await terminal.waitFor(/messages\n>>>$|mes\n?sages\n>>>$|of 512 tokens[\s\S]*\n>>>$/);
-        assert.ok(screen.split('\n').every((line) => line.length <= columns));
-      }
-      terminal.keys('C-d');
-      assert.is(await terminal.exitCode(), 0);
-      assert.not.match(terminal.all(), '\x1b[3');
-    };
-    await withChat(['-n', '5'], [40, 10], work, env);
-  });
-} else {
-  test.skip('three tests of the terminal: no tmux');
-  console.log('terminal.test.ts: 3 tests skipped, no tmux');
-}
+      const screen = await terminal.waitFor(/messages\n>>>$|mes\n?sages\n>>>$|of 512 tokens[\s\S]*\n>>>$/);
+      assert.ok(screen.split('\n').every((line) => line.length <= columns));
+    }
+    terminal.keys('C-d');
+    assert.is(await terminal.exitCode(), 0);
+    assert.not.match(terminal.all(), '\x1b[3');
+  };
+  await withChat(['-n', '5'], [40, 10], work, env);
+});
 
 check('from a pipe only answers go to stdout, one for each line', async () => {
   const model = join(await chatFolder(), 'model.gguf');
