@@ -248,7 +248,7 @@ export function chooseAttention(
     LANES: lanes,
     SHARE: lanes === 1 ? 'none' : 'lanes',
     MERGED: merged,
-    KEYS: traits.software ? 1 : traits.vendor === 'nvidia' ? 2 : 4, // CPU drivers only compile longer
+    KEYS: traits.software ? 1 : 2, // CPU drivers only compile longer
     THREADS: threads,
     TOGETHER: together,
   };

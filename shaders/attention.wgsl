@@ -45,6 +45,26 @@ fn load_q(column: u32, head: u32, chunk: u32) -> Eight {
   );
 }
 
+// Keys and values of a team's turn, as they lie in the cache.
+struct Rows {
+  keys: array<RawEight, KEYS * MINE>,
+  values: array<RawEight, KEYS * MINE>,
+}
+
+// Those of keys `base`, `base` + TEAMS, ..., none beyond `last`.
+fn fetch_rows(keys: u32, values: u32, base: u32, last: u32, lane: u32) -> Rows {
+  var rows = Rows();
+  for (var n = 0u; n < KEYS; n++) {
+    let place = min(base + n * TEAMS, last) * HEAD_STRIDE;
+    for (var m = 0u; m < MINE; m++) {
+      let chunk = min(m * LANES + lane, CHUNKS - 1u); // beyond the head the query is zero
+      rows.keys[n * MINE + m] = fetch_kv(keys + place, chunk);
+      rows.values[n * MINE + m] = fetch_kv(values + place, chunk);
+    }
+  }
+  return rows;
+}
+
 @compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
@@ -84,22 +104,12 @@ fn main(
       best[g] = LOWEST;
     }
 
+    // a turn's keys and values are asked for while those before are worked on
+    var rows = fetch_rows(keys, values, first_key + team, end_key - 1u, lane);
+    ask_ahead(group.x, thread);
     for (var turn = 0u; turn < turns; turn++) {
       let base = first_key + turn * TEAMS * KEYS + team;
-      // all loads of a turn before anything waits for one of them
-      var key_rows = array<Eight, KEYS * MINE>();
-      var value_rows = array<Eight, KEYS * MINE>();
-      for (var n = 0u; n < KEYS; n++) {
-        let place = min(base + n * TEAMS, end_key - 1u) * HEAD_STRIDE;
-        for (var m = 0u; m < MINE; m++) {
-          let chunk = min(m * LANES + lane, CHUNKS - 1u); // beyond the head the query is zero
-          key_rows[n * MINE + m] = load_kv(keys + place, chunk);
-          value_rows[n * MINE + m] = load_kv(values + place, chunk);
-        }
-      }
-      if (turn == 0u) {
-        ask_ahead(group.x, thread);
-      }
+      let next = fetch_rows(keys, values, base + TEAMS * KEYS, end_key - 1u, lane);
       for (var g = 0u; g < GROUP; g++) {
         var scores = array<f32, KEYS>();
         var top = best[g];
@@ -107,7 +117,7 @@ fn main(
           var score = 0.0;
           for (var m = 0u; m < MINE; m++) {
             let query = queries[g * MINE + m];
-            let row = key_rows[n * MINE + m];
+            let row = eight_of(rows.keys[n * MINE + m]);
             score += dot(query.a, row.a) + dot(query.b, row.b);
           }
           scores[n] = select(LOWEST, soft_cap(team_sum(score)), base + n * TEAMS < end_key);
@@ -124,12 +134,13 @@ fn main(
           let weight = select(0.0, exp(scores[n] - top), base + n * TEAMS < end_key);
           total[g] += weight;
           for (var m = 0u; m < MINE; m++) {
-            let row = value_rows[n * MINE + m];
+            let row = eight_of(rows.values[n * MINE + m]);
             sums[g * MINE + m].a = fma(vec4<f32>(weight), row.a, sums[g * MINE + m].a);
             sums[g * MINE + m].b = fma(vec4<f32>(weight), row.b, sums[g * MINE + m].b);
           }
         }
       }
+      rows = next;
     }
 
     for (var round = 0u; round < ROUNDS; round++) {

@@ -7,16 +7,21 @@ struct Eight {
   b: vec4<f32>,
 }
 
-// Elements 8 * chunk .. 8 * chunk + 7 of a row that starts at `place`.
-fn load_kv(place: u32, chunk: u32) -> Eight {
-  let words = kv[place / 8u + chunk];
+alias RawEight = vec4<u32>;
+
+// Elements 8 * chunk .. 8 * chunk + 7 of a row that starts at `place`, as they lie there.
+fn fetch_kv(place: u32, chunk: u32) -> RawEight {
+  return kv[place / 8u + chunk];
+}
+
+fn eight_of(raw: RawEight) -> Eight {
   return Eight(
-    vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y)),
-    vec4<f32>(unpack2x16float(words.z), unpack2x16float(words.w)),
+    vec4<f32>(unpack2x16float(raw.x), unpack2x16float(raw.y)),
+    vec4<f32>(unpack2x16float(raw.z), unpack2x16float(raw.w)),
   );
 }
 
 // The same as four pairs of f16.
 fn load_halves(place: u32, chunk: u32) -> vec4<u32> {
-  return kv[place / 8u + chunk];
+  return fetch_kv(place, chunk);
 }

@@ -7,8 +7,14 @@ struct Eight {
   b: vec4<f32>,
 }
 
-// Elements 8 * chunk .. 8 * chunk + 7 of a row that starts at `place`.
-fn load_kv(place: u32, chunk: u32) -> Eight {
+alias RawEight = Eight;
+
+// Elements 8 * chunk .. 8 * chunk + 7 of a row that starts at `place`, as they lie there.
+fn fetch_kv(place: u32, chunk: u32) -> RawEight {
   let at = place / 4u + 2u * chunk;
-  return Eight(kv[at], kv[at + 1u]);
+  return RawEight(kv[at], kv[at + 1u]);
+}
+
+fn eight_of(raw: RawEight) -> Eight {
+  return raw;
 }

@@ -9,17 +9,24 @@ struct Eight {
   b: vec4<f32>,
 }
 
-// Elements 8 * chunk .. 8 * chunk + 7 of a row that starts at `place`.
-fn load_kv(place: u32, chunk: u32) -> Eight {
-  let codes = kv[place / 8u + chunk];
+struct RawEight {
+  codes: vec2<u32>,
+  scale: f32,
+}
+
+// Elements 8 * chunk .. 8 * chunk + 7 of a row that starts at `place`, as they lie there.
+fn fetch_kv(place: u32, chunk: u32) -> RawEight {
   let block = (place + 8u * chunk) / KV_BLOCK;
-  let scale = unpack2x16float(kv_scales[block / 2u])[block % 2u];
-  return Eight(scale * vec4<f32>(unpack4xI8(codes.x)), scale * vec4<f32>(unpack4xI8(codes.y)));
+  return RawEight(kv[place / 8u + chunk], unpack2x16float(kv_scales[block / 2u])[block % 2u]);
+}
+
+fn eight_of(raw: RawEight) -> Eight {
+  return Eight(raw.scale * vec4<f32>(unpack4xI8(raw.codes.x)), raw.scale * vec4<f32>(unpack4xI8(raw.codes.y)));
 }
 
 // The same as four pairs of f16, rounded.
 fn load_halves(place: u32, chunk: u32) -> vec4<u32> {
-  let row = load_kv(place, chunk);
+  let row = eight_of(fetch_kv(place, chunk));
   return vec4<u32>(
     pack2x16float(row.a.xy),
     pack2x16float(row.a.zw),

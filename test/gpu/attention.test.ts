@@ -17,7 +17,8 @@ import { randomProduct } from '../random-product.ts';
 const test = suite('attention');
 const check = await deviceTests(test);
 
-const CAPACITY = 48;
+/** Several turns of the largest workgroups. */
+const CAPACITY = 400;
 const stateOf = (position: number, columns: number, slot = 0) =>
   encodeState(
     Array.from({ length: columns }, (_, column) => ({ position: position + column, slot })),
@@ -232,6 +233,7 @@ for (const heads of CASES) {
       for (const [position, columns] of [
         [0, 1],
         [40, 1],
+        [390, 1],
         [3, 3],
       ] as const) {
         const error = await runAttention(device, heads, position, columns);
@@ -341,7 +343,7 @@ for (const [heads, format] of [
     const small = { LANES: 8, MERGED: 1, KEYS: 1, THREADS: 128, TOGETHER: 1 }; // where more do not fit
     const cut = { ...(chooseProjected(device.traits, { ...heads, heads: counted }) ?? small), ROW_SHARES: 3 };
     const errors: number[] = [];
-    for (const position of [0, 6, 45]) {
+    for (const position of [0, 6, 45, 390]) {
       const { inputs, view, width, truth } = await attend(device, heads, position, 1, {});
       const random = createRandom(position);
       const { packed } = randomProduct(random, { rows, cols: width, columns: 1 }, format, 'i8');

@@ -124,10 +124,10 @@ test('on NVIDIA attention and the output projection are one step, as long as the
   };
   const apart = ['qkv', 'attention', 'o', 'gateUp', 'down'];
   assert.equal(names(1), ['qkv', 'o', 'gateUp', 'down']);
-  assert.equal(names(1024), names(1));
-  assert.equal(names(1025), apart);
+  assert.equal(names(4096), names(1));
+  assert.equal(names(4097), apart);
   const shared = { config: { ...LLAMA_2_7B, kvHeads: 8 } };
-  assert.equal([names(640, shared).length, names(641, shared).length], [4, 5]);
+  assert.equal([names(1536, shared).length, names(1537, shared).length], [4, 5]);
   assert.equal(names(1, { traits: DECK }), apart);
   assert.equal(names(1, { preferences: { merged: false } }), apart);
   assert.ok(names(1, { preferences: { arithmetic: 'f32' } }).includes('attention'), 'exact');
@@ -143,7 +143,7 @@ test('on NVIDIA gate, up and down are one step, but in the last layer', () => {
   assert.equal(names(0), ['qkv', 'o', 'feedForward']);
   assert.equal(names(30), names(0));
   assert.equal(names(31), ['qkv', 'o', 'gateUp', 'down']);
-  assert.equal(names(30, {}, 2000), ['qkv', 'attention', 'o', 'feedForward']);
+  assert.equal(names(30, {}, 5000), ['qkv', 'attention', 'o', 'feedForward']);
   const apart = (wishes: Wishes) => assert.equal(names(30, wishes).slice(-2), ['gateUp', 'down']);
   apart({ preferences: { merged: false } });
   apart({ preferences: { arithmetic: 'f32' } });
@@ -165,7 +165,7 @@ test('on NVIDIA gate, up and down are one step, but in the last layer', () => {
 });
 
 test('who reads and who writes the residual stream agree on its form, and what is added beside it is taken in once', () => {
-  for (const keys of [1, 2000]) {
+  for (const keys of [1, 5000]) {
     const steps = planDecode(planOf({ config: LLAMA_2_7B, traits: DEVICES.nvidia! }), 'greedy', {}, keys);
     assert.is(steps[0]!.spec.RESIDUAL, 'folded', 'what a pass before this left behind is cleared');
     let waiting = false; // something has been added that the stream lacks
