@@ -42,7 +42,10 @@ const HALVES: Readonly<Partial<Record<FileType, readonly (readonly [at: number, 
   IQ4_XS: [[0, 1200]],
 };
 
-/** Rows of a quantised type whose weights are about `size` large, of either sign. */
+/**
+ * Rows of a quantised type whose weights are about `size` large, of either sign: as often one as the other, since codes have a mean, which
+ * would add up to states that do not depend on the input.
+ */
 export function randomBlocks(
   type: FileType,
   rows: number,
@@ -61,7 +64,7 @@ export function randomBlocks(
   const { blockBytes } = FILE_TYPES[type];
   for (let block = 0; block < bytes.length; block += blockBytes) {
     for (const [at, times] of HALVES[type] ?? []) {
-      const half = f32ToF16(((0.5 + random()) * size * (random() < 0.2 ? -1 : 1)) / times);
+      const half = f32ToF16(((0.5 + random()) * size * (random() < 0.5 ? -1 : 1)) / times);
       bytes[block + at] = half & 255;
       bytes[block + at + 1] = half >> 8;
     }

@@ -146,12 +146,14 @@ export function randomCheckpointOf(config: LlamaConfig, name: string, type = 'Q4
       if (info.rows === 1) return new Uint8Array(new Float32Array(info.cols).fill(1).buffer);
       const bytes = rowBytes(info.type, info.cols);
       const rows = Math.floor(POOL_BYTES / bytes);
-      const key = `${info.type} ${info.cols}`;
-      const pool = pools.get(key) ?? randomRows(info.type, rows, info.cols);
+      const isEmbedding = tensor === 'model.embed_tokens.weight';
+      const key = `${info.type} ${info.cols} ${isEmbedding}`;
+      const pool = pools.get(key) ?? randomRows(info.type, rows, info.cols, isEmbedding);
       pools.set(key, pool);
+      const start = hashOf(tensor) % rows;
       const out = into?.subarray(0, rowCount * bytes) ?? new Uint8Array(rowCount * bytes);
       for (let row = 0; row < rowCount; ) {
-        const from = (firstRow + row + tensor.length) % rows;
+        const from = (firstRow + row + start) % rows;
         const count = Math.min(rowCount - row, rows - from);
         out.set(pool.subarray(from * bytes, (from + count) * bytes), row * bytes);
         row += count;
@@ -252,8 +254,8 @@ function mixedType(tensor: string, { layers }: LlamaConfig): FileType {
 }
 
 /** Weights whose products with a unit input have about unit variance. */
-function randomRows(type: FileType, rows: number, cols: number): Uint8Array {
-  const random = createRandom();
+function randomRows(type: FileType, rows: number, cols: number, isEmbedding: boolean): Uint8Array {
+  const random = createRandom(isEmbedding ? 0x9e3779b9 : 1); // a row that matrices have too would be answered by one number alone
   const size = cols ** -0.5;
   if (FILE_TYPES[type].take) return randomBlocks(type, rows, cols, size, random);
   const values = Float32Array.from({ length: rows * cols }, () => (random() - 0.5) * Math.sqrt(12) * size);
@@ -264,13 +266,19 @@ function randomRows(type: FileType, rows: number, cols: number): Uint8Array {
   return new Uint8Array(halves.buffer);
 }
 
-/** Numbers from 0 to 1, always the same: xorshift32 (Marsaglia 2003). */
-function createRandom(): () => number {
-  let state = 1;
+/** Numbers from 0 to 1, always the same for a state to begin with: xorshift32 (Marsaglia 2003). */
+function createRandom(state = 1): () => number {
   return () => {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
     return (state >>> 0) / 2 ** 32;
   };
+}
+
+/** A whole number for a name: FNV-1a. */
+function hashOf(name: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
 }
