@@ -8,7 +8,6 @@
 //! param Q_ROWS u32
 //! param WINDOW u32
 //! param SCALE f32
-//! param SPLIT_FROM u32 =0
 //! param KEYS u32 1 2 4
 //! param THREADS u32
 //! param TOGETHER u32
