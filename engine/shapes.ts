@@ -255,7 +255,8 @@ function mixedType(tensor: string, { layers }: LlamaConfig): FileType {
 
 /** Weights whose products with a unit input have about unit variance. */
 function randomRows(type: FileType, rows: number, cols: number, isEmbedding: boolean): Uint8Array {
-  const random = createRandom(isEmbedding ? 0x9e3779b9 : 1); // a row that matrices have too would be answered by one number alone
+  // an embedding that is a row of a matrix too would meet itself there: one output, far larger than all others
+  const random = createRandom(isEmbedding ? 0x9e3779b9 : 1);
   const size = cols ** -0.5;
   if (FILE_TYPES[type].take) return randomBlocks(type, rows, cols, size, random);
   const values = Float32Array.from({ length: rows * cols }, () => (random() - 0.5) * Math.sqrt(12) * size);

@@ -13,7 +13,7 @@ import { type Desktop, startDesktop } from '../../bin/desktop/start.ts';
 import { RequestError } from '../../bin/serve/errors.ts';
 import { findAdapter, openDevice } from '../../devices/open.ts';
 import type { Device } from '../../devices/types.ts';
-import { testAdapter, testDevice } from '../device.ts';
+import { skipUnless, testAdapter, testDevice } from '../device.ts';
 import { testModels } from '../serving.ts';
 
 const test = suite('desktop page');
@@ -412,21 +412,20 @@ check('without the key nothing is told, and a ticket is good once', async () => 
     assert.ok((await fetch(`${app.url}/app/conversations/${id}`, { headers })).status >= 400, id);
 });
 
-if (CHROMIUM && (await testDevice())) {
+const isThere = CHROMIUM !== undefined && (await testDevice()) !== undefined;
+const checkInBrowser = skipUnless('desktop', 'they need Chromium and a device', test, test);
+if (isThere) {
   test('starts', start);
-  for (const [name, work] of checks)
-    test(name, async () => {
-      await work();
-      assert.equal(problems.splice(0), [], 'nothing is wrong in the browser');
-    });
   test.after(async () => {
     await browser?.close();
     await app?.stop();
     rmSync(folder, { recursive: true, force: true });
   });
-} else {
-  console.log(`Chromium is not there: ${checks.length} tests are skipped`);
-  for (const [name] of checks) test.skip(name);
 }
+for (const [name, work] of checks)
+  checkInBrowser(isThere, name, async () => {
+    await work();
+    assert.equal(problems.splice(0), [], 'nothing is wrong in the browser');
+  });
 
 test.run();
