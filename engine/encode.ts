@@ -48,7 +48,7 @@ export async function compileSteps(
 /** What a pass dispatches for a step. */
 export function workgroupsOf(grid: Grid, size: PassSize): [x: number, y: number, z: number] {
   const { x, over, each, columnsFirst } = grid;
-  const columns = Math.ceil(size[over] / each);
+  const columns = Math.ceil((over === 'columns' ? size.columns : size.outputs) / each);
   return columnsFirst ? [columns, x, depthOf(grid, size)] : [x, columns, depthOf(grid, size)];
 }
 
@@ -89,15 +89,20 @@ export function runsOfLayers(
   return runs.map((run) => ({ layer: run.layer, program: { steps: run.steps } }));
 }
 
-/** Sets pipelines and bind groups and dispatches, in an open pass. */
+/**
+ * Sets pipelines and bind groups and dispatches, in an open pass. Decoding runs this for every token, and each call of Dawn costs about
+ * as much as all else in the loop: so do arguments that it must convert, and ones are what is meant without them.
+ */
 export function dispatchSteps(pass: GPUComputePassEncoder, steps: Program['steps'], size: PassSize): void {
   let current: GPUComputePipeline | undefined;
   for (const { pipeline, bindGroup, grid } of steps) {
-    if (size[grid.over] === 0) continue; // over outputs, in a pass without any
+    if (grid.over === 'outputs' && size.outputs === 0) continue;
     if (pipeline !== current) pass.setPipeline(pipeline);
     current = pipeline;
     pass.setBindGroup(0, bindGroup);
-    pass.dispatchWorkgroups(...workgroupsOf(grid, size));
+    const [x, y, z] = workgroupsOf(grid, size);
+    if (y === 1 && z === 1) pass.dispatchWorkgroups(x);
+    else pass.dispatchWorkgroups(x, y, z);
   }
 }
 

@@ -77,12 +77,13 @@ check('estimate --memory: with less of it layers are brought for every token; --
 
 check('bench: repetitions, streams, grammars, profiles', async () => {
   const args = ['bench', await modelPath()];
-  const { results, profiles } = await jsonOf(...args, '-p', '3', '-n', '2', '-d', '1', '-r', '1', '--profile');
+  const { results, profiles, submission } = await jsonOf(...args, '-p', '3', '-n', '2', '-d', '1', '-r', '1', '--profile');
   assert.equal(
     results.map(({ name }: { name: string }) => name),
     ['pp3@d1', 'tg2@d1'],
   );
   assert.ok(profiles.decode.some(({ name }: { name: string }) => name === 'logits'));
+  assert.ok(submission.quickestMs > 0 && submission.quickestMs <= submission.medianMs);
   const streams = await jsonOf(...args, '-n', '2', '--repetitions', '3', '--streams', '2', '--fast-batch');
   const [{ name, tokensPerSecond }] = streams.results;
   assert.equal([streams.results.length, name, tokensPerSecond.length], [1, 'tg2x2', 3]);
