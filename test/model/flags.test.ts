@@ -77,7 +77,8 @@ check('estimate --memory: with less of it layers are brought for every token; --
 
 check('bench: repetitions, streams, grammars, profiles', async () => {
   const args = ['bench', await modelPath()];
-  const { results, profiles, submission } = await jsonOf(...args, '-p', '3', '-n', '2', '-d', '1', '-r', '1', '--profile');
+  const small = ['-p', '3', '-n', '2', '-d', '1', '-r', '1'];
+  const { results, profiles, submission } = await jsonOf(...args, ...small, '--profile');
   assert.equal(
     results.map(({ name }: { name: string }) => name),
     ['pp3@d1', 'tg2@d1'],
