@@ -48,7 +48,7 @@ export async function compileSteps(
 /** What a pass dispatches for a step. */
 export function workgroupsOf(grid: Grid, size: PassSize): [x: number, y: number, z: number] {
   const { x, over, each, columnsFirst } = grid;
-  const columns = Math.ceil((over === 'columns' ? size.columns : size.outputs) / each);
+  const columns = Math.ceil(size[over] / each);
   return columnsFirst ? [columns, x, depthOf(grid, size)] : [x, columns, depthOf(grid, size)];
 }
 
@@ -96,7 +96,7 @@ export function runsOfLayers(
 export function dispatchSteps(pass: GPUComputePassEncoder, steps: Program['steps'], size: PassSize): void {
   let current: GPUComputePipeline | undefined;
   for (const { pipeline, bindGroup, grid } of steps) {
-    if (grid.over === 'outputs' && size.outputs === 0) continue;
+    if (size[grid.over] === 0) continue; // over outputs, in a pass without any
     if (pipeline !== current) pass.setPipeline(pipeline);
     current = pipeline;
     pass.setBindGroup(0, bindGroup);
